@@ -1,0 +1,1 @@
+"""The method of FairNAD, pure: no language model, no torch, no clock, no files, no global randomness."""

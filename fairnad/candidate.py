@@ -1,0 +1,196 @@
+"""One candidate on its way from an idea to a record (paper Algorithm 1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Stage(StrEnum):
+    """The stages of the search (Algorithm 2), in the order of their first use."""
+
+    BASE = "base"
+    """the base architecture itself"""
+    INITIAL = "initial"
+    """k₀ mutations of the base (lines 6–10)"""
+    FAIR = "fair"
+    """I. mutation with fair idea sampling (lines 13–19)"""
+    PARETO = "pareto"
+    """II. Pareto-aware mutation (lines 20–29)"""
+    REFINE = "refine"
+    """III. LLM-driven iterative mutation (lines 30–39)"""
+
+    @property
+    def order(self) -> int:
+        """The position within a generation."""
+        return list(Stage).index(self)
+
+
+class Step(StrEnum):
+    """The steps of the feedback loop; function, graph node, log line and metric share these verbs."""
+
+    MUTATE = "mutate"
+    EXECUTE = "execute"
+    DEBUG = "debug"
+    MEASURE = "measure"
+    DOWNSCALE = "downscale"
+    JUDGE = "judge"
+    TRAIN = "train"
+    RECORD = "record"
+
+
+class FailureKind(StrEnum):
+    """Why a candidate was discarded."""
+
+    REPLY = "reply"
+    """a language model's reply held no usable source"""
+    CONTEXT = "context"
+    """the prompt does not fit the model's context even when shortened"""
+    TRUNCATED = "truncated"
+    """the reply was cut off, also after one continuation"""
+    NOT_APPLICABLE = "not applicable"
+    """a built-in transformation found no place for the idea"""
+    SYNTAX = "syntax"
+    """the source does not parse"""
+    INTERFACE = "interface"
+    """there is no ``Network(num_classes)`` or its output has the wrong shape or type"""
+    IMPORT = "import"
+    """a name or module is missing"""
+    SHAPE = "shape"
+    """tensor shapes do not fit"""
+    RUNTIME = "runtime"
+    """any other exception while building, or in the forward or backward pass"""
+    MEMORY = "memory"
+    """the job ran out of its memory limit"""
+    TIMEOUT = "timeout"
+    """the job ran out of its time limit and was killed"""
+    CRASH = "crash"
+    """the job died of a signal or ended without a report"""
+    BUDGET = "budget"
+    """over a limit, and downscaling did not bring it under"""
+    UNCHANGED = "unchanged"
+    """the architecture equals the parent's"""
+    SINGLE_LAYER = "single layer"
+    """no base block is executed twice in series"""
+    DUPLICATE = "duplicate"
+    """the architecture equals one that is already in the history"""
+    INTEGRITY = "integrity"
+    """an integrity check refused it"""
+    DIVERGED = "diverged"
+    """the training ended in numbers that are not finite"""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step ended a candidate, or sent it back: data, never an exception.
+
+    ``message`` is one line; ``log_tail`` the end of a traceback or of captured output, for the debugger.
+    """
+
+    step: Step
+    kind: FailureKind
+    message: str
+    log_tail: str = ""
+
+
+_ID = re.compile(r"g(\d{2,})-([a-z]+)-r(\d+)-s(\d{2,})-d(\d+)")
+
+
+class CandidateId(NamedTuple):
+    """Where in the search a candidate was drawn; never random, so that a resumed run draws the same.
+
+    ``generation`` counts from 1 (0: base and initial), ``round`` from 1 (above 1 only in stage refine), ``slot``
+    and ``draw`` from 0. ``draw`` counts how often the slot was drawn before.
+    """
+
+    generation: int
+    stage: Stage
+    round: int
+    slot: int
+    draw: int
+
+    def __str__(self) -> str:
+        return f"g{self.generation:02d}-{self.stage}-r{self.round}-s{self.slot:02d}-d{self.draw}"
+
+    @classmethod
+    def parse(cls, text: str) -> CandidateId:
+        """The inverse of ``str``.
+
+        Raises:
+            ValueError: ``text`` is not a candidate id.
+        """
+        match = _ID.fullmatch(text)
+        if match is None or match[2] not in list(Stage):
+            raise ValueError(f"not a candidate id: {text!r}")
+        return cls(int(match[1]), Stage(match[2]), int(match[3]), int(match[4]), int(match[5]))
+
+    @property
+    def order(self) -> tuple[int, int, int, int, int]:
+        """Sorts candidates as the search draws them: all slots of a draw before the next draw."""
+        return (self.generation, self.stage.order, self.round, self.draw, self.slot)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What the check job found out about a source that runs: claims of the job, no score.
+
+    ``costs`` holds at least ``params`` (elements of parameters) and ``flops`` (multiply-adds of one image, paper
+    §5 and fvcore's count). ``fingerprint`` is the digest of the operator trace; ``num_repeats`` how often a block
+    is executed in series, 1 for a network without repetition. ``blocks`` lists executed module calls as
+    ``(class name, qualified name, output shape)`` in order.
+    """
+
+    costs: Mapping[str, float]
+    fingerprint: str
+    num_repeats: int
+    num_buffer_elements: int = 0
+    blocks: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A trained candidate: last-epoch validation accuracy in [0, 1], with the recipe it was trained by.
+
+    Two evaluations can be compared only when their ``recipe_digest`` is the same: see
+    :func:`fairnad.history.better`.
+    """
+
+    accuracy: float
+    recipe_digest: str
+    costs: Mapping[str, float]
+    fingerprint: str
+    train_loss: tuple[float, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+    isolation: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a language model, as it is stored with its candidate."""
+
+    role: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    ok: bool
+    note: str = ""
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON data: dataclasses and named tuples become dicts, enums strings, tuples lists."""
+    if isinstance(value, CandidateId):
+        return str(value)
+    if isinstance(value, StrEnum):
+        return str(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,65 @@
+"""Every error the program raises on purpose.
+
+    FairnadError
+    ├── UserError                 the user can mend it: one line, exit status 2
+    │   ├── SettingsError         a setting is unknown, malformed or out of range
+    │   ├── PackError             a prompt pack is incomplete or contradicts itself
+    │   ├── IdeaFileError         an idea file cannot be read; names the line
+    │   ├── TaskError             a data set is missing or malformed
+    │   ├── BaseModelError        the base model cannot be the start of a search
+    │   ├── RunFolderError        a run folder cannot be used
+    │   └── StorageError          the disk is full or refuses to be written
+    ├── EndpointError             the language-model endpoint is gone for good; the run can be resumed
+    ├── BarrenSearchError         too many draws in a row without one that trains
+    └── LabError                  the machinery around the sandboxed jobs broke
+
+A candidate that fails is no error but data: see :class:`fairnad.candidate.Failure`.
+"""
+
+
+class FairnadError(Exception):
+    """Root of every error raised on purpose."""
+
+
+class UserError(FairnadError):
+    """The user can mend it; the message is one line: what was expected, what was found, where, what to do."""
+
+
+class SettingsError(UserError):
+    """A setting is unknown, malformed or out of range, or differs from those of the run that is resumed."""
+
+
+class PackError(UserError):
+    """A prompt pack is incomplete or contradicts itself."""
+
+
+class IdeaFileError(UserError):
+    """An idea file cannot be read; the message names the file and the line."""
+
+
+class TaskError(UserError):
+    """A data set is missing or malformed; the message names the folder and how to get the data."""
+
+
+class BaseModelError(UserError):
+    """The base model defines no usable ``Network``, does not run, or cannot be brought under the budgets."""
+
+
+class RunFolderError(UserError):
+    """A run folder is of another version, in use by another process, or not a run folder."""
+
+
+class StorageError(UserError):
+    """The disk is full or refuses to be written; nothing that was stored is lost."""
+
+
+class EndpointError(FairnadError):
+    """The language-model endpoint is gone for good, or refuses the key; the run can be resumed."""
+
+
+class BarrenSearchError(FairnadError):
+    """Too many draws in a row ended without a trained candidate; the message names the commonest failure."""
+
+
+class LabError(FairnadError):
+    """The machinery around the sandboxed jobs broke (never: a candidate failed)."""

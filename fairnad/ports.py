@@ -1,0 +1,247 @@
+"""What the search asks of the world: the roles of the agents, the lab, the stores. Values in, values out.
+
+A role answers with its value or with a :class:`~fairnad.candidate.Failure`; it raises only when the system itself
+fails (see :mod:`fairnad.errors`). Every role has two implementations, by a language model (``agents/``) and built
+in (``agents/builtin/``), and passes the same contract tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from fairnad.candidate import Call, CandidateId, CheckReport, Evaluation, Failure
+from fairnad.history import Record
+from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.sampling import Fairness, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """For which candidate and which version of its source a role works; names its calls and its random numbers.
+
+    ``version`` counts the sources of one candidate from 0; ``seed`` is the run's.
+    """
+
+    candidate_id: str
+    version: int
+    seed: int
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """Random numbers that depend on nothing but this errand."""
+        place = CandidateId.parse(self.candidate_id)
+        words = [self.seed, place.generation, place.stage.order, place.round, place.slot, place.draw, self.version]
+        return np.random.default_rng(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A source of a ``Network``, with what the check job reported of it where it ran."""
+
+    source: str
+    report: CheckReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A new source.
+
+    ``prompt`` is what was asked for, shown again to the debugger and the downscaler; ``idea`` is set by the idea
+    mutator alone; ``note`` says in a line what was done, empty where unknown.
+    """
+
+    source: str
+    prompt: str
+    idea: Idea | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MutationRequest:
+    """Algorithm 1, lines 3–4."""
+
+    errand: Errand
+    idea: Idea
+    target: MutationTarget
+    parent: Model
+
+
+@dataclass(frozen=True, slots=True)
+class DebugRequest:
+    """Algorithm 1, lines 11–12: ``failed`` did not run because of ``failure``."""
+
+    errand: Errand
+    prompt: str
+    failed: str
+    failure: Failure
+    parent: Model
+
+
+@dataclass(frozen=True, slots=True)
+class DownscaleRequest:
+    """Algorithm 1, lines 21–22. ``oversized`` runs and is over a limit.
+
+    ``single_use``: restrict the added module to one use; otherwise ``shrinking`` says how to shrink (F.2.5).
+    """
+
+    errand: Errand
+    prompt: str
+    oversized: Model
+    parent: Model
+    single_use: bool
+    shrinking: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdeaMutationRequest:
+    """§4.3.3 and F.2.4: a_{t−1} (``current``), made from a_{t−2} (``previous``) by ``idea``.
+
+    ``improved`` says whether the accuracy rose; the answer edits ``current`` then, ``previous`` otherwise.
+    """
+
+    errand: Errand
+    idea: Idea
+    current: Model
+    previous: Model
+    improved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRequest:
+    """Algorithm 1, line 25."""
+
+    errand: Errand
+    judged: Model
+    parent: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the architecture has changed and is still multi-layer (§4.4)."""
+
+    changed: bool
+    multi_layer: bool
+    reason: str = ""
+
+
+class Mutator(Protocol):
+    """Turns an idea and a parent into a new source."""
+
+    async def mutate(self, request: MutationRequest) -> Proposal | Failure:
+        """The parent with the idea carried out."""
+
+
+class Debugger(Protocol):
+    """Mends a source that does not run."""
+
+    async def debug(self, request: DebugRequest) -> Proposal | Failure:
+        """The failed source, mended."""
+
+
+class Downscaler(Protocol):
+    """Brings a source under its budgets."""
+
+    async def downscale(self, request: DownscaleRequest) -> Proposal | Failure:
+        """The oversized source, made smaller."""
+
+
+class IdeaMutator(Protocol):
+    """Makes the next idea from the last one and its effect, and carries it out."""
+
+    async def mutate_idea(self, request: IdeaMutationRequest) -> Proposal | Failure:
+        """The next source of a chain, with the idea behind it."""
+
+
+class StructuralJudge(Protocol):
+    """Decides whether a source is a new multi-layer architecture."""
+
+    async def judge(self, request: JudgeRequest) -> Verdict | Failure:
+        """The verdict on ``request.judged``."""
+
+
+class IdeaSampler(Protocol):
+    """Draws an idea of a kind."""
+
+    def sample(self, kind: IdeaKind, generator: np.random.Generator) -> Idea:
+        """One idea; knowledge ideas are drawn fairly, the predefined ones uniformly."""
+
+
+class Lab(Protocol):
+    """Runs untrusted sources, each in a process of its own."""
+
+    async def check(self, source: str) -> CheckReport | Failure:
+        """Build, run forward and backward, count costs; a source that was checked before is not run again."""
+
+    async def train(self, source: str, *, seed: int) -> Evaluation | Failure:
+        """Train on the training split; the accuracy is the validation split's, computed outside the job."""
+
+    async def hold_out(self, source: str, *, seed: int) -> Evaluation | Failure:
+        """Train as :meth:`train` does; the accuracy is that on the held-out images. Only after a search."""
+
+
+class IdeaStore(Protocol):
+    """The model design knowledge database 𝒟kn."""
+
+    def counts(self, fairness: Fairness) -> Mapping[Key, int]:
+        """How many ideas each fairness key holds; keys without ideas are left out."""
+
+    def draw(self, fairness: Fairness, key: Key, generator: np.random.Generator) -> Idea:
+        """One idea of that key, uniformly."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """Names one call for good: the same call of a resumed run finds its stored answer.
+
+    ``part`` counts the calls one step needs (continuations, shortened prompts); ``prompt_digest`` guards against
+    answering a changed prompt from the store.
+    """
+
+    candidate_id: str
+    role: str
+    version: int
+    part: int
+    prompt_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an endpoint replied, as it is stored: ``text`` without reasoning, ``finish`` the reason it stopped."""
+
+    call: Call
+    messages: tuple[tuple[str, str], ...]
+    text: str
+    finish: str
+
+
+class CallLog(Protocol):
+    """Every call of a language model, stored before its answer is used."""
+
+    def find_answer(self, key: CallKey) -> Answer | None:
+        """The stored answer of a call, ``None`` where it was never answered."""
+
+    def add_answer(self, key: CallKey, answer: Answer) -> None:
+        """Store an answer; a second one of the same key changes nothing."""
+
+
+class HistoryStore(CallLog, Protocol):
+    """𝒟hist on disk, and the results of single steps. Every write is atomic and idempotent."""
+
+    def find_step(self, candidate_id: str, step: str, version: int) -> Mapping[str, object] | None:
+        """The stored result of a step, ``None`` where it was never finished."""
+
+    def add_step(self, candidate_id: str, step: str, version: int, result: Mapping[str, object]) -> None:
+        """Store the result of a step, which is JSON data; a second one of the same key changes nothing."""
+
+    def add_record(self, record: Record) -> None:
+        """Store a candidate's record; a second one of the same id changes nothing."""
+
+    def records(self) -> Sequence[Record]:
+        """Every record, in the order of drawing."""
+
+    def calls(self, candidate_id: str) -> Sequence[Call]:
+        """The calls made for one candidate, in the order they were answered."""

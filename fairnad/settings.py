@@ -1,0 +1,147 @@
+"""Every knob of a search, with its default (paper Table 5). JSON-only: it is also LangGraph's run context."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from fairnad.sampling import Fairness
+
+_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+
+def parse_quantity(value: Any) -> Any:
+    """``"1.5M"`` as 1500000.0; numbers and unknown forms pass through, for pydantic to judge.
+
+    Raises:
+        ValueError: text that is no number with an optional k, M or G.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kmg]?)\s*", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"expected a number such as 1500000, 1.5M or 0.2G, found {value!r}")
+    return float(match[1]) * _SCALE[match[2].lower()]
+
+
+Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(gt=0)]
+Implementation = Literal["auto", "llm", "builtin"]
+
+CHANGEABLE: JsonDict = {"changeable": True}
+"""Marks a setting that may differ when a run is resumed: it decides when to stop, not what is found."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SearchSettings(_Section):
+    """The search itself."""
+
+    initial: int = Field(8, ge=0, description="candidates made from the base before the first generation (k0)")
+    fair: int = Field(8, ge=0, description="parents of stage I, mutation with fair idea sampling (k1)")
+    pareto: int = Field(8, ge=0, description="parents of stage II, Pareto-aware mutation (k2)")
+    refine: int = Field(4, ge=0, description="parents of stage III, iterative refinement (k3)")
+    refine_rounds: int = Field(2, ge=1, description="rounds of stage III for each parent (d)")
+    max_debugs: int = Field(2, ge=0, description="repairs of a candidate that does not run; 0 ablates them")
+    max_downscales: int = Field(4, ge=0, description="reductions of a candidate over budget; 0 ablates them")
+    judge_structure: bool = Field(True, description="ask the structural judge; false ablates it")
+    single_use_above: float = Field(
+        1.5, ge=1, description="above this multiple of a limit the added module is used once"
+    )
+    upscale_below: float = Field(0.9, gt=0, le=1, description="below this fraction of a limit a parent is scaled up")
+    upscale_when: Literal["any", "all"] = Field("any", description="how many budgets must have that room")
+    fairness: Fairness = Field(Fairness.MAIN, description="level of the attribute tree ideas are drawn fairly over")
+    mutation_target: bool = Field(True, description="name the mutation target in the prompt; false ablates it")
+    max_draws: int = Field(4, ge=1, description="draws a slot may spend until one trains")
+    max_barren_draws: int = Field(
+        24, ge=1, description="draws in a row without one that trains, until the search stops"
+    )
+    confirm_seeds: int = Field(3, ge=0, description="fresh seeds base and best are retrained with at the end")
+
+
+class LanguageModelSettings(_Section):
+    """The language model. The key is read from OPENAI_API_KEY and never stored."""
+
+    model: str = Field("", description="model name; empty: built-in roles, no language model")
+    base_url: str = Field("", description="OpenAI-compatible endpoint", json_schema_extra=CHANGEABLE)
+    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
+    max_tokens: int = Field(8192, ge=16, description="tokens a reply may have")
+    timeout_seconds: float = Field(
+        300, gt=0, description="seconds until a call is given up", json_schema_extra=CHANGEABLE
+    )
+    max_retries: int = Field(
+        4, ge=0, description="retries of a call after a passing fault", json_schema_extra=CHANGEABLE
+    )
+    concurrency: int = Field(8, ge=1, description="calls at a time", json_schema_extra=CHANGEABLE)
+
+
+class AgentSettings(_Section):
+    """Who plays each role; auto: the language model where one is configured."""
+
+    mutator: Implementation = Field("auto", description="carries an idea out")
+    idea_mutator: Implementation = Field("auto", description="makes the ideas of stage III")
+    debugger: Implementation = Field("auto", description="mends what does not run")
+    downscaler: Implementation = Field("auto", description="brings a candidate under its budgets")
+    structural_judge: Implementation = Field("auto", description="decides whether the architecture has changed")
+
+
+class LabSettings(_Section):
+    """Where generated code runs."""
+
+    slots: int = Field(0, ge=0, description="jobs at a time; 0: one a core or GPU", json_schema_extra=CHANGEABLE)
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where candidates are trained")
+    check_seconds: float = Field(20, gt=0, description="wall-clock limit of a check")
+    train_seconds: float = Field(86400, gt=0, description="wall-clock limit of a training")
+    memory: Quantity = Field(8e9, description="bytes of memory a job may take beyond the warm server's own")
+    output: Quantity = Field(1e6, description="bytes a job may print before it is killed")
+
+
+class RunContext(_Section):
+    """All that decides a run."""
+
+    run: str = Field("", description="name of the run folder; empty: made of task and seed")
+    runs: str = Field("runs", description="folder the run folders lie in")
+    task: str = Field("digits", description="data set to search on")
+    data: str = Field("data", description="folder the data sets lie in")
+    image_size: int = Field(0, ge=0, description="side of the images in pixels; 0: the task's own")
+    base: str = Field("", description="base model: a name of the pack or a Python file; empty: the task's default")
+    recipe: str = Field("", description="training recipe; empty: the task's default")
+    epochs: int = Field(0, ge=0, description="epochs of a training; 0: the recipe's")
+    archs: int = Field(32, ge=1, description="candidates to train", json_schema_extra=CHANGEABLE)
+    seed: int = Field(0, ge=0, description="seed of everything random")
+    max_params: Quantity | None = Field(None, description="limit on parameters, for example 1.5M; default: the task's")
+    max_flops: Quantity | None = Field(None, description="limit on FLOPs (multiply-adds an image), for example 0.2G")
+    pack: str = Field("vision", description="prompt pack: a name or a folder")
+    ideas: str = Field("", description="idea file (JSON lines); empty: the pack's")
+    grace_seconds: float = Field(
+        20, ge=0, description="seconds running jobs get after Ctrl-C or SIGTERM", json_schema_extra=CHANGEABLE
+    )
+    search: SearchSettings = Field(SearchSettings(), description="the search itself")
+    llm: LanguageModelSettings = Field(LanguageModelSettings(), description="the language model")
+    agents: AgentSettings = Field(AgentSettings(), description="who plays each role")
+    lab: LabSettings = Field(LabSettings(), description="where generated code runs")
+
+    @property
+    def run_name(self) -> str:
+        """The run's name, made of task and seed where none is given."""
+        return self.run or f"{self.task}-{self.seed}"
+
+
+def changed_settings(old: RunContext, new: RunContext) -> list[str]:
+    """Flags whose values differ and may not, when a run is resumed; see :data:`CHANGEABLE`."""
+    return _differences(old, new, "")
+
+
+def _differences(old: BaseModel, new: BaseModel, prefix: str) -> list[str]:
+    names = []
+    for name, field in type(old).model_fields.items():
+        before, after = getattr(old, name), getattr(new, name)
+        if isinstance(before, BaseModel):
+            names += _differences(before, after, f"{prefix}{name}.")
+        elif before != after and field.json_schema_extra != CHANGEABLE and name not in ("run", "runs"):
+            names.append(f"--{prefix}{name}".replace("_", "-") + f" (was {before}, now {after})")
+    return names

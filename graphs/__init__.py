@@ -1,0 +1,1 @@
+"""What a person runs: one LangGraph graph a module, thin nodes, pure routes."""

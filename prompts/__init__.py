@@ -1,0 +1,1 @@
+"""Prompt packs, one folder a domain, and their loader."""

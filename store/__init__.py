@@ -1,0 +1,1 @@
+"""What must last: the history (SQLite), the idea index (Chroma), the run folder."""
