@@ -96,7 +96,7 @@ class Failure:
     log_tail: str = ""
 
 
-_ID = re.compile(r"g(\d{2,})-([a-z]+)-r(\d+)-s(\d{2,})-d(\d+)")
+_ID = re.compile(r"g([0-9]{2,})-([a-z]+)-r([0-9]+)-s([0-9]{2,})-d([0-9]+)")
 
 
 class CandidateId(NamedTuple):
@@ -125,7 +125,10 @@ class CandidateId(NamedTuple):
         match = _ID.fullmatch(text)
         if match is None or match[2] not in list(Stage):
             raise ValueError(f"not a candidate id: {text!r}")
-        return cls(int(match[1]), Stage(match[2]), int(match[3]), int(match[4]), int(match[5]))
+        place = cls(int(match[1]), Stage(match[2]), int(match[3]), int(match[4]), int(match[5]))
+        if str(place) != text:
+            raise ValueError(f"not a candidate id: {text!r}")
+        return place
 
     @property
     def order(self) -> tuple[int, int, int, int, int]:
@@ -174,15 +177,15 @@ class Call:
 
     role: str
     model: str
-    input_tokens: int
-    output_tokens: int
-    seconds: float
+    input_tokens: int = field(compare=False)
+    output_tokens: int = field(compare=False)
+    seconds: float = field(compare=False)
     ok: bool
     note: str = ""
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON data: dataclasses and named tuples become dicts, enums strings, tuples lists."""
+    """``value`` as JSON data: dataclasses become dicts, enums and candidate ids strings, tuples lists."""
     if isinstance(value, CandidateId):
         return str(value)
     if isinstance(value, StrEnum):

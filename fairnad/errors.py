@@ -10,8 +10,8 @@
     │   ├── RunFolderError        a run folder cannot be used
     │   └── StorageError          the disk is full or refuses to be written
     ├── EndpointError             the language-model endpoint is gone for good; the run can be resumed
-    ├── BarrenSearchError         too many draws in a row without one that trains
-    └── LabError                  the machinery around the sandboxed jobs broke
+    ├── LabError                  the machinery around the sandboxed jobs broke
+    └── StoppingError             the run is being stopped: this work was not begun, or was cut off
 
 A candidate that fails is no error but data: see :class:`fairnad.candidate.Failure`.
 """
@@ -57,9 +57,9 @@ class EndpointError(FairnadError):
     """The language-model endpoint is gone for good, or refuses the key; the run can be resumed."""
 
 
-class BarrenSearchError(FairnadError):
-    """Too many draws in a row ended without a trained candidate; the message names the commonest failure."""
-
-
 class LabError(FairnadError):
     """The machinery around the sandboxed jobs broke (never: a candidate failed)."""
+
+
+class StoppingError(FairnadError):
+    """The run is being stopped: this work was not begun, or was cut off, and stays pending for the next start."""

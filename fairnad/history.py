@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage
+from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step
 from fairnad.ideas import Idea
 
 
@@ -16,7 +16,10 @@ class Record:
     """What became of one draw. Exactly one of ``evaluation`` and ``failure`` is set.
 
     ``num_debugs`` and ``num_downscales`` count the retries that were spent; ``duplicate_of`` names the record
-    whose architecture this one repeats; ``isolation`` names the level its jobs ran at.
+    whose architecture this one repeats.
+
+    Raises:
+        ValueError: both or neither of ``evaluation`` and ``failure`` are set.
     """
 
     candidate_id: str
@@ -30,6 +33,10 @@ class Record:
     duplicate_of: str = ""
     calls: tuple[Call, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        if (self.evaluation is None) == (self.failure is None):
+            raise ValueError(f"{self.candidate_id} needs either an evaluation or a failure")
 
     @property
     def place(self) -> CandidateId:
@@ -87,9 +94,21 @@ class PassRate:
         return self.num_valid / self.num_draws if self.num_draws else None
 
 
-_NOT_A_REPLY = {FailureKind.CONTEXT}
 _INVALID_ONLY_STRICTLY = {FailureKind.DUPLICATE, FailureKind.INTEGRITY}
-_VALID_BUT_NOT_TRAINED = {FailureKind.DIVERGED}
+
+
+def _had_no_reply(failure: Failure | None) -> bool:
+    return failure is not None and (failure.step, failure.kind) == (Step.MUTATE, FailureKind.CONTEXT)
+
+
+def _passed(failure: Failure | None, strict: bool) -> bool:
+    if failure is None:
+        return True
+    if failure.step not in (Step.JUDGE, Step.TRAIN):
+        return False
+    if failure.kind in _INVALID_ONLY_STRICTLY:
+        return not strict
+    return failure.step is Step.TRAIN
 
 
 class History:
@@ -136,7 +155,13 @@ class History:
 
     @cached_property
     def ranking(self) -> tuple[Record, ...]:
-        """The pool, best validation accuracy first, ties by the order of drawing."""
+        """The pool, best validation accuracy first, ties by the order of drawing.
+
+        Raises:
+            ValueError: the pool was trained by different recipes.
+        """
+        if len({r.evaluation.recipe_digest for r in self.pool if r.evaluation is not None}) > 1:
+            raise ValueError("the history holds candidates that were trained by different recipes")
         return tuple(sorted(self.pool, key=lambda record: (-accuracy(record), record.place.order)))
 
     @property
@@ -163,9 +188,8 @@ class History:
 
     def pass_rate(self, *, strict: bool = False) -> PassRate:
         """Draws that pass execution, budget and structure; ``strict`` also subtracts duplicates and integrity."""
-        replied = [r for r in self.drawn if r.failure is None or r.failure.kind not in _NOT_A_REPLY]
-        passing = _VALID_BUT_NOT_TRAINED if strict else _VALID_BUT_NOT_TRAINED | _INVALID_ONLY_STRICTLY
-        valid = [r for r in replied if r.failure is None or r.failure.kind in passing]
+        replied = [r for r in self.drawn if not _had_no_reply(r.failure)]
+        valid = [r for r in replied if _passed(r.failure, strict)]
         return PassRate(len(valid), len(replied))
 
     def failures(self) -> Counter[tuple[str, str]]:

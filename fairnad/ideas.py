@@ -13,7 +13,7 @@ MAX_IDEA_WORDS = 49
 
 
 class IdeaKind(StrEnum):
-    """Where an idea comes from; only knowledge ideas carry a tag."""
+    """Where an idea comes from; knowledge ideas carry a tag, mutated ones where it is known, the others none."""
 
     KNOWLEDGE = "knowledge"
     """drawn from the idea store (stages initial and fair)"""
@@ -33,6 +33,8 @@ class MutationTarget(StrEnum):
     NEW_MODULE = "new module"
     MODIFY_MODULE = "modify module"
     NETWORK = "network"
+    ANY = "any"
+    """not named: the paper's ablation (Table 2)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Idea:
-    """One design idea of at most :data:`MAX_IDEA_WORDS` words.
+    """One design idea of at most :data:`MAX_IDEA_WORDS` words; only those of kind mutated and none may be empty.
 
     Raises:
         ValueError: the text is empty or too long, or kind and tag do not go together.
@@ -60,12 +62,12 @@ class Idea:
 
     def __post_init__(self) -> None:
         num_words = len(self.text.split())
-        if self.kind is IdeaKind.KNOWLEDGE:
-            if not 1 <= num_words <= MAX_IDEA_WORDS:
-                raise ValueError(f"an idea has 1 to {MAX_IDEA_WORDS} words, found {num_words}")
-            if self.tag is None:
-                raise ValueError("a knowledge idea carries a tag")
-        elif self.kind is not IdeaKind.MUTATED and self.tag is not None:
+        least = 0 if self.kind in (IdeaKind.MUTATED, IdeaKind.NONE) else 1
+        if not least <= num_words <= MAX_IDEA_WORDS:
+            raise ValueError(f"an idea has {least} to {MAX_IDEA_WORDS} words, found {num_words}")
+        if self.kind is IdeaKind.KNOWLEDGE and self.tag is None:
+            raise ValueError("a knowledge idea carries a tag")
+        if self.kind not in (IdeaKind.KNOWLEDGE, IdeaKind.MUTATED) and self.tag is not None:
             raise ValueError(f"an idea of kind {self.kind} carries no tag")
 
     @property

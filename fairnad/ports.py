@@ -128,6 +128,18 @@ class Verdict:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict, seen against everything judged before: the architecture is claimed, or refused.
+
+    ``duplicate_of`` is the candidate that claimed the same fingerprint first, empty where there is none.
+    """
+
+    fingerprint: str
+    failure: Failure | None = None
+    duplicate_of: str = ""
+
+
 class Mutator(Protocol):
     """Turns an idea and a parent into a new source."""
 
@@ -239,6 +251,12 @@ class HistoryStore(CallLog, Protocol):
 
     def add_record(self, record: Record) -> None:
         """Store a candidate's record; a second one of the same id changes nothing."""
+
+    def find_steps(self, step: str, version: int) -> Sequence[tuple[str, Mapping[str, object]]]:
+        """(candidate id, result) of every candidate that took the step, in the order they were stored."""
+
+    def find_record(self, candidate_id: str) -> Record | None:
+        """The record of that id, ``None`` where there is none yet."""
 
     def records(self) -> Sequence[Record]:
         """Every record, in the order of drawing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class Recipe:
     task_digest: str = ""
     environment: str = ""
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.type == "float":
+                object.__setattr__(self, field.name, float(getattr(self, field.name)))
+
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change whenever any field does."""
@@ -39,6 +44,6 @@ class Recipe:
 
 RECIPES = {
     "nasbench201": Recipe(name="nasbench201", num_epochs=200, batch_size=256, learning_rate=0.1),
-    "quick": Recipe(name="quick", num_epochs=20, batch_size=64, learning_rate=0.1, warmup_epochs=1),
+    "quick": Recipe(name="quick", num_epochs=20, batch_size=32, learning_rate=0.1, warmup_epochs=1),
 }
 """``nasbench201`` is Table 4; ``quick`` is for searches that must end in minutes."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from fairnad.sampling import Fairness
-
-_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+_SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def parse_quantity(value: Any) -> Any:
@@ -21,10 +20,10 @@ def parse_quantity(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kmg]?)\s*", value, re.IGNORECASE)
+    match = re.fullmatch(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*([kmg]?)\s*", value, re.IGNORECASE)
     if match is None:
         raise ValueError(f"expected a number such as 1500000, 1.5M or 0.2G, found {value!r}")
-    return float(match[1]) * _SCALE[match[2].lower()]
+    return float(Decimal(match[1]) * _SCALE[match[2].lower()])
 
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(gt=0)]
@@ -35,7 +34,7 @@ CHANGEABLE: JsonDict = {"changeable": True}
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SearchSettings(_Section):
@@ -54,13 +53,26 @@ class SearchSettings(_Section):
     )
     upscale_below: float = Field(0.9, gt=0, le=1, description="below this fraction of a limit a parent is scaled up")
     upscale_when: Literal["any", "all"] = Field("any", description="how many budgets must have that room")
-    fairness: Fairness = Field(Fairness.MAIN, description="level of the attribute tree ideas are drawn fairly over")
+    fairness: Literal["none", "granularity", "main", "sub"] = Field(
+        "main", description="level of the attribute tree ideas are drawn fairly over"
+    )
     mutation_target: bool = Field(True, description="name the mutation target in the prompt; false ablates it")
     max_draws: int = Field(4, ge=1, description="draws a slot may spend until one trains")
     max_barren_draws: int = Field(
-        24, ge=1, description="draws in a row without one that trains, until the search stops"
+        24,
+        ge=1,
+        description="draws in a row without one that trains, until the search stops",
+        json_schema_extra=CHANGEABLE,
     )
     confirm_seeds: int = Field(3, ge=0, description="fresh seeds base and best are retrained with at the end")
+
+    @model_validator(mode="after")
+    def _can_go_on(self) -> Self:
+        if self.fair + self.pareto + self.refine == 0:
+            raise ValueError(
+                "expected at least one of fair, pareto and refine above 0: no generation would draw anything"
+            )
+        return self
 
 
 class LanguageModelSettings(_Section):
@@ -71,7 +83,7 @@ class LanguageModelSettings(_Section):
     temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
     max_tokens: int = Field(8192, ge=16, description="tokens a reply may have")
     timeout_seconds: float = Field(
-        300, gt=0, description="seconds until a call is given up", json_schema_extra=CHANGEABLE
+        300, gt=0, description="seconds of silence until a call is given up", json_schema_extra=CHANGEABLE
     )
     max_retries: int = Field(
         4, ge=0, description="retries of a call after a passing fault", json_schema_extra=CHANGEABLE

@@ -1,0 +1,82 @@
+"""What the predefined ideas of stage II do: one transformation for each action a pack can name (paper F.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import libcst as cst
+
+from agents.builtin import syntax
+from agents.builtin.block_edits import ACTIVATIONS, change_kernel, swap_activation
+from agents.builtin.draft import Draft
+from agents.builtin.network_edits import map_side, shift_stride, stride_literal
+from agents.builtin.placing import Transform, in_branch
+from agents.builtin.scaling import deepen, widen, widen_unevenly
+from agents.builtin.templates import recalibration
+from fairnad.ideas import MutationTarget
+
+_MAX_KERNEL = 7
+_MIN_SIDE = 4
+
+
+def neighbouring_kernels(size: int) -> list[int]:
+    """The odd kernel sizes next to ``size``, from 3 to 7."""
+    return [near for near in (size - 2, size + 2) if 3 <= near <= _MAX_KERNEL]
+
+
+def larger_kernel(size: int) -> list[int]:
+    """The odd kernel size above ``size``, up to 7."""
+    return [size + 2] if size + 2 <= _MAX_KERNEL else []
+
+
+def change_stride(draft: Draft, target: MutationTarget) -> str:
+    """Two stages exchange their strides; else one stage gets another, where its map is large enough."""
+    if note := shift_stride(draft, target):
+        return note
+    for stage in draft.shuffled(draft.reading.stages):
+        literal, side = stride_literal(draft, stage), map_side(draft, draft.reading.stages[-1].name)
+        if literal is None or (syntax.integer(literal) == 1 and (side is None or side < 2 * _MIN_SIDE)):
+            continue
+        new = 2 if syntax.integer(literal) == 1 else 1
+        draft.replace({literal: cst.Integer(str(new))})
+        return f"stride {new} in {stage.name}"
+    return ""
+
+
+def toggle_squeeze_excitation(draft: Draft, target: MutationTarget) -> str:
+    """The default of a block's own switch for it turned over; a gate of ours where there is no switch."""
+    for owner in draft.shuffled(draft.reading.blocks):
+        init = draft.read(owner).init
+        for parameter in syntax.parameters(init) if init else ():
+            default = parameter.default
+            is_switch = isinstance(default, cst.Name) and default.value in ("True", "False")
+            if is_switch and isinstance(default, cst.Name) and "se" in parameter.name.value.lower().split("_"):
+                turned = "False" if default.value == "True" else "True"
+                draft.replace({default: cst.Name(turned)})
+                return f"{parameter.name.value}={turned} in {owner}"
+    return in_branch(recalibration.CHANNEL_GATE)(draft, MutationTarget.NEW_MODULE)
+
+
+def change_activation(draft: Draft, target: MutationTarget) -> str:
+    """Another activation, drawn at random, in a block."""
+    for name in draft.shuffled(ACTIVATIONS):
+        if note := swap_activation(name)(draft, target):
+            return note
+    return ""
+
+
+UPSCALING: Mapping[str, Transform] = {
+    "deepen-middle": deepen("middle"),
+    "deepen-end": deepen("end"),
+    "widen-proportional": widen,
+    "widen-unevenly": widen_unevenly,
+}
+"""Model up-scaling, by action."""
+
+ADJUSTING: Mapping[str, Transform] = {
+    "kernel": change_kernel(neighbouring_kernels),
+    "stride": change_stride,
+    "squeeze-excitation": toggle_squeeze_excitation,
+    "activation": change_activation,
+}
+"""Hyper-parameter adjustment, by action."""

@@ -1,0 +1,30 @@
+"""The downscaler: brings a source under its budgets (paper §4.4, F.2.5)."""
+
+from __future__ import annotations
+
+from agents.llm import LanguageModel
+from agents.proposals import Question, read_proposal
+from fairnad.candidate import Failure, Step
+from fairnad.ports import DownscaleRequest, Proposal
+from prompts.loader import Pack
+
+
+class LanguageModelDownscaler:
+    """A :class:`fairnad.ports.Downscaler` that asks a language model."""
+
+    def __init__(self, model: LanguageModel, pack: Pack) -> None:
+        self._model = model
+        self._pack = pack
+
+    async def downscale(self, request: DownscaleRequest) -> Proposal | Failure:
+        """The oversized source, made smaller. A prompt that is too long loses the parent, then the request."""
+        variables = {
+            "oversized": request.oversized.source,
+            "parent": request.parent.source,
+            "prompt": request.prompt,
+            "shrinking": self._pack.single_use_idea if request.single_use else request.shrinking,
+            "single_use": request.single_use,
+        }
+        question = Question(self._pack, "downscale", variables, droppable=("parent", "prompt"))
+        answer = await question.ask(self._model, request.errand, Step.DOWNSCALE)
+        return read_proposal(answer, Step.DOWNSCALE, request.prompt)

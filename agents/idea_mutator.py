@@ -1,0 +1,46 @@
+"""The idea mutator: the next idea from the last one and its effect, carried out at once (paper §4.3.3, F.2.4)."""
+
+from __future__ import annotations
+
+from agents.llm import LanguageModel
+from agents.proposals import Question, read_proposal
+from agents.replies import extract_idea
+from fairnad.attributes import Target
+from fairnad.candidate import Failure, Step
+from fairnad.ideas import Idea, IdeaKind
+from fairnad.ports import IdeaMutationRequest, Proposal
+from prompts.loader import Pack
+
+_UNNAMED = Idea("a change the reply did not put into words", IdeaKind.MUTATED)
+
+
+class LanguageModelIdeaMutator:
+    """A :class:`fairnad.ports.IdeaMutator` that asks a language model."""
+
+    def __init__(self, model: LanguageModel, pack: Pack) -> None:
+        self._model = model
+        self._pack = pack
+
+    async def mutate_idea(self, request: IdeaMutationRequest) -> Proposal | Failure:
+        """The next source of a chain, with the idea behind it.
+
+        A prompt that is too long loses the attribute trees, then the refinement ideas, then the one of the two
+        codes that is not edited.
+        """
+        role = "idea_mutation_improved" if request.improved else "idea_mutation_degraded"
+        tree = self._pack.attribute_tree
+        variables = {
+            "current": request.current.source,
+            "previous": request.previous.source,
+            "idea": request.idea.text,
+            "performance_attributes": tree.outline(Target.PERFORMANCE),
+            "efficiency_attributes": tree.outline(Target.EFFICIENCY),
+            "refinement_ideas": (*self._pack.upscaling_ideas, *self._pack.adjustment_ideas),
+        }
+        not_edited = "previous" if request.improved else "current"
+        droppable = ("performance_attributes", "efficiency_attributes", "refinement_ideas", not_edited)
+        answer = await Question(self._pack, role, variables, droppable).ask(self._model, request.errand, Step.MUTATE)
+        if isinstance(answer, Failure):
+            return answer
+        idea = extract_idea(answer.text, tree) or _UNNAMED
+        return read_proposal(answer, Step.MUTATE, prompt=idea.text, idea=idea)

@@ -1,0 +1,31 @@
+"""The structural judge: a changed architecture, still multi-layer (paper §4.4, F.2.5)."""
+
+from __future__ import annotations
+
+from agents.llm import LanguageModel
+from agents.proposals import Question
+from agents.reception import TAIL_CHARACTERS
+from agents.replies import extract_verdict
+from fairnad.candidate import Failure, FailureKind, Step
+from fairnad.ports import JudgeRequest, Verdict
+from prompts.loader import Pack
+
+
+class LanguageModelStructuralJudge:
+    """A :class:`fairnad.ports.StructuralJudge` that asks a language model."""
+
+    def __init__(self, model: LanguageModel, pack: Pack) -> None:
+        self._model = model
+        self._pack = pack
+
+    async def judge(self, request: JudgeRequest) -> Verdict | Failure:
+        """The verdict on ``request.judged``; a reply without one, or one that contradicts itself, is a failure."""
+        variables = {"judged": request.judged.source, "parent": request.parent.source}
+        question = Question(self._pack, "structural_judge", variables)
+        answer = await question.ask(self._model, request.errand, Step.JUDGE)
+        if isinstance(answer, Failure):
+            return answer
+        message = "the reply holds no verdict, or one that contradicts itself"
+        return extract_verdict(answer.text) or Failure(
+            Step.JUDGE, FailureKind.REPLY, message, answer.text[-TAIL_CHARACTERS:]
+        )

@@ -1,0 +1,126 @@
+"""Which slots a stage opens and which candidates are drawn next: decisions of the search, made of its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fairnad import sampling
+from fairnad.budget import Budget, has_room
+from fairnad.candidate import CandidateId, Stage, plain
+from fairnad.history import History, Record
+from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
+from fairnad.ports import IdeaSampler
+from fairnad.refinement import find_entry
+from fairnad.settings import SearchSettings
+from graphs.state import CandidateInput, SearchState, Slot
+
+
+def open_slots(state: SearchState) -> list[Slot]:
+    """The slots of the stage that have not trained yet and may be drawn again."""
+    most = state["schedule"]["max_draws"]
+    return [slot for slot in state["slots"] if not slot["trained_id"] and slot["num_draws"] < most]
+
+
+def base_slots() -> list[Slot]:
+    """The base model itself."""
+    return [_slot(0, "", IdeaKind.NONE)]
+
+
+def initial_slots(history: History, search: SearchSettings) -> list[Slot]:
+    """k₀ mutations of the base (Algorithm 2, lines 6–10)."""
+    base_id = history.base.candidate_id if history.base else ""
+    return [_slot(i, base_id, IdeaKind.KNOWLEDGE) for i in range(search.initial)]
+
+
+def fair_slots(history: History, search: SearchSettings) -> list[Slot]:
+    """Stage I: top-k parents, ideas drawn fairly (lines 13–19)."""
+    parents = sampling.top_k(history, search.fair)
+    return [_slot(i, parent.candidate_id, IdeaKind.KNOWLEDGE) for i, parent in enumerate(parents)]
+
+
+def pareto_slots(history: History, search: SearchSettings, budgets: Sequence[Budget]) -> list[Slot]:
+    """Stage II: parents from the Pareto frontier, scaled up where there is room, adjusted where not (lines 20–29)."""
+    parents = sampling.pareto_parents(history, budgets, search.pareto)
+    return [_slot(i, parent.candidate_id, _pareto_kind(parent, search, budgets)) for i, parent in enumerate(parents)]
+
+
+def _pareto_kind(parent: Record, search: SearchSettings, budgets: Sequence[Budget]) -> IdeaKind:
+    assert parent.evaluation is not None, "a parent is trained"
+    when_all = search.upscale_when == "all"
+    if has_room(parent.evaluation.costs, budgets, search.upscale_below, when_all=when_all):
+        return IdeaKind.UPSCALE
+    return IdeaKind.HYPERPARAMETER
+
+
+def refine_slots(history: History, search: SearchSettings, last_round: Sequence[Slot]) -> list[Slot]:
+    """Stage III: chains that go on from their last trained model (lines 30–39); ``last_round`` is empty in round 1."""
+    if last_round:
+        chain = [slot["trained_id"] or slot["current_id"] for slot in last_round]
+    else:
+        chain = [parent.candidate_id for parent in sampling.top_k(history, search.refine)]
+    slots = []
+    for i, candidate_id in enumerate(chain):
+        entry = find_entry(history, candidate_id)
+        slot = _slot(i, entry.edited.candidate_id, IdeaKind.MUTATED)
+        slot["current_id"] = candidate_id
+        slot["previous_id"] = entry.previous.candidate_id if entry.previous else ""
+        slots.append(slot)
+    return slots
+
+
+def _slot(number: int, parent_id: str, kind: IdeaKind) -> Slot:
+    return Slot(slot=number, parent_id=parent_id, kind=kind, current_id="", previous_id="", num_draws=0, trained_id="")
+
+
+def draw_wave(state: SearchState, search: SearchSettings, seed: int, ideas: IdeaSampler) -> list[CandidateInput]:
+    """One candidate for each open slot, as many as there are trainings left; slots drawn least often come first."""
+    slots = sorted(open_slots(state), key=lambda slot: (slot["num_draws"], slot["slot"]))[: state["num_left"]]
+    stage = Stage(state["stage"])
+    wave: list[CandidateInput] = []
+    for slot in slots:
+        place = CandidateId(state["generation"], stage, state["round"], slot["slot"], slot["num_draws"])
+        idea, target = _idea_and_target(slot, place, search, seed, ideas)
+        candidate = CandidateInput(
+            candidate_id=str(place),
+            parent_id=slot["parent_id"],
+            current_id=slot["current_id"],
+            previous_id=slot["previous_id"],
+            idea=plain(idea),
+            target=target,
+            earlier=[other["candidate_id"] for other in wave],
+            max_debugs=0 if stage is Stage.BASE else search.max_debugs,
+            max_downscales=search.max_downscales,
+        )
+        wave.append(candidate)
+    return wave
+
+
+def _idea_and_target(
+    slot: Slot, place: CandidateId, search: SearchSettings, seed: int, ideas: IdeaSampler
+) -> tuple[Idea, MutationTarget]:
+    kind = IdeaKind(slot["kind"])
+    if kind in (IdeaKind.NONE, IdeaKind.MUTATED):
+        return Idea("", kind), MutationTarget.ANY
+    generator = sampling.generator(seed, place, "idea")
+    idea = ideas.sample(kind, generator)
+    if not search.mutation_target:
+        return idea, MutationTarget.ANY
+    return idea, sampling.draw(mutation_targets(idea), generator)
+
+
+def settle_slots(slots: Sequence[Slot], wave: Sequence[CandidateInput], history: History) -> list[Slot]:
+    """The slots after their wave: each draw counted, those that trained closed.
+
+    Raises:
+        LookupError: a candidate of the wave has no record.
+    """
+    drawn = {CandidateId.parse(c["candidate_id"]).slot: history[c["candidate_id"]] for c in wave}
+    settled: list[Slot] = []
+    for slot in slots:
+        record = drawn.get(slot["slot"])
+        if record is None:
+            settled.append(slot)
+        else:
+            trained_id = record.candidate_id if record.trained else ""
+            settled.append({**slot, "num_draws": slot["num_draws"] + 1, "trained_id": trained_id})
+    return settled

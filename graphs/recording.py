@@ -1,0 +1,60 @@
+"""From the end of a feedback loop to the record that stays (paper Equation 1)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from fairnad.candidate import Evaluation, Failure, FailureKind, Step
+from fairnad.history import Record
+from fairnad.ideas import Idea
+from fairnad.ports import Proposal
+from graphs.steps import EVALUATION, FAILURE, JUDGEMENT, JUDGEMENT_VERSION, PROPOSAL
+
+if TYPE_CHECKING:
+    from graphs.context import Bench
+    from graphs.state import CandidateState
+
+
+async def make_record(state: CandidateState, bench: Bench) -> Record:
+    """The record of a candidate whose loop has ended, trained or discarded."""
+    candidate_id = state["candidate_id"]
+    proposal = await bench.steps.find(candidate_id, Step.MUTATE, 0, PROPOSAL)
+    evaluation, failure = await _outcome(state, bench)
+    judgement = await bench.steps.find(candidate_id, Step.JUDGE, JUDGEMENT_VERSION, JUDGEMENT)
+    calls = tuple(await asyncio.to_thread(bench.folder.history.calls, candidate_id))
+    return Record(
+        candidate_id=candidate_id,
+        parent_id=state["parent_id"],
+        idea=_idea(state, bench, proposal),
+        source=await bench.steps.last_source(candidate_id, state.get("version", -1)),
+        evaluation=evaluation,
+        failure=failure,
+        num_debugs=state["num_debugs"],
+        num_downscales=state["num_downscales"],
+        duplicate_of=judgement.duplicate_of if judgement else "",
+        calls=calls,
+        seconds=sum(call.seconds for call in calls) + (evaluation.seconds if evaluation else 0.0),
+    )
+
+
+async def _outcome(state: CandidateState, bench: Bench) -> tuple[Evaluation | None, Failure | None]:
+    if state["failure"]:
+        return None, FAILURE.validate_python(state["failure"])
+    result = await bench.steps.find(state["candidate_id"], Step.TRAIN, state["version"], EVALUATION)
+    if result is None:
+        return None, _over_budget(state)
+    return (None, result) if isinstance(result, Failure) else (result, None)
+
+
+def _over_budget(state: CandidateState) -> Failure:
+    shares = json.loads(state["calls"][-1].content)["shares"]
+    over = ", ".join(f"{name} at {share:.2f} of its limit" for name, share in shares.items() if share > 1)
+    return Failure(Step.DOWNSCALE, FailureKind.BUDGET, f"{over} after {state['num_downscales']} downscales")
+
+
+def _idea(state: CandidateState, bench: Bench, proposal: Proposal | Failure | None) -> Idea:
+    if isinstance(proposal, Proposal) and proposal.idea is not None:
+        return proposal.idea
+    return bench.idea(state)

@@ -1,0 +1,233 @@
+"""The report of a run: one HTML file of all that was tried, to be read without a network or a program.
+
+``python -m graphs.report runs/NAME`` writes it anew from the history of a run, also while it is running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from fairnad.attributes import Category
+from fairnad.budget import Budget
+from fairnad.candidate import Call, Evaluation, Stage
+from fairnad.errors import SettingsError
+from fairnad.history import History, Record, accuracy
+from fairnad.ideas import IdeaKind
+from fairnad.settings import RunContext
+from graphs.charts import charts
+from graphs.command_line import report_errors
+from graphs.confirmation import CONFIRM
+from graphs.roles import describe
+from graphs.steps import EVALUATION
+from graphs.wording import duration_text, quantity_text, rate_text, spread_text
+from store.disk import write_whole
+from store.history_store import FILE_NAME, SqliteHistory
+from store.run_folder import read_context
+
+REPORT_NAME = "report.html"
+TEMPLATE_NAME = "report.html"
+
+
+def write_report(
+    path: Path,
+    context: RunContext,
+    budgets: Sequence[Budget],
+    history: History,
+    held_out: Mapping[str, Sequence[float]],
+) -> Path:
+    """Write ``report.html`` into the run folder ``path``, whole or not at all, and return where it lies.
+
+    Args:
+        held_out: accuracies in [0, 1] on the held-out images by candidate id, one a fresh seed; empty before the end.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    report = path / REPORT_NAME
+    trained = [record for record in history.records if record.evaluation]
+    contents = {
+        "context": context,
+        "designer": describe(context),
+        "budgets": budgets,
+        "history": history,
+        "held_out": held_out,
+        "base": history.base if history.base is not None and history.base.trained else None,
+        "best": history.best if history.trained else None,
+        "recipes": {record.evaluation.recipe_digest for record in trained if record.evaluation},
+        "charts": charts(history, budgets),
+        "charted_stages": [stage for stage in Stage if any(record.stage is stage for record in trained)],
+        "lineage": [(record, gain(history, record)) for record in lineage(history)],
+        "stages": {stage: part for stage in Stage if (part := _drawn_in(history, stage)).drawn},
+        "raised": raised(history),
+        "categories": categories(history),
+        "failures": failures(history),
+        "calls": calls(history),
+    }
+    write_whole(report, _template().generate(contents))
+    return report
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # ideas, sources and messages come from language models
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "quantity": quantity_text,
+        "rate": rate_text,
+        "duration": duration_text,
+        "spread": spread_text,
+        "signed": lambda value: "–" if value is None else f"{value:+.4f}".replace("-", "−"),
+    }
+    return environment.get_template(TEMPLATE_NAME)
+
+
+def gain(history: History, record: Record) -> float | None:
+    """Validation accuracy above the parent's; ``None`` unless both were trained, and by the same recipe."""
+    parent = history.get(record.parent_id)
+    if record.evaluation is None or parent is None or parent.evaluation is None:
+        return None
+    if record.evaluation.recipe_digest != parent.evaluation.recipe_digest:
+        return None
+    return record.evaluation.accuracy - parent.evaluation.accuracy
+
+
+def lineage(history: History) -> list[Record]:
+    """The ancestors of the best, the oldest first, and the best itself; empty while nothing has trained."""
+    line: dict[str, Record] = {}
+    record = history.best
+    while record is not None and record.candidate_id not in line:
+        line[record.candidate_id] = record
+        record = history.get(record.parent_id)
+    return list(reversed(line.values()))
+
+
+def raised(history: History) -> Mapping[Stage, float]:
+    """By how much the candidates of each stage raised the best so far, which begins with the base."""
+    gains: defaultdict[Stage, float] = defaultdict(float)
+    trained = [record for record in history.records if record.trained]
+    highest = accuracy(trained[0]) if trained else 0.0
+    for record in trained:
+        gains[record.stage] += max(accuracy(record) - highest, 0.0)
+        highest = max(accuracy(record), highest)
+    return gains
+
+
+def _drawn_in(history: History, stage: Stage) -> History:
+    return History(record for record in history.drawn if record.stage is stage)
+
+
+class CategoryResult(NamedTuple):
+    """How the knowledge ideas of a main category did; ``gains`` are those over parents that can be compared."""
+
+    category: Category
+    num_drawn: int
+    num_trained: int
+    gains: Sequence[float]
+
+    @property
+    def num_improved(self) -> int:
+        """How many candidates are better than their parent."""
+        return sum(value > 0 for value in self.gains)
+
+    @property
+    def mean_gain(self) -> float | None:
+        """The mean of the gains, ``None`` without any."""
+        return mean(self.gains) if self.gains else None
+
+
+def categories(history: History) -> list[CategoryResult]:
+    """Every main category that was drawn, the highest mean gain first, those without one last."""
+    drawn: defaultdict[Category, list[Record]] = defaultdict(list)
+    for record in history.drawn:
+        if record.idea.kind is IdeaKind.KNOWLEDGE and record.idea.tag is not None:
+            drawn[record.idea.tag.category].append(record)
+    results = []
+    for category, records in drawn.items():
+        gains = [value for record in records if (value := gain(history, record)) is not None]
+        results.append(CategoryResult(category, len(records), sum(record.trained for record in records), gains))
+    return sorted(results, key=lambda one: (one.mean_gain is None, -(one.mean_gain or 0.0), one.category))
+
+
+def failures(history: History) -> list[list[Record]]:
+    """The draws that failed, those of the same step and kind together, the commonest first."""
+    groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in history.drawn:
+        if record.failure is not None:
+            groups[record.failure.step, record.failure.kind].append(record)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def calls(history: History) -> Mapping[str, Sequence[Call]]:
+    """The calls of language models for recorded candidates, by role."""
+    by_role: defaultdict[str, list[Call]] = defaultdict(list)
+    for record in history.records:
+        for call in record.calls:
+            by_role[call.role].append(call)
+    return dict(sorted(by_role.items()))
+
+
+def rewrite(path: Path) -> Path:
+    """Write the report of the run in folder ``path`` from what the folder holds, and return where it lies.
+
+    Raises:
+        UserError: the folder holds no run, the run's pack or task is gone, or the report cannot be written.
+    """
+    context = read_context(path)
+    with contextlib.closing(SqliteHistory(path / FILE_NAME, read_only=True)) as store:
+        history, held_out = History(store.records()), _held_out(store, context)
+    return write_report(path, context, _budgets(context), history, held_out)
+
+
+def _held_out(store: SqliteHistory, context: RunContext) -> Mapping[str, Sequence[float]]:
+    accuracies: defaultdict[str, list[float]] = defaultdict(list)
+    for number in range(context.search.confirm_seeds):
+        for candidate_id, stored in store.find_steps(CONFIRM, number):
+            result = EVALUATION.validate_python(stored["result"])
+            if isinstance(result, Evaluation):
+                accuracies[candidate_id].append(result.accuracy)
+    return accuracies
+
+
+def _budgets(context: RunContext) -> Sequence[Budget]:
+    from graphs.assembly import resolve_budgets
+    from prompts.loader import load_pack
+
+    pack = load_pack(context.pack)
+    if context.task not in pack.tasks:
+        raise SettingsError(f"the run is of task {context.task}, which the pack {pack.name} no longer has")
+    defaults = pack.tasks[context.task]
+    return resolve_budgets(context, defaults, context.image_size or defaults.image_size)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the report of a run and print where it lies.
+
+    Returns:
+        0, or 2 where the folder holds no run or the report cannot be written.
+    """
+    parser = argparse.ArgumentParser(prog="python -m graphs.report", description="Writes the report of a run.")
+    parser.add_argument("folder", type=Path, help="run folder, for example runs/digits-0")
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        print(rewrite(options.folder))
+        return 0
+
+    return report_errors(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Who plays each role: a language model or the built-in designer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fairnad.budget import Budget
+from fairnad.errors import SettingsError
+from fairnad.ports import Debugger, Downscaler, IdeaMutator, IdeaStore, Lab, Mutator, StructuralJudge
+from fairnad.settings import RunContext
+
+if TYPE_CHECKING:
+    from agents.llm import LanguageModel
+    from prompts.loader import Pack
+
+ROLES = ("mutator", "idea_mutator", "debugger", "downscaler", "structural_judge")
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """One player a role."""
+
+    mutator: Mutator
+    idea_mutator: IdeaMutator
+    debugger: Debugger
+    downscaler: Downscaler
+    structural_judge: StructuralJudge
+
+
+def cast(context: RunContext) -> dict[str, bool]:
+    """For each role whether a language model plays it.
+
+    Raises:
+        SettingsError: a role asks for a language model, and none is configured.
+    """
+    configured = bool(context.llm.model)
+    players = {}
+    for role in ROLES:
+        wanted = getattr(context.agents, role)
+        if wanted == "llm" and not configured:
+            flag = role.replace("_", "-")
+            raise SettingsError(f"--agents.{flag} llm: no language model is configured; set --llm.model")
+        players[role] = configured if wanted == "auto" else wanted == "llm"
+    return players
+
+
+def describe(context: RunContext) -> str:
+    """One line that says who designs."""
+    players = cast(context)
+    names = {True: context.llm.model, False: "built-in"}
+    if not any(players.values()):
+        return "all roles built in, no language model (--llm.model sets one)"
+    return ", ".join(f"{role.replace('_', ' ')}: {names[by_model]}" for role, by_model in players.items())
+
+
+def make_roles(
+    context: RunContext,
+    pack: Pack,
+    model: LanguageModel | None,
+    lab: Lab,
+    budgets: Sequence[Budget],
+    ideas: IdeaStore,
+) -> Roles:
+    """The players :func:`cast` names. ``model`` may be ``None`` where none of them is a language model."""
+    by_model = cast(context)
+    casts = {}
+    if model is not None:
+        casts[True] = _language_model(pack, model)
+    if not all(by_model.values()):
+        casts[False] = _built_in(pack, lab, budgets, ideas)
+    return Roles(**{role: getattr(casts[by_model[role]], role) for role in ROLES})
+
+
+def _language_model(pack: Pack, model: LanguageModel) -> Roles:
+    from agents.debugger import LanguageModelDebugger
+    from agents.downscaler import LanguageModelDownscaler
+    from agents.idea_mutator import LanguageModelIdeaMutator
+    from agents.mutator import LanguageModelMutator
+    from agents.structural_judge import LanguageModelStructuralJudge
+
+    return Roles(
+        LanguageModelMutator(model, pack),
+        LanguageModelIdeaMutator(model, pack),
+        LanguageModelDebugger(model, pack),
+        LanguageModelDownscaler(model, pack),
+        LanguageModelStructuralJudge(model, pack),
+    )
+
+
+def _built_in(pack: Pack, lab: Lab, budgets: Sequence[Budget], ideas: IdeaStore) -> Roles:
+    from agents.builtin.debugger import BuiltinDebugger
+    from agents.builtin.downscaler import BuiltinDownscaler
+    from agents.builtin.idea_mutator import BuiltinIdeaMutator
+    from agents.builtin.mutator import BuiltinMutator
+    from agents.builtin.structural_judge import BuiltinStructuralJudge
+
+    mutator = BuiltinMutator(pack.actions)
+    return Roles(
+        mutator,
+        BuiltinIdeaMutator(mutator, ideas, pack.upscaling_ideas, pack.adjustment_ideas),
+        BuiltinDebugger(),
+        BuiltinDownscaler(lab.check, budgets, pack.actions),
+        BuiltinStructuralJudge(),
+    )

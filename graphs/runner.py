@@ -1,0 +1,150 @@
+"""Runs a search from the command line: start, progress, stop, resume."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import sqlite3
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairnad.settings import RunContext
+from graphs.context import Bench, release, services
+from graphs.progress import Progress
+from graphs.roles import describe
+from graphs.summary import print_summary
+from store.disk import storage_error
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+EXIT_STATUS = {"finished": 0, "barren": 1}
+
+
+def run(context: RunContext) -> int:
+    """Start a search, or go on with it where it was left.
+
+    Returns:
+        The exit status, see :func:`graphs.command_line.main`.
+
+    Raises:
+        FairnadError: the search cannot begin or cannot go on; what was recorded is kept.
+    """
+    return asyncio.run(_run(context))
+
+
+def thread_id(context: RunContext) -> str:
+    """The run's LangGraph thread, a UUID made of the run's name, as servers want it."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"fairnad:{context.run_name}"))
+
+
+async def _run(context: RunContext) -> int:
+    print(f"FairNAD: {describe(context)}", flush=True)
+    try:
+        bench = await services(context)
+        with _full_disk_in_one_line(bench.folder.path):
+            async with _compiled(bench) as graph:
+                return await _search(graph, bench)
+    finally:
+        await release(context)
+
+
+@contextlib.contextmanager
+def _full_disk_in_one_line(folder: Path) -> Iterator[None]:
+    """What LangGraph's checkpoints and the jobs' files say of a full disk, as the stores say it.
+
+    Raises:
+        StorageError: the disk is full.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if is_full or getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            raise storage_error(folder, str(error)) from error
+        raise
+
+
+@contextlib.asynccontextmanager
+async def _compiled(bench: Bench) -> AsyncIterator[CompiledStateGraph[Any, Any, Any, Any]]:
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    from graphs.search import build
+
+    async with AsyncSqliteSaver.from_conn_string(str(bench.folder.checkpoints)) as saver:
+        yield build().compile(name="search", checkpointer=saver)
+
+
+async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench) -> int:
+    config = {"configurable": {"thread_id": thread_id(bench.context)}}
+    start = await _starting_point(graph, bench, config)
+    with Progress(bench.context, await bench.history()) as progress:
+        search = asyncio.ensure_future(_follow(graph, bench, config, start, progress))
+        with _signals() as stopping:
+            futures: set[asyncio.Future[Any]] = {search, stopping}
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        if not search.done():
+            progress.say(f"stopping: running jobs get {bench.context.grace_seconds:g} s (--grace-seconds)")
+            await bench.stop(bench.context.grace_seconds)
+            search.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await search
+            await bench.write_files({})
+            progress.say(f"stopped; nothing is lost. Run the same command again to resume {bench.folder.path}")
+            return 128 + int(stopping.result())
+    outcome = search.result()
+    print_summary(bench, await bench.history(), outcome)
+    return EXIT_STATUS[outcome["outcome"]]
+
+
+async def _starting_point(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any) -> Any:
+    """The input that starts a search, or ``None`` to go on from the last checkpoint."""
+    snapshot = await graph.aget_state(config)
+    if not snapshot.values:
+        return {}
+    trained = len((await bench.history()).trained)
+    if snapshot.values.get("outcome") == "finished" and trained < bench.context.archs:
+        more = {"num_left": bench.context.archs - trained, "outcome": ""}
+        await graph.aupdate_state(config, more, as_node="settle")
+    return None
+
+
+async def _follow(
+    graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any, start: Any, progress: Progress
+) -> dict[str, Any]:
+    stream = graph.astream(
+        start, config, context=bench.context, stream_mode=["custom", "tasks"], subgraphs=True, durability="sync"
+    )
+    event: Any
+    async for _, mode, event in stream:
+        if mode == "custom":
+            progress.recorded(await bench.record(event["recorded"]))
+        else:
+            progress.task(event)
+    return dict((await graph.aget_state(config)).values)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[asyncio.Future[int]]:
+    """A future that holds the number of the first SIGINT or SIGTERM; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    caught: asyncio.Future[int] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if caught.done():
+            sys.exit(128 + number)
+        caught.set_result(number)
+
+    handled = (signal.SIGINT, signal.SIGTERM)
+    for number in handled:
+        loop.add_signal_handler(number, stop, int(number))
+    try:
+        yield caught
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,112 @@
+"""What the graphs carry from node to node: ids and small plain values, never sources, logs or live objects.
+
+``version`` counts the sources of one candidate: 0 is the mutator's, each debug and downscale adds one.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Annotated, Any, TypedDict
+
+Ids = Annotated[list[str], operator.add]
+Lines = Annotated[list[str], operator.add]
+
+
+class Slot(TypedDict):
+    """One place in a stage: drawn again until it trains or its draws are spent.
+
+    ``kind`` is the kind of its ideas; ``current_id`` and ``previous_id`` are a_{t−1} and a_{t−2} in stage refine,
+    empty elsewhere; ``trained_id`` is empty until a draw trains.
+    """
+
+    slot: int
+    parent_id: str
+    kind: str
+    current_id: str
+    previous_id: str
+    num_draws: int
+    trained_id: str
+
+
+class Schedule(TypedDict):
+    """The numbers the routes need (paper Table 5)."""
+
+    refine_rounds: int
+    max_draws: int
+    max_barren_draws: int
+
+
+class CandidateInput(TypedDict):
+    """What the search hands to one candidate; ``earlier`` are the candidates of its wave in lower slots."""
+
+    candidate_id: str
+    parent_id: str
+    current_id: str
+    previous_id: str
+    idea: dict[str, Any]
+    target: str
+    earlier: list[str]
+    max_debugs: int
+    max_downscales: int
+
+
+class CandidateState(CandidateInput, total=False):
+    """The feedback loop of one candidate (Algorithm 1).
+
+    ``ran_version`` is the last version that ran, −1 while none did; ``failure`` is what sends the candidate to the
+    debugger, or out; ``calls`` is the exchange with the tool nodes; ``trace`` tells step by step what happened.
+    """
+
+    version: int
+    ran_version: int
+    num_debugs: int
+    num_downscales: int
+    single_use_tried: bool
+    failure: dict[str, Any] | None
+    calls: list[Any]
+    trace: Lines
+    recorded: Ids
+
+
+class CandidateUpdate(TypedDict, total=False):
+    """What a node of the candidate graph may write."""
+
+    version: int
+    ran_version: int
+    num_debugs: int
+    num_downscales: int
+    single_use_tried: bool
+    failure: dict[str, Any] | None
+    calls: list[Any]
+    trace: list[str]
+    recorded: list[str]
+
+
+class CandidateOutput(TypedDict):
+    """What a candidate tells the search: that it is recorded. All else is read from the history."""
+
+    recorded: Ids
+
+
+class SearchState(TypedDict, total=False):
+    """The search (Algorithm 2).
+
+    ``wave`` is what is drawn together; ``recorded`` which of it is done; ``num_left`` how many trainings are still
+    wanted; ``outcome`` is empty until the search ends: ``finished`` or ``barren``; ``held_out`` are then the accuracies
+    of base and best on held-out images, one a fresh seed, by candidate id.
+    """
+
+    schedule: Schedule
+    generation: int
+    stage: str
+    round: int
+    slots: list[Slot]
+    wave: list[CandidateInput]
+    recorded: Ids
+    num_trained: int
+    num_left: int
+    num_barren: int
+    best_id: str
+    best_accuracy: float | None
+    outcome: str
+    held_out: dict[str, list[float]]

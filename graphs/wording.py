@@ -1,0 +1,46 @@
+"""Numbers and records as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+from fairnad.history import PassRate, Record
+
+
+def record_line(record: Record) -> str:
+    """What became of a candidate, in a line."""
+    if record.evaluation is not None:
+        costs = "  ".join(f"{quantity_text(cost)} {name}" for name, cost in record.evaluation.costs.items())
+        return f"{record.candidate_id:<20} accuracy {record.evaluation.accuracy:.4f}  {costs}"
+    assert record.failure is not None
+    return f"{record.candidate_id:<20} {record.failure.step}: {record.failure.kind}"
+
+
+def rate_text(rate: PassRate) -> str:
+    """A pass rate with its n."""
+    return f"{rate.value:.2f} (n={rate.num_draws})" if rate.value is not None else "- (n=0)"
+
+
+def quantity_text(value: float) -> str:
+    """A number with three digits and k, M or G."""
+    rounded = float(f"{value:.3g}")  # before the unit is chosen: 999,900 is 1M
+    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if rounded >= scale:
+            return f"{rounded / scale:.3g}{unit}"
+    return f"{rounded:.3g}"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds, without leading zeros."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def spread_text(values: Sequence[float]) -> str:
+    """Mean ± standard deviation with n; a dash where there are no values."""
+    if not values:
+        return "–"
+    deviation = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{mean(values):.4f}{deviation} (n={len(values)})"

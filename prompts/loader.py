@@ -1,0 +1,184 @@
+"""Prompt packs: all that is special to a domain, as a folder of text files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairnad.attributes import AttributeTree
+from fairnad.errors import BaseModelError, PackError
+from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.task import TaskDefaults
+from prompts.pack_files import PackFile, listed, read_attribute_tree, read_bytes, read_pack_file, read_tasks, read_text
+from prompts.templates import Messages, Prompt, environment, read_prompt
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+_HOME = Path(__file__).parent
+_REFINEMENT = {"current", "previous", "idea", "performance_attributes", "efficiency_attributes", "refinement_ideas"}
+
+ROLES: Mapping[str, frozenset[str]] = {
+    "mutation": frozenset({"idea", "parent"}),
+    "debug": frozenset({"failed", "parent", "prompt", "error", "traceback"}),
+    "downscale": frozenset({"oversized", "parent", "prompt", "shrinking", "single_use"}),
+    "idea_mutation_improved": frozenset(_REFINEMENT),
+    "idea_mutation_degraded": frozenset(_REFINEMENT),
+    "structural_judge": frozenset({"judged", "parent"}),
+}
+"""The prompts every pack has, each with the variables the program can fill in."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One domain: prompts, predefined ideas, attribute tree, tasks and base models.
+
+    ``digest`` is twelve hexadecimal digits that change whenever any file of the pack does. ``actions`` says for a
+    predefined idea, by its text, what the built-in designer does; ideas without an action are left out.
+    ``ideas_file`` is where the pack's ideas lie; the idea store reads it.
+    """
+
+    name: str
+    description: str
+    folder: Path
+    digest: str
+    upscaling_ideas: tuple[str, ...]
+    adjustment_ideas: tuple[str, ...]
+    shrinking_ideas: tuple[str, ...]
+    single_use_idea: str
+    actions: Mapping[str, str]
+    attribute_tree: AttributeTree
+    tasks: Mapping[str, TaskDefaults]
+    _prompts: Mapping[str, Prompt] = field(repr=False)
+    _targets: Mapping[MutationTarget, Template] = field(repr=False)
+
+    @property
+    def ideas_file(self) -> Path:
+        """The idea file of the pack, JSON lines."""
+        return self.folder / "ideas.jsonl"
+
+    def messages(self, role: str, **variables: object) -> Messages:
+        """The prompt of a role, filled in: ``(("system", text), ("user", text))``.
+
+        Args:
+            role: a key of :data:`ROLES`.
+            variables: what the program can fill in; a prompt need not show all of it.
+        """
+        return self._prompts[role].render(variables)
+
+    def format_idea(self, idea: Idea, target: MutationTarget) -> str:
+        """The request a mutation is asked with (paper F.2.3).
+
+        Knowledge ideas are worded for their target; the other kinds name their own and are shown as they are.
+        """
+        if idea.kind is not IdeaKind.KNOWLEDGE:
+            return idea.text
+        return self._targets[target].render(idea=idea.text)
+
+    def base_source(self, name_or_path: str) -> str:
+        """The source of a base model: one of the pack by name, or any Python file by path.
+
+        Raises:
+            BaseModelError: there is no such model, or it cannot be read as UTF-8.
+        """
+        models = self.folder / "models"
+        path = models / f"{name_or_path}.py"
+        if not path.is_file():
+            path = Path(name_or_path).expanduser()
+        try:
+            return path.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            known = listed(file.stem for file in models.glob("*.py")) or "no model"
+            raise BaseModelError(
+                f"base {name_or_path!r}: expected a Python file or a model of pack {self.name} ({known}), found neither"
+            ) from None
+        except OSError as error:
+            raise BaseModelError(f"base {path}: cannot be read ({error.strerror}): name a readable file") from error
+        except UnicodeDecodeError as error:
+            raise BaseModelError(f"base {path}: expected UTF-8, found another encoding: save it as UTF-8") from error
+
+
+def load_pack(name_or_folder: str) -> Pack:
+    """Read a pack and check all of it.
+
+    Args:
+        name_or_folder: a pack that comes with the program, or a folder anywhere.
+
+    Raises:
+        PackError: a file is missing or malformed, or two of them contradict each other; the message names the file.
+    """
+    folder = _find(name_or_folder)
+    path = folder / "pack.toml"
+    text = read_pack_file(path)
+    jinja = environment(folder)
+    predefined = [*text.upscaling, *text.adjustment, *text.shrinking, text.single_use]
+    return Pack(
+        name=text.name,
+        description=text.description,
+        folder=folder,
+        digest=_digest(folder),
+        upscaling_ideas=tuple(entry.idea for entry in text.upscaling),
+        adjustment_ideas=tuple(entry.idea for entry in text.adjustment),
+        shrinking_ideas=tuple(entry.idea for entry in text.shrinking),
+        single_use_idea=text.single_use.idea,
+        actions={entry.idea: entry.action for entry in predefined if entry.action is not None},
+        attribute_tree=read_attribute_tree(folder / "attribute_tree.yaml"),
+        tasks=read_tasks(folder / "tasks.toml"),
+        _prompts=_read_prompts(folder, text, jinja),
+        _targets=_read_targets(path, text, jinja),
+    )
+
+
+@cache
+def continuation() -> str:
+    """What a model is told whose reply was cut off at the token limit; the same in every domain."""
+    return read_text(_HOME / "continuation.md").strip()
+
+
+def _find(name_or_folder: str) -> Path:
+    for folder in (_HOME / name_or_folder, Path(name_or_folder).expanduser()):
+        if (folder / "pack.toml").is_file():
+            return folder.resolve()
+    known = listed(path.parent.name for path in _HOME.glob("*/pack.toml"))
+    raise PackError(f"pack {name_or_folder!r}: expected one of ({known}) or a folder with a pack.toml, found neither")
+
+
+def _read_prompts(folder: Path, text: PackFile, jinja: Environment) -> dict[str, Prompt]:
+    path = folder / "pack.toml"
+    if unknown := set(text.prompts) - set(ROLES):
+        raise PackError(f"{path}: [prompts] has {listed(unknown)}; expected only {listed(ROLES)}")
+    if missing := set(ROLES) - set(text.prompts):
+        raise PackError(f"{path}: [prompts] lacks {listed(missing)}: list the variables each one shows")
+    return {role: read_prompt(folder / f"{role}.md", text.prompts[role], ROLES[role], jinja) for role in ROLES}
+
+
+def _read_targets(path: Path, text: PackFile, jinja: Environment) -> dict[MutationTarget, Template]:
+    from jinja2 import TemplateSyntaxError
+    from jinja2.meta import find_undeclared_variables
+
+    templates = {}
+    for target in MutationTarget:
+        wording = text.targets.get(target, "")
+        place = f"{path}: [targets] {str(target)!r}"
+        try:
+            if find_undeclared_variables(jinja.parse(wording)) != {"idea"}:
+                raise PackError(f"{place}: expected a text that shows {{{{ idea }}}} alone, found {wording!r}: mend it")
+            templates[target] = jinja.from_string(wording)
+        except TemplateSyntaxError as error:
+            raise PackError(f"{place}: not a valid Jinja template: {error.message}: mend it") from error
+    return templates
+
+
+def _digest(folder: Path) -> str:
+    """Over the names and bytes of every file but hidden and compiled ones."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith((".", "__")) for part in name.parts):
+            content = hashlib.sha256(read_bytes(path)).hexdigest()
+            digest.update(f"{name.as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()[:12]

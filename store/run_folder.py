@@ -1,0 +1,210 @@
+"""The folder of one run: what was asked for, what was found, and the promise that one process works on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import tomllib
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import tomli_w
+from pydantic import ValidationError
+
+from fairnad.errors import RunFolderError, SettingsError
+from fairnad.ports import Answer, CallKey
+from fairnad.settings import RunContext, changed_settings
+from store.disk import disk_errors, lock, write_whole
+from store.history_store import FILE_NAME, SqliteHistory
+
+SETTINGS_NAME = "settings.toml"
+LOCK_NAME = "lock"
+
+
+class RunFolder:
+    """``runs/<name>/`` while this process works on it.
+
+    ``history.sqlite`` is the truth; ``settings.toml`` what was asked for; ``checkpoints.sqlite`` LangGraph's;
+    ``scratch/`` for jobs, emptied at every start; ``sources/`` and ``llm.jsonl`` are written by :meth:`export` from
+    the history, for people and other programs to read.
+    """
+
+    def __init__(self, path: Path, history: SqliteHistory, held: int) -> None:
+        self.path = path
+        self.history = history
+        self._held: int | None = held
+
+    @classmethod
+    def open(cls, context: RunContext) -> Self:
+        """The folder of this run, made where there is none; locked until it is closed.
+
+        Raises:
+            RunFolderError: another process works on it, it is of another version, or it is no run folder.
+            SettingsError: the run was begun with other settings than those that may change.
+            StorageError: the disk is full, or the folder cannot be read or written.
+        """
+        path = _place(context)
+        with contextlib.ExitStack() as undo:
+            with disk_errors(path):
+                _check_is_run(path)
+                path.mkdir(parents=True, exist_ok=True)
+                held = _lock(path)
+            undo.callback(os.close, held)
+            history = SqliteHistory(path / FILE_NAME)
+            undo.callback(history.close)
+            _settle(path, history, context)
+            folder = cls(path, history, held)
+            folder._empty_scratch()
+            undo.pop_all()
+        return folder
+
+    def _empty_scratch(self) -> None:
+        with disk_errors(self.scratch):
+            if self.scratch.exists():
+                shutil.rmtree(self.scratch)
+            self.scratch.mkdir()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where LangGraph keeps its checkpoints."""
+        return self.path / "checkpoints.sqlite"
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what jobs leave behind; nothing in it outlives the next start."""
+        return self.path / "scratch"
+
+    def export(self) -> None:
+        """Write ``sources/<candidate id>.py.txt`` and ``llm.jsonl``, each whole, from what the history holds.
+
+        Raises:
+            StorageError: the disk is full, or the folder cannot be written.
+        """
+        sources = self.path / "sources"
+        with disk_errors(sources):
+            sources.mkdir(exist_ok=True)
+        for record in self.history.records():
+            # Not .py: a development server that watches the folder would restart at every one.
+            write_whole(sources / f"{record.candidate_id}.py.txt", [record.source])
+        write_whole(self.path / "llm.jsonl", (_call_line(key, answer) for key, answer in self.history.answers()))
+
+    def close(self) -> None:
+        """Close the history and let other processes in; a second time changes nothing."""
+        self.history.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_context(path: Path) -> RunContext:
+    """The settings of the run in folder ``path``, also while another process works on it.
+
+    Raises:
+        RunFolderError: the folder holds no settings, or those of another version.
+        StorageError: the file cannot be read.
+    """
+    settings = path / SETTINGS_NAME
+    if not settings.is_file():
+        raise RunFolderError(f"expected a run folder, found no {SETTINGS_NAME} in {path}")
+    with disk_errors(settings):
+        content = settings.read_bytes()
+    try:
+        return RunContext.model_validate(tomllib.loads(content.decode()))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        raise RunFolderError(f"{settings} is of another version of this program: {name}: {fault['msg']}") from error
+    except ValueError as error:
+        raise RunFolderError(f"{settings} must be the TOML file a run was begun with, but: {error}") from error
+
+
+def _place(context: RunContext) -> Path:
+    name = context.run_name
+    if Path(name).name != name or name == "..":
+        raise SettingsError(f"--run must be the plain name of a folder, found {name!r}; --runs says where it lies")
+    return Path(context.runs) / name
+
+
+def _check_is_run(path: Path) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise RunFolderError(f"expected a run folder, found a file: {path}; choose another --run")
+    if not (path / FILE_NAME).exists() and {entry.name for entry in path.iterdir()} - {LOCK_NAME}:
+        raise RunFolderError(
+            f"expected a run folder, found other files and no {FILE_NAME} in {path}; choose another --run"
+        )
+
+
+def _lock(path: Path) -> int:
+    file = path / LOCK_NAME
+    file.touch()
+    try:
+        held = lock(file, wait=False)
+    except BlockingIOError as error:
+        holder = file.read_text().strip()
+        whom = f"process {holder}" if holder else "another process"
+        raise RunFolderError(f"{path} is in use by {whom}: wait until it ends, or choose another --run") from error
+    try:
+        file.write_text(f"{os.getpid()}\n")
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
+def _settle(path: Path, history: SqliteHistory, context: RunContext) -> None:
+    settings = path / SETTINGS_NAME
+    text = tomli_w.dumps(_without_credentials(context).model_dump(mode="json", exclude_none=True))
+    if settings.exists():
+        changed = changed_settings(read_context(path), context)
+        if changed:
+            raise SettingsError(
+                f"{path} was begun with other settings: {', '.join(changed)}; "
+                "resume it with those it was begun with, or choose another --run"
+            )
+        with disk_errors(settings):
+            if settings.read_text(encoding="utf-8") == text:
+                return
+    elif history.records():
+        raise RunFolderError(
+            f"expected the settings of a run, found no {SETTINGS_NAME} in {path}; choose another --run"
+        )
+    write_whole(settings, [text], durable=True)
+
+
+def _without_credentials(context: RunContext) -> RunContext:
+    url = re.sub(r"(?<=//)[^/?#]*@", "", context.llm.base_url)
+    return context.model_copy(update={"llm": context.llm.model_copy(update={"base_url": url})})
+
+
+def _call_line(key: CallKey, answer: Answer) -> str:
+    line = {
+        "candidate_id": key.candidate_id,
+        "role": key.role,
+        "version": key.version,
+        "part": key.part,
+        "prompt_digest": key.prompt_digest,
+        "model": answer.call.model,
+        "messages": [{"role": role, "content": content} for role, content in answer.messages],
+        "reply": answer.text,
+        "finish": answer.finish,
+        "input_tokens": answer.call.input_tokens,
+        "output_tokens": answer.call.output_tokens,
+        "seconds": answer.call.seconds,
+        "ok": answer.call.ok,
+        "note": answer.call.note,
+    }
+    return json.dumps(line) + "\n"

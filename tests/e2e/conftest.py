@@ -1,0 +1,87 @@
+"""Whole searches on a task that trains in a second, with a scripted language model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fairnad.history import History, Record
+from fairnad.settings import RunContext
+from graphs.command_line import parse
+from prompts.loader import load_pack
+from store.history_store import FILE_NAME, SqliteHistory
+from tests.e2e.networks import network
+
+TASKS = """
+[digits]
+base = "tiny"
+recipe = "quick"
+max_params = 2500
+max_flops = 1e6
+image_size = 8
+num_train = 60
+num_validation = 200
+flip_probability = 0.0
+crop_padding = 0
+"""
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The vision pack with a tiny task and a tiny base of 1,478 parameters."""
+    folder = tmp_path_factory.mktemp("pack") / "tiny"
+    shutil.copytree(Path("prompts/vision"), folder)
+    (folder / "tasks.toml").write_text(TASKS)
+    (folder / "models" / "tiny.py").write_text(network())
+    load_pack(str(folder))
+    return folder
+
+
+@pytest.fixture
+def flags(pack: Path, tmp_path: Path) -> Callable[..., list[str]]:
+    """Flags of a search in this test's own folder: one candidate, one epoch, nothing confirmed."""
+
+    def make(**settings: object) -> list[str]:
+        defaults: dict[str, object] = {
+            "run": "test",
+            "runs": tmp_path / "runs",
+            "pack": pack,
+            "epochs": 1,
+            "archs": 1,
+            "search.initial": 1,
+            "search.confirm_seeds": 0,
+            "lab.slots": 2,
+        }
+        given = {name.replace("__", "."): value for name, value in settings.items()}
+        merged = defaults | given
+        return [part for name, value in merged.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+    return make
+
+
+@pytest.fixture
+def context(flags: Callable[..., list[str]]) -> Callable[..., RunContext]:
+    """The same as settings."""
+    return lambda **settings: parse(flags(**settings))
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Callable[..., History]:
+    """Reads the history of this test's run."""
+
+    def read(run: str = "test") -> History:
+        return History(records(tmp_path / "runs" / run))
+
+    return read
+
+
+def records(folder: Path) -> Iterator[Record]:
+    """The records of a run folder, also while it is in use."""
+    store = SqliteHistory(folder / FILE_NAME, read_only=True)
+    try:
+        yield from store.records()
+    finally:
+        store.close()

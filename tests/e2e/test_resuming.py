@@ -1,0 +1,257 @@
+"""Killed, stopped, unplugged: the same command goes on, and nothing is lost, doubled or paid for twice."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from fairnad.candidate import Step, plain
+from fairnad.history import History, Record
+from graphs.command_line import parse
+from graphs.runner import run
+from store.history_store import FILE_NAME, SqliteHistory
+from tests.e2e.networks import network
+from tests.e2e.scripts import APPROVED, fenced, lively, role_of
+from tests.openai_server import Reply, Request, ScriptedServer, prompt_of
+
+SMALL = {
+    "archs": 14,
+    "search.initial": 4,
+    "search.fair": 3,
+    "search.pareto": 3,
+    "search.refine": 2,
+    "llm.model": "scripted",
+}
+
+
+def same(history: History) -> list[object]:
+    """What two runs of the same search must share: records without times and tokens."""
+    return [plain(_timeless(record)) for record in history.records]
+
+
+def _timeless(record: Record) -> Record:
+    calls = tuple(replace(call, seconds=0.0) for call in record.calls)
+    evaluation = record.evaluation and replace(record.evaluation, seconds=0.0)
+    return replace(record, calls=calls, evaluation=evaluation, seconds=0.0)
+
+
+def test_the_same_seed_and_replies_give_the_same_history_with_any_number_of_slots(context, history):
+    with ScriptedServer(lively) as server:
+        for name, slots in (("one", 1), ("two", 2), ("again", 2)):
+            assert run(context(run=name, **{**SMALL, "llm.base_url": server.url, "lab.slots": slots})) == 0
+    one, two, again = same(history("one")), same(history("two")), same(history("again"))
+    assert one == two == again
+    stages = {record.stage for record in history("one").records}
+    assert stages == {"base", "initial", "fair", "pareto", "refine"}
+
+
+def test_a_finished_search_goes_on_with_more_archs_and_refuses_other_changes(context, history, capsys):
+    with ScriptedServer(lively) as server:
+        settings = {**SMALL, "llm.base_url": server.url, "archs": 5}
+        assert run(context(**settings)) == 0
+        num_requests, first = server.num_requests, same(history())
+        assert run(context(**settings)) == 0
+        assert server.num_requests == num_requests, "a finished search asks nothing"
+        assert run(context(**{**settings, "archs": 14})) == 0
+    assert len(history().trained) == 14
+    longer = same(history())
+    assert all(record in longer for record in first)
+
+
+class Counted:
+    """The lively model, whose networks write their tag to a file whenever a training of them begins."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(self, request: Request) -> Reply:
+        reply = lively(request)
+        tag = hashlib.sha256(reply.text.encode()).hexdigest()[:12]
+        forward = "    def forward(self, x):\n        return self.head"
+        return replace(reply, text=reply.text.replace(forward, self._counting_forward(tag)))
+
+    def _counting_forward(self, tag: str) -> str:
+        return f"""    tag = "{tag}"
+
+    def forward(self, x):
+        if self.training and len(x) > 8 and not getattr(self, "counted", False):
+            self.counted = True
+            with open({str(self._file)!r}, "a") as file:
+                file.write(self.tag + "\\n")
+        return self.head"""
+
+    def trainings(self) -> Counter[str]:
+        """How often a training of each network began."""
+        return Counter(self._file.read_text().splitlines()) if self._file.exists() else Counter()
+
+
+@dataclass
+class Done:
+    """What a run had finished when it was killed: tags of trainings, prompts that were answered, recorded ids."""
+
+    trained: set[str]
+    answered: set[str]
+    recorded: list[str]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """From a run folder, which may not be there yet."""
+        if not (folder / FILE_NAME).exists():
+            return cls(set(), set(), [])
+        with closing(SqliteHistory(folder / FILE_NAME, read_only=True)) as store:
+            answered = {prompt(answer.messages) for _, answer in store.answers()}
+            ids = [record.candidate_id for record in store.records()]
+            steps = [(version, name) for version in range(8) for name, _ in store.find_steps(Step.TRAIN, version)]
+            return cls({tag_of(store, name, version) for version, name in steps}, answered, ids)
+
+
+def prompt(messages: Sequence[tuple[str, str]]) -> str:
+    """Messages as the server counts them."""
+    return prompt_of({"messages": [{"role": role, "content": content} for role, content in messages]})
+
+
+def tag_of(store: SqliteHistory, candidate_id: str, version: int) -> str:
+    """The tag of the source that was trained, empty for the base."""
+    for number in range(version, -1, -1):
+        for step in (Step.MUTATE, Step.DEBUG, Step.DOWNSCALE):
+            result = store.find_step(candidate_id, step, number)
+            if result is not None and "source" in result["result"]:
+                found = re.search(r'tag = "(\w+)"', result["result"]["source"])
+                return found[1] if found else ""
+    raise LookupError(candidate_id)
+
+
+def start(flags: Sequence[str]) -> subprocess.Popen[str]:
+    """A search in a process of its own."""
+    command = [sys.executable, "-u", "-m", "graphs.search", *flags]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def read_lines(process: subprocess.Popen[str], num_lines: int) -> list[str]:
+    """The next lines of output; fewer where it ends."""
+    assert process.stdout is not None
+    return [line for _, line in zip(range(num_lines), process.stdout, strict=False)]
+
+
+def test_kill_nine_at_ten_moments_loses_nothing_and_repeats_nothing(flags, history, tmp_path):
+    generator, script, folder = random.Random(1), Counted(tmp_path / "trainings"), tmp_path / "runs" / "test"
+    with ScriptedServer(script) as server:
+        told = flags(**{**SMALL, "llm.base_url": server.url})
+        done, trainings, asked = Done.read(folder), Counter[str](), Counter[str]()
+        for number in range(11):
+            process = start(told)
+            if number < 10:
+                read_lines(process, generator.randint(1, 5))
+                process.send_signal(signal.SIGKILL)
+            output, _ = process.communicate()
+            assert process.returncode == (-signal.SIGKILL if number < 10 else 0), output
+            for tag in done.trained - {""}:
+                assert script.trainings()[tag] == trainings[tag], "a finished training was repeated"
+            for text in done.answered:
+                assert server.asked[text] == asked[text], "an answered call was repeated"
+            before, done = done, Done.read(folder)
+            assert set(before.recorded) <= set(done.recorded), "a record was lost"
+            assert len(done.recorded) == len(set(done.recorded)), "a record is there twice"
+            trainings, asked = script.trainings(), Counter(server.asked)
+        killed = same(history())
+        assert run(parse([*told, "--run", "whole"])) == 0
+    assert killed == same(history("whole"))
+
+
+class Endless:
+    """A model whose network says when its training begins, and trains for a given time, or for ever."""
+
+    def __init__(self, began: Path, num_seconds: float = 1e6) -> None:
+        forward = f"""    def forward(self, x):
+        import time
+
+        if self.training and len(x) > 8:
+            end = time.monotonic() + {num_seconds}
+            open({str(began)!r}, "w").close()
+            while time.monotonic() < end:
+                time.sleep(0.01)
+        return self.head"""
+        self._source = network(width=9).replace("    def forward(self, x):\n        return self.head", forward)
+
+    def __call__(self, request: Request) -> Reply:
+        return Reply(APPROVED if role_of(request) == "judge" else fenced(self._source))
+
+
+def wait_for(file: Path) -> None:
+    """Return when the file is there."""
+    end = time.monotonic() + 120
+    while not file.exists():
+        assert time.monotonic() < end, f"{file} did not appear"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_search_kills_its_jobs_after_their_grace_and_can_be_resumed(flags, history, tmp_path, number):
+    began = tmp_path / "began"
+    with ScriptedServer(Endless(began)) as server:
+        told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.2})
+        process = start(told)
+        wait_for(began)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert "stopping: running jobs get 0.2 s (--grace-seconds)" in output
+        assert "Run the same command again to resume" in output
+        assert [record.stage for record in history().records] == ["base"], "the killed candidate stays pending"
+        began.unlink()
+        num_requests = server.num_requests
+        process = start(told)
+        wait_for(began)
+        process.kill()
+        process.communicate()
+        assert server.num_requests == num_requests, "no answered call was repeated"
+
+
+def test_a_training_that_ends_within_the_grace_is_kept(flags, history, tmp_path):
+    began = tmp_path / "began"
+    with ScriptedServer(Endless(began, num_seconds=1)) as server:
+        told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 60, "archs": 2})
+        process = start(told)
+        wait_for(began)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 143, output
+    with closing(SqliteHistory(tmp_path / "runs" / "test" / FILE_NAME, read_only=True)) as store:
+        assert store.find_step("g00-initial-r1-s00-d0", Step.TRAIN, 0) is not None
+
+
+def test_an_endpoint_that_goes_down_ends_the_search_in_one_line_and_the_search_goes_on_when_it_is_back(
+    flags, history, tmp_path
+):
+    command = [sys.executable, "tests/openai_server.py", "--script", "tests.e2e.scripts:lively"]
+    endpoint = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    (url,) = read_lines(endpoint, 1)
+    settings = {**SMALL, "llm.base_url": url.strip(), "llm.max_retries": 0}
+    process = start(flags(**settings))
+    while not any("g00-initial" in line for line in read_lines(process, 1)):
+        assert process.poll() is None
+    endpoint.kill()
+    endpoint.communicate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (line,) = [line for line in output.splitlines() if line.startswith("stopped: ")]
+    assert "nothing is lost; run the same command again to resume" in line
+    assert "Traceback" not in output
+    before = same(history())
+    with ScriptedServer(lively) as server:
+        assert run(parse(flags(**{**settings, "llm.base_url": server.url}))) == 0
+    assert all(record in same(history()) for record in before)
+    assert len(history().trained) == SMALL["archs"]

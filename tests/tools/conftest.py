@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fairnad.candidate import Failure, Step
+from fairnad.settings import LabSettings
+from tools.checks import Checker
+from tools.job import Job, JobKind, JobResult, Limits
+from tools.sandbox import Sandbox
+
+SECRET = "FAIRNAD_TEST_SECRET"
+LIMITS = Limits(wall_seconds=20, memory_bytes=10**9, output_bytes=10**5)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+    """One warm sandbox for all tests; it is started with a secret in this process's environment."""
+    os.environ[SECRET] = "open sesame"
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    await sandbox.start()
+    yield sandbox
+    await sandbox.close()
+    del os.environ[SECRET]
+
+
+@pytest.fixture(scope="session")
+def checker(sandbox: Sandbox) -> Checker:
+    """Checks for four classes and images of eight pixels a side."""
+    return Checker(sandbox, LabSettings(check_seconds=20, memory=1e9), num_classes=4, image_size=8, num_slots=2)
+
+
+@pytest.fixture(scope="session")
+def make_job() -> Callable[..., Job]:
+    """A check job of a source, with limits of the test's own choice."""
+
+    def make(source: str, *, deliveries: Mapping[str, int] | None = None, **limits: float) -> Job:
+        request = {"num_classes": 4, "image_size": 8, "seed": 0}
+        return Job(JobKind.CHECK, Step.EXECUTE, source, request, replace(LIMITS, **limits), deliveries=deliveries or {})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run_check(sandbox: Sandbox, make_job: Callable[..., Job]) -> Callable[..., Awaitable[JobResult]]:
+    """Runs a source as a check job."""
+
+    async def run(source: str, **limits: float) -> JobResult:
+        return await sandbox.run(make_job(source, **limits))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def failure_of(run_check: Callable[..., Awaitable[JobResult]]) -> Callable[..., Awaitable[Failure]]:
+    """Runs a source as a check job that must fail."""
+
+    async def run(source: str, **limits: float) -> Failure:
+        result = await run_check(source, **limits)
+        assert result.failure is not None, f"it ran: {result.report}"
+        return result.failure
+
+    return run
+
+
+class Pipe:
+    """A named pipe that candidates write process ids to, one a line; reading waits for them without sleeping."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = path
+        # Opened for both, so that opening does not wait and reading never sees an end.
+        self._file = os.fdopen(os.open(path, os.O_RDWR), "rb", buffering=0)
+        self._rest = b""
+
+    def read_ids(self, num_ids: int) -> list[int]:
+        while self._rest.count(b"\n") < num_ids:
+            assert select.select([self._file], [], [], 20)[0], "no process reported"
+            self._rest += self._file.read(4096)
+        *lines, self._rest = self._rest.split(b"\n", num_ids)
+        return [int(line) for line in lines]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[Pipe]:
+    pipe = Pipe(tmp_path / "pipe")
+    yield pipe
+    pipe.close()
+
+
+@pytest.fixture(scope="session")
+def ends() -> Callable[[int], bool]:
+    """Whether a process is gone, or goes within ten seconds."""
+
+    def ends(pid: int) -> bool:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        ready, _, _ = select.select([descriptor], [], [], 10)
+        os.close(descriptor)
+        return bool(ready)
+
+    return ends

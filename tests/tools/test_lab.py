@@ -1,0 +1,259 @@
+"""Training and scoring in the lab, on a task small enough to learn in a second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
+from fairnad.errors import StoppingError
+from fairnad.recipe import Recipe
+from fairnad.settings import LabSettings
+from tools.datasets import Split, Task
+from tools.lab import TorchLab
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+RECIPE = Recipe("test", num_epochs=3, batch_size=16, learning_rate=0.1, flip_probability=0.0, crop_padding=0)
+SETTINGS = LabSettings(slots=2, device="cpu", train_seconds=5, check_seconds=20, memory=1e9)
+
+NETWORK = """
+import os
+import torch
+import torch.nn as nn
+
+class Network(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Linear(8 * 16, num_classes)
+        self.num_steps = 0
+
+    def forward(self, x):
+        self.num_steps += self.training
+        late = self.num_steps > 4
+        big = not self.training and len(x) > 4
+        x = torch.relu(self.norm(self.conv(x)))
+        return self.head(nn.functional.avg_pool2d(x, 2).flatten(1))
+"""
+LATE = "        x = torch.relu"
+"""Where a source can misbehave once it has passed its check: late in the training, or on a big batch to predict."""
+
+
+def misbehaving(when: str, how: str) -> str:
+    return NETWORK.replace(LATE, f"        if {when}:\n            {how}\n{LATE}")
+
+
+def make_split(num_images: int, seed: int) -> Split:
+    """Noise with one of four quadrants brightened, which is the label."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(4, size=num_images)
+    images = generator.integers(120, size=(num_images, 3, 8, 8), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        row, column = 4 * (label // 2), 4 * (label % 2)
+        image[:, row : row + 4, column : column + 4] += 60
+    return Split(images, labels)
+
+
+def make_task(load_held_out: Callable[[], Split]) -> Task:
+    return Task(
+        name="quadrants",
+        num_classes=4,
+        image_size=8,
+        mean=(0.3, 0.3, 0.3),
+        std=(0.2, 0.2, 0.2),
+        flip_probability=0.0,
+        crop_padding=0,
+        digest="quadrants",
+        class_names=("a", "b", "c", "d"),
+        train=make_split(64, 0),
+        validation=make_split(50, 1),
+        _load_held_out=load_held_out,
+    )
+
+
+@pytest.fixture(scope="session")
+def held_out_loads() -> list[str]:
+    """One entry for every time the held-out images were loaded."""
+    return []
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lab(tmp_path_factory, held_out_loads):
+    def load() -> Split:
+        held_out_loads.append("loaded")
+        return make_split(40, 2)
+
+    lab = TorchLab(make_task(load), RECIPE, SETTINGS, tmp_path_factory.mktemp("lab"))
+    await lab.start()
+    yield lab
+    await lab.close()
+
+
+async def test_a_training_learns_and_is_told_in_full(lab):
+    evaluation = await lab.train(NETWORK, seed=0)
+    report = await lab.check(NETWORK)
+    assert isinstance(evaluation, Evaluation) and isinstance(report, CheckReport)
+    assert evaluation.accuracy > 0.8
+    assert len(evaluation.train_loss) == 3 and evaluation.train_loss[-1] < evaluation.train_loss[0]
+    assert evaluation.recipe_digest == RECIPE.digest
+    assert (evaluation.costs, evaluation.fingerprint) == (report.costs, report.fingerprint)
+    assert evaluation.isolation == "E"
+    assert 0 < evaluation.seconds < 20
+
+
+async def test_one_seed_gives_one_result_with_one_slot_and_with_two(lab, tmp_path):
+    sources = [NETWORK, NETWORK.replace("3, padding=1", "5, padding=2")]
+    together = await asyncio.gather(*(lab.train(source, seed=3) for source in sources))
+    narrow = TorchLab(make_task(lambda: make_split(1, 1)), RECIPE, SETTINGS.model_copy(update={"slots": 1}), tmp_path)
+    await narrow.start()
+    alone = await asyncio.gather(*(narrow.train(source, seed=3) for source in sources))
+    await narrow.close()
+    assert narrow.num_slots == 1
+    assert together == alone
+
+
+async def test_another_seed_gives_another_training(lab):
+    one, other = await asyncio.gather(lab.train(NETWORK, seed=0), lab.train(NETWORK, seed=1))
+    assert one.train_loss != other.train_loss
+
+
+async def test_the_held_out_images_are_loaded_once_and_only_when_asked_for(lab, held_out_loads):
+    await lab.train(NETWORK, seed=0)
+    assert held_out_loads == []
+    held_out, again = await asyncio.gather(lab.hold_out(NETWORK, seed=0), lab.hold_out(NETWORK, seed=0))
+    assert held_out_loads == ["loaded"]
+    assert held_out == again
+    assert held_out.train_loss == (await lab.train(NETWORK, seed=0)).train_loss
+    # 40 images held out, 50 to validate on.
+    assert (held_out.accuracy * 40).is_integer() and held_out.accuracy > 0.8
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        (misbehaving("late", "x = x * float('inf')"), FailureKind.DIVERGED, "the loss of epoch 2 is not finite"),
+        (misbehaving("late", "1 / 0"), FailureKind.RUNTIME, "ZeroDivisionError: division by zero (line 19)"),
+        (misbehaving("late", "torch.ones(10 ** 11)"), FailureKind.MEMORY, "RuntimeError: "),
+        (misbehaving("late", "os._exit(0)"), FailureKind.CRASH, "ended without a complete report"),
+        (misbehaving("late", "while True: pass"), FailureKind.TIMEOUT, "killed at the limit of 5 seconds"),
+        (
+            misbehaving("late", "self.register_buffer('extra', torch.zeros(1))"),
+            FailureKind.CRASH,
+            "weights.bin: expected 3096 bytes, found: ",
+        ),
+        (misbehaving("big", "1 / 0"), FailureKind.RUNTIME, "ZeroDivisionError: division by zero (line 19)"),
+        (misbehaving("big", "return x"), FailureKind.CRASH, "logits.bin: expected 800 bytes, found: 38400 bytes"),
+        (misbehaving("big", "os._exit(1)"), FailureKind.CRASH, "ended with exit status 1 and no report"),
+        (
+            misbehaving("late", """open('report.json', 'w').write('{"result": {"loss": []}}'); os._exit(0)"""),
+            FailureKind.CRASH,
+            "weights.bin: expected 3096 bytes, found: ",
+        ),
+        (
+            misbehaving(
+                "late",
+                "open('weights.bin', 'wb').write(bytes(sum(t.numel() * t.element_size() for t in "
+                """self.state_dict().values()))); open('report.json', 'w').write('{"result": {}}'); os._exit(0)""",
+            ),
+            FailureKind.CRASH,
+            "left a malformed report",
+        ),
+    ],
+)
+async def test_a_training_that_fails_says_why(lab, source, kind, message):
+    failure = await lab.train(source, seed=0)
+    assert isinstance(failure, Failure)
+    assert (failure.step, failure.kind) == (Step.TRAIN, kind)
+    assert failure.message.startswith(message)
+
+
+async def test_a_source_that_does_not_run_fails_in_its_check(lab):
+    failure = await lab.train("", seed=0)
+    assert failure == Failure(
+        Step.EXECUTE,
+        FailureKind.INTERFACE,
+        "the source defines no class Network",
+        "the source defines no class Network",
+    )
+
+
+async def test_forged_logits_score_what_they_are_worth(lab):
+    forge = (
+        "open('logits.bin', 'wb').write(torch.tensor([1.0, 0, 0, 0]).repeat(len(x), 1).numpy().tobytes()); "
+        """open('report.json', 'w').write('{"result": {}}'); os._exit(0)"""
+    )
+    evaluation = await lab.train(misbehaving("big", forge), seed=0)
+    assert evaluation.accuracy == np.mean(make_split(50, 1).labels == 0)
+
+
+async def test_what_a_network_keeps_beside_its_weights_is_lost(lab):
+    remember = misbehaving("self.training", "self.memory = x").replace(
+        "        if self.training", "        if big and hasattr(self, 'memory'): 1 / 0\n        if self.training"
+    )
+    assert isinstance(await lab.train(remember, seed=0), Evaluation)
+
+
+async def test_no_label_that_scores_is_written_and_no_image_lies_where_it_was(lab, tmp_path):
+    source = misbehaving("late", "raise RuntimeError(' '.join(sorted(os.listdir('../../images'))))")
+    failure = await lab.train(source, seed=0)
+    names = failure.message.removeprefix("RuntimeError: ").removesuffix(" (line 19)").split()
+    assert {"train-images.npy", "train-labels.npy", "validation-images.npy"} <= set(names)
+    assert not [name for name in names if "label" in name and name != "train-labels.npy"]
+
+
+async def test_no_more_trainings_run_at_a_time_than_there_are_slots(lab, tmp_path):
+    # Each training leaves its mark while it runs, and fails where it meets more than one other's.
+    source = NETWORK.replace(
+        LATE,
+        f"""        if late and self.training:
+            import pathlib
+            folder = pathlib.Path({str(tmp_path)!r})
+            mark = folder / str(os.getpid())
+            mark.touch()
+            assert len(list(folder.iterdir())) <= 2
+            mark.unlink()
+{LATE}""",
+    )
+    results = await asyncio.gather(*(lab.train(source, seed=seed) for seed in range(5)))
+    assert lab.num_slots == 2
+    assert all(isinstance(result, Evaluation) for result in results)
+
+
+async def test_a_check_does_not_wait_for_trainings(lab, tmp_path):
+    marker = tmp_path / "checked"
+    wait = misbehaving("late", f"while not os.path.exists({str(marker)!r}): pass")
+    trainings = [asyncio.ensure_future(lab.train(wait, seed=seed)) for seed in range(3)]
+    check = f"open({str(marker)!r}, 'w')\n" + NETWORK
+    assert isinstance(await lab.check(check), CheckReport)
+    assert all(isinstance(result, Evaluation) for result in await asyncio.gather(*trainings))
+
+
+async def test_a_stopping_lab_begins_nothing_and_what_is_killed_stays_pending(tmp_path, pipe, ends):
+    lab = TorchLab(make_task(lambda: make_split(1, 1)), RECIPE, SETTINGS, tmp_path)
+    await lab.start()
+    go = tmp_path / "go"
+    report = f"open({str(pipe.path)!r}, 'w').write(f'{{os.getpid()}}\\n')\n            while "
+    bound_to_end = misbehaving("late and self.training", f"{report} not os.path.exists({str(go)!r}): pass")
+    endless = misbehaving("late and self.training", f"{report} True: pass")
+    await lab.check(NETWORK)
+    ending, killed = (asyncio.ensure_future(lab.train(source, seed=0)) for source in (bound_to_end, endless))
+    pids = await asyncio.to_thread(pipe.read_ids, 2)
+    queued = asyncio.ensure_future(lab.train(NETWORK, seed=0))
+    lab.stop()
+    with pytest.raises(StoppingError, match="the check was not begun"):
+        await lab.check(NETWORK + "#")
+    go.touch()
+    assert isinstance(await ending, Evaluation)
+    with pytest.raises(StoppingError, match="the training was not begun"):
+        await queued
+    await lab.kill_jobs()
+    with pytest.raises(StoppingError, match="the train job was killed"):
+        await killed
+    assert all(ends(pid) for pid in pids)
+    await lab.close()

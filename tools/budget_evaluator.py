@@ -1,0 +1,123 @@
+"""What a network costs: parameters and FLOPs, counted as the paper counts them (§5).
+
+Run as ``python -m tools.budget_evaluator FILE``, it measures a source in the sandbox. The counting itself happens
+inside a job, and only there are torch and fvcore loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairnad.candidate import Failure
+from fairnad.errors import BaseModelError, LabError, UserError
+from fairnad.settings import LabSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def count_params(network: nn.Module) -> int:
+    """Elements of all parameters, shared ones once. Buffers are no parameters: see :func:`count_buffers`."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_buffers(network: nn.Module) -> int:
+    """Elements of all buffers, shared ones once."""
+    return sum(buffer.numel() for buffer in network.buffers())
+
+
+def count_flops(network: nn.Module, image_size: int) -> int:
+    """Multiply-adds of one image of ``image_size`` pixels a side: fvcore's count, in evaluation mode.
+
+    Gradients are enabled and attention's fast path is off, since the fused kernels hide their operators from the
+    count; fvcore lacks a formula for scaled dot-product attention, which is added here. Norm layers count two a
+    element; what fvcore has no formula for, sums and activations among it, counts nothing.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        # fvcore rests on TorchScript, whose deprecation is no news to anybody who reads the output.
+        for category in (FutureWarning, DeprecationWarning):
+            warnings.filterwarnings("ignore", message=".*torch.jit", category=category)
+        from fvcore.nn import FlopCountAnalysis
+
+        torch.backends.mha.set_fastpath_enabled(False)
+        was_training = network.training
+        with torch.enable_grad():
+            analysis = FlopCountAnalysis(network.eval(), torch.zeros(1, 3, image_size, image_size))
+            analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
+            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            flops = int(analysis.total())
+        network.train(was_training)
+        return flops
+
+
+def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """q·k and attention·v: queries (…, L, E), keys (…, S, E), output (…, L, Ev)."""
+    queries, keys, output = (list[int](value.type().sizes()) for value in (inputs[0], inputs[1], outputs[0]))
+    return prod(output[:-1]) * keys[-2] * (queries[-1] + output[-1])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status: 2 where the file is at fault, 1 where the sandbox is."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.budget_evaluator", description="Parameters and FLOPs of a Network(num_classes) in a file."
+    )
+    parser.add_argument("file", type=Path, help="Python source that defines a class Network")
+    parser.add_argument("--num-classes", type=_positive, default=10, help="classes the network tells apart")
+    parser.add_argument("--image-size", type=_positive, default=32, help="side of the images in pixels")
+    parser.add_argument("--json", action="store_true", help='print {"params": …, "flops": …} and nothing else')
+    options = parser.parse_args(arguments)
+    try:
+        costs = asyncio.run(_measure(options.file, options.num_classes, options.image_size))
+    except (UserError, LabError) as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    params, flops = int(costs["params"]), int(costs["flops"])
+    print(json.dumps({"params": params, "flops": flops}) if options.json else _sentence(options, params, flops))
+    return 0
+
+
+async def _measure(file: Path, num_classes: int, image_size: int) -> Mapping[str, float]:
+    from tools.checks import Checker
+    from tools.sandbox import Sandbox
+
+    try:
+        source = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BaseModelError(f"{file}: expected a Python source, found that it cannot be read: {error}") from error
+    with tempfile.TemporaryDirectory(prefix="fairnad-") as scratch:
+        sandbox = Sandbox(Path(scratch))
+        try:
+            await sandbox.start()
+            report = await Checker(sandbox, LabSettings(), num_classes, image_size, num_slots=1).check(source)
+        finally:
+            await sandbox.close()
+    if isinstance(report, Failure):
+        raise BaseModelError(f"{file}: {report.kind}: {report.message}")
+    return report.costs
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _sentence(options: argparse.Namespace, params: int, flops: int) -> str:
+    size = f"{options.image_size}×{options.image_size}"
+    return f"{options.file}: {params:,} parameters, {flops:,} multiply-adds for one image of {size} pixels"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,283 @@
+"""The lab: checks, trains and scores untrusted sources, each in processes of their own (paper §4.4, §5).
+
+Nothing a job reports is believed where it matters: a training delivers weights, a second process turns images
+without labels into logits, and the accuracy is computed here, from logits and labels that no job has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
+from fairnad.errors import SettingsError, StoppingError
+from fairnad.recipe import Recipe
+from fairnad.settings import LabSettings
+from tools.checks import Checker
+from tools.datasets import Split, Task
+from tools.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, Job, JobKind, JobResult, Limits
+from tools.sandbox import Sandbox
+from tools.scratch import writing
+
+ISOLATION = "E"
+"""The level stored with every result: limits and a process of its own, but no jail around it."""
+
+_PREDICT_BATCH_SIZE = 256
+_ORDER_SEED = 5819
+
+DeviceName = Literal["cpu", "cuda"]
+
+
+def device_name(setting: Literal["auto", "cpu", "cuda"]) -> DeviceName:
+    """The kind of device candidates are trained on; ``auto`` is a GPU where there is one.
+
+    Raises:
+        SettingsError: a GPU is asked for, and there is none.
+    """
+    num_gpus = _num_gpus()
+    if setting == "cuda" and not num_gpus:
+        raise SettingsError("--lab.device cuda: expected an NVIDIA GPU, found no /dev/nvidia0; use cpu or auto")
+    return "cuda" if setting != "cpu" and num_gpus else "cpu"
+
+
+def environment(device: DeviceName) -> str:
+    """What of this machine changes the numbers of a training: part of the recipe's digest."""
+    return f"torch {version('torch').split('+')[0]} {device} 1 thread"
+
+
+def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The share of images whose largest logit is their label's; a row that holds a NaN is wrong.
+
+    Args:
+        logits: shape (N, num_classes).
+        labels: shape (N,).
+    """
+    correct = (logits.argmax(axis=1) == labels) & ~np.isnan(logits).any(axis=1)
+    return float(correct.mean())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Exam:
+    """Images on disk, in an order of our own, with the labels that never leave this process."""
+
+    images: Path
+    labels: NDArray[np.int64]
+
+
+class TorchLab:
+    """The lab of one run, for one task and one recipe: :class:`fairnad.ports.Lab`.
+
+    A training and its prediction hold one slot together. Checks have as many slots of their own: they take a fraction
+    of a second, and the feedback loop of one candidate need not wait for the training of another.
+    """
+
+    def __init__(self, task: Task, recipe: Recipe, settings: LabSettings, scratch: Path) -> None:
+        """Nothing is started or written yet.
+
+        Args:
+            scratch: a folder for this lab alone, on a disk with room for the task's images.
+
+        Raises:
+            SettingsError: the device asked for is not there.
+        """
+        self._task = task
+        self._recipe = recipe
+        self._data = scratch.resolve() / "images"
+        self._limits = Limits(settings.train_seconds, int(settings.memory), int(settings.output))
+        devices = _devices(device_name(settings.device), settings.slots)
+        self.num_slots = len(devices)
+        self._devices: asyncio.Queue[str] = asyncio.Queue()
+        for device in devices:
+            self._devices.put_nowait(device)
+        self._sandbox = Sandbox(scratch)
+        self._checker = Checker(self._sandbox, settings, task.num_classes, task.image_size, self.num_slots)
+        self._validation: _Exam | None = None
+        self._held_out: _Exam | None = None
+        self._writing = asyncio.Lock()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Write the images where jobs can map them, and warm the sandbox up.
+
+        Raises:
+            StorageError: the scratch folder cannot be written.
+            LabError: the sandbox did not start.
+        """
+        with writing(self._data):
+            await asyncio.to_thread(self._write_training_images)
+            self._validation = await asyncio.to_thread(self._write_exam, "validation", self._task.validation)
+        await self._sandbox.start()
+
+    def stop(self) -> None:
+        """Begin no new work; what is under way goes on."""
+        self._stopping = True
+        self._checker.stop()
+
+    async def kill_jobs(self) -> None:
+        """Kill what is under way, for good; whoever waits gets a :class:`~fairnad.errors.StoppingError`."""
+        self.stop()
+        await self._sandbox.kill_jobs()
+
+    async def close(self) -> None:
+        """Kill every job and end the sandbox."""
+        self.stop()
+        await self._sandbox.close()
+
+    async def check(self, source: str) -> CheckReport | Failure:
+        """Build, run forward and backward, count costs; a source that was checked before is not run again.
+
+        Raises:
+            StoppingError: the lab is being stopped.
+            LabError: the sandbox broke.
+        """
+        return await self._checker.check(source)
+
+    async def train(self, source: str, *, seed: int) -> Evaluation | Failure:
+        """Train on the training split and score on the validation split.
+
+        Raises:
+            StoppingError: the lab is being stopped.
+            LabError: the sandbox broke.
+        """
+        assert self._validation is not None, "the lab was not started"
+        return await self._evaluate(source, seed, self._validation)
+
+    async def hold_out(self, source: str, *, seed: int) -> Evaluation | Failure:
+        """Train as :meth:`train` does and score on the held-out images, which are loaded at the first call.
+
+        Raises:
+            TaskError: the held-out images are missing.
+            StorageError: the disk is full.
+            StoppingError: the lab is being stopped.
+            LabError: the sandbox broke.
+        """
+        async with self._writing:
+            if self._held_out is None:
+                split = await asyncio.to_thread(self._task.held_out)
+                with writing(self._data):
+                    self._held_out = await asyncio.to_thread(self._write_exam, "held-out", split)
+        return await self._evaluate(source, seed, self._held_out)
+
+    async def _evaluate(self, source: str, seed: int, exam: _Exam) -> Evaluation | Failure:
+        checked = await self._checker.examine(source)
+        if isinstance(checked, Failure):
+            return checked
+        async with self._slot() as device:
+            request = self._request(seed, device)
+            trained = await self._sandbox.run(self._train_job(source, request, checked.num_weight_bytes))
+            losses = self._train_loss(trained)
+            if isinstance(losses, Failure):
+                return losses
+            weights = trained.deliveries[WEIGHTS_FILE]
+            predicted = await self._sandbox.run(self._predict_job(source, request, weights, exam))
+        if predicted.failure is not None:
+            return predicted.failure
+        logits = np.frombuffer(predicted.deliveries[LOGITS_FILE], "<f4").reshape(-1, self._task.num_classes)
+        return Evaluation(
+            accuracy=accuracy_of(logits, exam.labels),
+            recipe_digest=self._recipe.digest,
+            costs=checked.report.costs,
+            fingerprint=checked.report.fingerprint,
+            train_loss=losses,
+            seconds=trained.wall_seconds + predicted.wall_seconds,
+            isolation=ISOLATION,
+        )
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[str]:
+        """A device to work on, held until the end; a GPU is named by its number."""
+        device = await self._devices.get()
+        try:
+            if self._stopping:
+                raise StoppingError("the training was not begun because the run is being stopped")
+            yield device
+        finally:
+            self._devices.put_nowait(device)
+
+    def _request(self, seed: int, device: str) -> dict[str, Any]:
+        """What a training and its prediction are both told."""
+        return {
+            "num_classes": self._task.num_classes,
+            "image_size": self._task.image_size,
+            "mean": self._task.mean,
+            "std": self._task.std,
+            "seed": seed,
+            "device": device,
+        }
+
+    def _train_job(self, source: str, request: dict[str, Any], num_weight_bytes: int) -> Job:
+        files = {name: str(self._data / f"train-{name}.npy") for name in ("images", "labels")}
+        return Job(
+            kind=JobKind.TRAIN,
+            step=Step.TRAIN,
+            source=source,
+            request=request | files | {"recipe": asdict(self._recipe)},
+            limits=self._limits,
+            device=request["device"],
+            deliveries={WEIGHTS_FILE: num_weight_bytes},
+        )
+
+    def _predict_job(self, source: str, request: dict[str, Any], weights: bytes, exam: _Exam) -> Job:
+        return Job(
+            kind=JobKind.PREDICT,
+            step=Step.TRAIN,
+            source=source,
+            request=request | {"images": str(exam.images), "batch_size": _PREDICT_BATCH_SIZE},
+            limits=self._limits,
+            device=request["device"],
+            inputs={WEIGHTS_FILE: weights},
+            deliveries={LOGITS_FILE: len(exam.labels) * self._task.num_classes * np.dtype("<f4").itemsize},
+        )
+
+    def _train_loss(self, trained: JobResult) -> tuple[float, ...] | Failure:
+        if trained.failure is not None:
+            return trained.failure
+        try:
+            losses = _TrainClaims.model_validate(trained.report).train_loss
+        except ValidationError:
+            return Failure(Step.TRAIN, FailureKind.CRASH, MALFORMED_REPORT)
+        return tuple(losses)
+
+    def _write_training_images(self) -> None:
+        self._data.mkdir(parents=True, exist_ok=True)
+        np.save(self._data / "train-images.npy", self._task.train.images)
+        np.save(self._data / "train-labels.npy", self._task.train.labels)
+
+    def _write_exam(self, name: str, split: Split) -> _Exam:
+        # Shuffled, so that the position of an image says nothing about its label.
+        order = np.random.default_rng(_ORDER_SEED).permutation(len(split.labels))
+        path = self._data / f"{name}-images.npy"
+        np.save(path, split.images[order])
+        return _Exam(path, split.labels[order])
+
+
+class _TrainClaims(BaseModel):
+    """The form of a train job's report."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    train_loss: list[FiniteFloat]
+
+
+def _num_gpus() -> int:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    num_files = sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia[0-9]*"))
+    return num_files if visible is None else min(num_files, len([name for name in visible.split(",") if name]))
+
+
+def _devices(device: DeviceName, num_slots: int) -> list[str]:
+    """The device of each slot; GPUs take turns."""
+    if device == "cpu":
+        return ["cpu"] * (num_slots or len(os.sched_getaffinity(0)))
+    num_gpus = _num_gpus()
+    return [f"cuda:{slot % num_gpus}" for slot in range(num_slots or num_gpus)]

@@ -1,0 +1,240 @@
+"""Training and prediction inside a job: the network's own process, without validation or test data.
+
+The whole set lies on the device as bytes; every batch is cropped, flipped and normalised there. The caller seeds
+torch before it builds the network, so that the first weights are a function of the seed as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fairnad.recipe import Recipe
+
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainRequest:
+    """What a training needs.
+
+    ``images`` are uint8 (N, 3, H, W) and ``labels`` int64 (N,); ``mean`` and ``std`` are on the [0, 1] scale.
+
+    Raises:
+        ValueError: there are fewer than two images, more or fewer labels, or a label is out of range.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    mean: Channels
+    std: Channels
+    recipe: Recipe
+    seed: int
+    device: str
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        if len(self.images) < 2 or len(self.images) != len(self.labels):
+            raise ValueError(
+                f"expected 2 or more labelled images, found {len(self.images)} and {len(self.labels)} labels"
+            )
+        if self.labels.min() < 0 or self.labels.max() >= self.num_classes:
+            raise ValueError(f"expected labels from 0 to {self.num_classes - 1}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """Mean training loss of each finished epoch; ``diverged`` when the next one was not finite and ended it."""
+
+    train_loss: tuple[float, ...]
+    diverged: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictRequest:
+    """Images to classify, uint8 (N, 3, H, W) with N ≥ 1; ``mean`` and ``std`` are those of the training."""
+
+    images: NDArray[np.uint8]
+    mean: Channels
+    std: Channels
+    batch_size: int
+    device: str
+
+
+def train(network: nn.Module, request: TrainRequest) -> TrainReport:
+    """Train in place by the recipe (paper Table 4): SGD with momentum, cosine learning rate, crop and flip.
+
+    On the CPU the same network, request and number of threads give the same weights bit for bit.
+    """
+    recipe = request.recipe
+    torch.manual_seed(request.seed)
+    _place(network, request.device)
+    network.train()
+    normalise = Normalisation(request.mean, request.std, request.device)
+    batches = TrainingBatches(request)
+    optimizer = _optimizer(network, recipe)
+    losses: list[float] = []
+    for epoch in range(recipe.num_epochs):
+        total = torch.zeros((), device=request.device)
+        for index, (images, labels) in enumerate(batches.epoch()):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(epoch * len(batches) + index, len(batches), recipe)
+            loss = F.cross_entropy(network(normalise(images)), labels, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.detach() * len(labels)
+        mean_loss = total.item() / batches.num_images
+        if not math.isfinite(mean_loss):
+            return TrainReport(tuple(losses), diverged=True)
+        losses.append(mean_loss)
+    return TrainReport(tuple(losses), diverged=False)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, request: PredictRequest) -> NDArray[np.float32]:
+    """The logits of every image in evaluation mode, float32 (N, num_classes)."""
+    _place(network, request.device)
+    network.eval()
+    normalise = Normalisation(request.mean, request.std, request.device)
+    images = torch.tensor(request.images, device=request.device)
+    logits = torch.cat([network(normalise(batch)).float() for batch in torch.split(images, request.batch_size)])
+    result: NDArray[np.float32] = logits.cpu().numpy()
+    return result
+
+
+def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
+    """The rate of a step, counted from 0: linear warm-up, then a cosine that ends after the last step."""
+    warmup_steps = recipe.warmup_epochs * steps_per_epoch
+    if step < warmup_steps:
+        return recipe.learning_rate * (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / (recipe.num_epochs * steps_per_epoch - warmup_steps)
+    height = recipe.learning_rate - recipe.final_learning_rate
+    return recipe.final_learning_rate + height * (1 + math.cos(math.pi * progress)) / 2
+
+
+class Normalisation:
+    """Bytes (B, 3, H, W) to float32 with mean 0 and deviation 1 a channel, in the device's fastest layout."""
+
+    def __init__(self, mean: Channels, std: Channels, device: str) -> None:
+        self._scale = (1 / (255 * torch.tensor(std))).view(1, 3, 1, 1).to(device)
+        self._shift = (-torch.tensor(mean) / torch.tensor(std)).view(1, 3, 1, 1).to(device)
+        self._layout = _layout(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """A new tensor, which the network may change in place."""
+        return images.float().mul_(self._scale).add_(self._shift).contiguous(memory_format=self._layout)
+
+
+class TrainingBatches:
+    """Shuffled and augmented batches of a training set that stays on the device.
+
+    Every random number comes from a generator of its own on the CPU: the same order and augmentation on every
+    device, whatever the network draws. A last batch of a single image is left out, as batch norm needs two.
+    """
+
+    def __init__(self, request: TrainRequest) -> None:
+        recipe, device = request.recipe, request.device
+        self._height, self._width = request.images.shape[2:]
+        self._padding = recipe.crop_padding
+        self._flip_probability = recipe.flip_probability
+        self._batch_size = recipe.batch_size
+        self._generator = torch.Generator().manual_seed(request.seed)
+        self._images = F.pad(torch.tensor(request.images, device=device), [self._padding] * 4)
+        self._labels = torch.tensor(request.labels, device=device)
+        left_over = len(request.images) % recipe.batch_size
+        self.num_images = len(request.images) - (1 if left_over == 1 else 0)
+
+    def __len__(self) -> int:
+        return math.ceil(self.num_images / self._batch_size)
+
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch: images uint8 (B, 3, H, W) and labels int64 (B,)."""
+        device = self._labels.device
+        order = torch.randperm(len(self._labels), generator=self._generator)[: self.num_images]
+        corners = torch.randint(2 * self._padding + 1, (self.num_images, 2), generator=self._generator)
+        flips = torch.rand(self.num_images, generator=self._generator) < self._flip_probability
+        drawn = (torch.split(tensor.to(device), self._batch_size) for tensor in (order, corners, flips))
+        for indices, corner, flip in zip(*drawn, strict=True):
+            yield self._crop(indices, corner, flip), self._labels[indices]
+
+    def _crop(self, indices: Tensor, corners: Tensor, flips: Tensor) -> Tensor:
+        """One gather that crops at ``corners`` (B, 2) of the padded images and mirrors where ``flips`` (B,)."""
+        device = indices.device
+        rows = corners[:, :1] + torch.arange(self._height, device=device)
+        columns = torch.arange(self._width, device=device)
+        columns = corners[:, 1:] + torch.where(flips[:, None], columns.flip(0), columns)
+        channels = torch.arange(3, device=device)
+        return self._images[
+            indices[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
+        ]
+
+
+def weights_to_bytes(network: nn.Module) -> bytes:
+    """Parameters and buffers as the state dict orders them: raw little-endian elements, nothing between them."""
+    return b"".join(_bytes_of(tensor) for tensor in _weights(network))
+
+
+def num_weight_bytes(network: nn.Module) -> int:
+    """The length of what :func:`weights_to_bytes` gives."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in _weights(network))
+
+
+@torch.no_grad()
+def load_weights(network: nn.Module, data: bytes) -> None:
+    """The inverse of :func:`weights_to_bytes`, for a network built from the same source.
+
+    Raises:
+        ValueError: ``data`` is longer or shorter than the network's weights.
+    """
+    expected = num_weight_bytes(network)
+    if len(data) != expected:
+        raise ValueError(f"expected {expected} bytes of weights, found {len(data)}")
+    start = 0
+    for tensor in _weights(network):
+        end = start + tensor.numel() * tensor.element_size()
+        if end > start:
+            # A copy of its own for each tensor: a view of wider elements needs an aligned start.
+            elements = torch.frombuffer(bytearray(data[start:end]), dtype=tensor.dtype)
+            tensor.copy_(elements.view(tensor.shape))
+        start = end
+
+
+def _weights(network: nn.Module) -> list[Tensor]:
+    return [value for value in network.state_dict().values() if isinstance(value, Tensor)]
+
+
+def _bytes_of(tensor: Tensor) -> bytes:
+    # Viewed as bytes because numpy lacks some of torch's types, bfloat16 for one.
+    return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _place(network: nn.Module, device: str) -> None:
+    network.to(device)
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=_layout(device))
+
+
+def _layout(device: str) -> torch.memory_format:
+    return torch.channels_last if torch.device(device).type == "cuda" else torch.contiguous_format
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    parameters = list(network.parameters())
+    return torch.optim.SGD(
+        parameters,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+        # The fused step refuses complex parameters.
+        fused=all(parameter.is_floating_point() for parameter in parameters),
+    )
