@@ -60,8 +60,7 @@ def test_repeats_are_found_where_they_flow_into_loops() -> None:
 )
 def test_numbers_are_followed_through(init: str, widths: list[int], repeats: list[int]) -> None:
     source = network(init)
-    found = [value for value in literals(source, Role.WIDTH)]
-    assert sorted(found) == sorted(widths)
+    assert sorted(literals(source, Role.WIDTH)) == sorted(widths)
     assert literals(source, Role.REPEATS) == repeats
 
 
