@@ -66,9 +66,10 @@ def _num_classes(source: str) -> int:
     return len(names)
 
 
-@pytest.mark.parametrize(
-    "found", [f for f, target in CASES if target is MutationTarget.NEW_MODULE], ids=lambda f: f.name
-)
+NEW_MODULES = [found for found in TRANSFORMATIONS if MutationTarget.NEW_MODULE in found.targets]
+
+
+@pytest.mark.parametrize("found", NEW_MODULES, ids=lambda found: found.name)
 def test_a_new_module_is_a_new_class(found: Transformation) -> None:
     draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
 
