@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import difflib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 from fairnad.budget import Budget
 from fairnad.errors import SettingsError
 from fairnad.history import History
+from fairnad.ideas import Idea
+from fairnad.ports import IdeaStore
 from fairnad.recipe import RECIPES, Recipe
-from fairnad.sampling import Fairness
+from fairnad.sampling import Fairness, Key
+from fairnad.selection import IdeaSelection, find_categories
 from fairnad.settings import RunContext
 from fairnad.task import TaskDefaults
 from graphs.context import Bench
@@ -35,27 +38,26 @@ async def open_bench(context: RunContext) -> Bench:
         UserError: a setting, the pack, the data, the ideas or the run folder cannot be used.
         LabError: the sandbox does not start.
     """
-    from agents.idea_sampler import FairIdeaSampler
     from agents.llm import LanguageModel
     from prompts.loader import load_pack
     from store.run_folder import RunFolder
     from tools.lab import TorchLab, device_name, environment
 
     by_model = any(cast(context).values())
-    pack = await asyncio.to_thread(load_pack, context.pack)
+    pack = await asyncio.to_thread(load_pack, context.pack, context.prompt_wordings)
     base_source, defaults = await asyncio.to_thread(_base_and_defaults, context, pack)
     task = await asyncio.to_thread(_load_task, context, defaults)
-    recipe = resolve_recipe(context, defaults, task, environment(device_name(context.lab.device)))
+    device = await asyncio.to_thread(device_name, context.lab.device)
+    recipe = resolve_recipe(context, defaults, task, environment(device))
     budgets = resolve_budgets(context, defaults, task.image_size)
-    idea_store = await asyncio.to_thread(_open_ideas, context, pack)
+    select = _selection(context, pack, await asyncio.to_thread(_open_ideas, context, pack))
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
-        lab = TorchLab(task, recipe, context.lab, folder.scratch)
+        lab = await asyncio.to_thread(TorchLab, task, recipe, context.lab, folder.scratch)
         undo.push_async_callback(lab.close)
         await lab.start()
         model = LanguageModel(context.llm, folder.history) if by_model else None
-        fairness = Fairness(context.search.fairness)
         bench = Bench(
             context=context,
             folder=folder,
@@ -64,8 +66,8 @@ async def open_bench(context: RunContext) -> Bench:
             base_source=base_source,
             lab=lab,
             language_model=model,
-            ideas=FairIdeaSampler(idea_store, fairness, pack.upscaling_ideas, pack.adjustment_ideas),
-            roles=make_roles(context, pack, model, lab, budgets, idea_store),
+            select=select,
+            roles=make_roles(context, pack, model, lab, budgets, select(())),
             steps=Steps(folder.history),
         )
         _check_recipe(await bench.history(), recipe, folder.path)
@@ -136,6 +138,25 @@ def _open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:
     ideas = read_ideas(Path(context.ideas) if context.ideas else pack.ideas_file, pack.attribute_tree)
     digest = hashlib.sha256("".join(sorted(idea.idea_id for idea in ideas)).encode()).hexdigest()[:12]
     return ChromaIdeaStore.open(Path(context.runs) / ".ideas" / digest, ideas, HashedEmbedder())
+
+
+def _selection(context: RunContext, pack: Pack, store: IdeaStore) -> Callable[[Sequence[Idea]], IdeaSelection]:
+    """Makes the selection of ideas that ``--pin`` and ``--ban`` leave, with a person's own ideas beside it."""
+    pinned, banned = (_categories(flag, getattr(context, flag), pack) for flag in ("pin", "ban"))
+
+    def select(own: Sequence[Idea]) -> IdeaSelection:
+        return IdeaSelection(store, pinned=pinned, banned=banned, own=own)
+
+    if not select(()).counts(Fairness.MAIN):
+        raise SettingsError("--pin and --ban leave no idea to draw: pin more, or ban less")
+    return select
+
+
+def _categories(flag: str, names: Sequence[str], pack: Pack) -> list[Key]:
+    try:
+        return [path for name in names for path in find_categories(name, pack.attribute_tree)]
+    except LookupError as error:
+        raise SettingsError(f"--{flag}: {error.args[0]}") from error
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -56,6 +57,15 @@ class Progress:
     def say(self, message: str) -> None:
         """Print a line above the display."""
         self._console.print(message, markup=False)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[Console]:
+        """The terminal without the display, for a conversation."""
+        if self._live is not None:
+            self._live.stop()
+        yield self._console
+        if self._live is not None:
+            self._live.start()
 
     def task(self, event: Mapping[str, Any]) -> None:
         """Note that a step of a candidate begins, or that the search retrains base and best."""

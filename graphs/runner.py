@@ -8,15 +8,17 @@ import errno
 import signal
 import sqlite3
 import sys
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairnad.settings import RunContext
-from graphs.context import Bench, release, services
+from graphs.checkpointer import newest_thread, thread_id
+from graphs.context import Bench
 from graphs.progress import Progress
+from graphs.review_prompt import answer
 from graphs.roles import describe
+from graphs.services import release, services
 from graphs.summary import print_summary
 from store.disk import storage_error
 
@@ -36,11 +38,6 @@ def run(context: RunContext) -> int:
         FairnadError: the search cannot begin or cannot go on; what was recorded is kept.
     """
     return asyncio.run(_run(context))
-
-
-def thread_id(context: RunContext) -> str:
-    """The run's LangGraph thread, a UUID made of the run's name, as servers want it."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"fairnad:{context.run_name}"))
 
 
 async def _run(context: RunContext) -> int:
@@ -81,8 +78,9 @@ async def _compiled(bench: Bench) -> AsyncIterator[CompiledStateGraph[Any, Any, 
 
 
 async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench) -> int:
-    config = {"configurable": {"thread_id": thread_id(bench.context)}}
-    start = await _starting_point(graph, bench, config)
+    thread = await asyncio.to_thread(newest_thread, bench.folder.checkpoints) or thread_id(bench.context.run_name)
+    config = {"configurable": {"thread_id": thread}}
+    start = await _starting_point(graph, config)
     with Progress(bench.context, await bench.history()) as progress:
         search = asyncio.ensure_future(_follow(graph, bench, config, start, progress))
         with _signals() as stopping:
@@ -102,31 +100,30 @@ async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench) -
     return EXIT_STATUS[outcome["outcome"]]
 
 
-async def _starting_point(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any) -> Any:
-    """The input that starts a search, or ``None`` to go on from the last checkpoint."""
-    snapshot = await graph.aget_state(config)
-    if not snapshot.values:
-        return {}
-    trained = len((await bench.history()).trained)
-    if snapshot.values.get("outcome") == "finished" and trained < bench.context.archs:
-        more = {"num_left": bench.context.archs - trained, "outcome": ""}
-        await graph.aupdate_state(config, more, as_node="settle")
-    return None
+async def _starting_point(graph: CompiledStateGraph[Any, Any, Any, Any], config: Any) -> Any:
+    """The input that starts a search or one that has ended, ``None`` to go on from the last checkpoint."""
+    values = (await graph.aget_state(config)).values
+    return {} if not values or values.get("outcome") else None
 
 
 async def _follow(
     graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any, start: Any, progress: Progress
 ) -> dict[str, Any]:
-    stream = graph.astream(
-        start, config, context=bench.context, stream_mode=["custom", "tasks"], subgraphs=True, durability="sync"
-    )
-    event: Any
-    async for _, mode, event in stream:
-        if mode == "custom":
-            progress.recorded(await bench.record(event["recorded"]))
-        else:
-            progress.task(event)
-    return dict((await graph.aget_state(config)).values)
+    """Run the graph to its end; where it waits for a person, ask at the terminal."""
+    while True:
+        stream = graph.astream(
+            start, config, context=bench.context, stream_mode=["custom", "tasks"], subgraphs=True, durability="sync"
+        )
+        event: Any
+        async for _, mode, event in stream:
+            if mode == "custom":
+                progress.recorded(await bench.record(event["recorded"]))
+            else:
+                progress.task(event)
+        state = await graph.aget_state(config)
+        if not state.interrupts:
+            return dict(state.values)
+        start = await answer(state.interrupts, bench.context, progress)
 
 
 @contextlib.contextmanager

@@ -15,20 +15,26 @@ from typing import Self
 import tomli_w
 from pydantic import ValidationError
 
+from fairnad.attributes import AttributeTree
 from fairnad.errors import RunFolderError, SettingsError
+from fairnad.ideas import Idea
 from fairnad.ports import Answer, CallKey
 from fairnad.settings import RunContext, changed_settings
 from store.disk import disk_errors, lock, write_whole
 from store.history_store import FILE_NAME, SqliteHistory
+from store.idea_files import read_ideas
 
 SETTINGS_NAME = "settings.toml"
 LOCK_NAME = "lock"
+CHECKPOINTS_NAME = "checkpoints.sqlite"
+OWN_IDEAS_NAME = "ideas.jsonl"
 
 
 class RunFolder:
     """``runs/<name>/`` while this process works on it.
 
     ``history.sqlite`` is the truth; ``settings.toml`` what was asked for; ``checkpoints.sqlite`` LangGraph's;
+    ``ideas.jsonl`` the ideas a person has added;
     ``scratch/`` for jobs, emptied at every start; ``sources/`` and ``llm.jsonl`` are written by :meth:`export` from
     the history, for people and other programs to read.
     """
@@ -71,7 +77,16 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """Where LangGraph keeps its checkpoints."""
-        return self.path / "checkpoints.sqlite"
+        return self.path / CHECKPOINTS_NAME
+
+    def own_ideas(self, tree: AttributeTree) -> tuple[Idea, ...]:
+        """The ideas a person has added to this run so far, in their order.
+
+        Raises:
+            IdeaFileError: the file holds what is no idea.
+        """
+        path = self.path / OWN_IDEAS_NAME
+        return read_ideas(path, tree) if path.exists() else ()
 
     @property
     def scratch(self) -> Path:
@@ -142,7 +157,9 @@ def _check_is_run(path: Path) -> None:
         return
     if not path.is_dir():
         raise RunFolderError(f"expected a run folder, found a file: {path}; choose another --run")
-    if not (path / FILE_NAME).exists() and {entry.name for entry in path.iterdir()} - {LOCK_NAME}:
+    # A server stores its first checkpoint before the run begins.
+    begun = {LOCK_NAME, *(f"{CHECKPOINTS_NAME}{suffix}" for suffix in ("", "-wal", "-shm"))}
+    if not (path / FILE_NAME).exists() and {entry.name for entry in path.iterdir()} - begun:
         raise RunFolderError(
             f"expected a run folder, found other files and no {FILE_NAME} in {path}; choose another --run"
         )

@@ -234,7 +234,7 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "declared, not shown": (
         lambda f: edit(f / "mutation.md", "{{ idea }}", ""),
-        "mutation.md: pack.toml declares idea, which the prompt does not show: drop it",
+        "mutation.md: pack.toml declares idea, which the prompt does not show: show it or drop it",
     ),
     "shown, not declared": (
         lambda f: edit(f / "pack.toml", 'mutation = ["idea", "parent"]', 'mutation = ["idea"]'),

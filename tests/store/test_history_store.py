@@ -50,7 +50,7 @@ outcomes = evaluations.map(lambda e: (e, None)) | failures.map(lambda f: (None, 
 records = st.builds(
     lambda outcome, *fields: Record(*fields[:4], *outcome, *fields[4:]),
     outcomes, places.map(str), texts, ideas, texts, st.integers(0), st.integers(0), texts,
-    st.lists(calls, max_size=3).map(tuple), numbers,
+    st.lists(calls, max_size=3).map(tuple), numbers, st.integers(0),
 )  # fmt: skip
 answers = st.builds(Answer, calls, st.lists(st.tuples(texts, texts), max_size=3).map(tuple), texts, texts)
 json_values = st.recursive(
@@ -414,8 +414,8 @@ def test_every_record_is_printed_as_one_json_object_with_stable_keys(run: Path, 
     failed, trained = map(json.loads, done.stdout.splitlines())
     assert list(trained) == [
         "candidate_id", "generation", "stage", "round", "slot", "draw", "parent_id", "idea", "accuracy", "costs",
-        "failure", "duplicate_of", "num_debugs", "num_downscales", "calls", "seconds", "fingerprint", "recipe_digest",
-        "train_loss", "train_seconds", "isolation", "source",
+        "failure", "duplicate_of", "num_debugs", "num_downscales", "num_edits", "calls", "seconds",
+        "fingerprint", "recipe_digest", "train_loss", "train_seconds", "isolation", "source",
     ]  # fmt: skip
     assert trained["candidate_id"] == "g01-fair-r1-s01-d0"
     assert (trained["generation"], trained["stage"], trained["slot"]) == (1, "fair", 1)
