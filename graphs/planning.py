@@ -69,7 +69,9 @@ def refine_slots(history: History, search: SearchSettings, last_round: Sequence[
 
 
 def _slot(number: int, parent_id: str, kind: IdeaKind) -> Slot:
-    return Slot(slot=number, parent_id=parent_id, kind=kind, current_id="", previous_id="", num_draws=0, trained_id="")
+    return Slot(
+        slot=number, parent_id=parent_id, kind=str(kind), current_id="", previous_id="", num_draws=0, trained_id=""
+    )
 
 
 def draw_wave(state: SearchState, search: SearchSettings, seed: int, ideas: IdeaSampler) -> list[CandidateInput]:
@@ -86,7 +88,7 @@ def draw_wave(state: SearchState, search: SearchSettings, seed: int, ideas: Idea
             current_id=slot["current_id"],
             previous_id=slot["previous_id"],
             idea=plain(idea),
-            target=target,
+            target=str(target),
             earlier=[other["candidate_id"] for other in wave],
             max_debugs=0 if stage is Stage.BASE else search.max_debugs,
             max_downscales=search.max_downscales,

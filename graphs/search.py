@@ -126,7 +126,7 @@ def _after_stage(state: SearchState) -> Route:
 
 
 def _stage(stage: Stage, slots: list[Slot], *, round_number: int = 1) -> SearchState:
-    return {"stage": stage, "round": round_number, "slots": slots}
+    return {"stage": str(stage), "round": round_number, "slots": slots}
 
 
 def build() -> StateGraph[SearchState, RunContext, SearchState, SearchState]:

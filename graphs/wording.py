@@ -12,9 +12,9 @@ def record_line(record: Record) -> str:
     """What became of a candidate, in a line."""
     if record.evaluation is not None:
         costs = "  ".join(f"{quantity_text(cost)} {name}" for name, cost in record.evaluation.costs.items())
-        return f"{record.candidate_id:<20} accuracy {record.evaluation.accuracy:.4f}  {costs}"
+        return f"{record.candidate_id:<21} accuracy {record.evaluation.accuracy:.4f}  {costs}"
     assert record.failure is not None
-    return f"{record.candidate_id:<20} {record.failure.step}: {record.failure.kind}"
+    return f"{record.candidate_id:<21} {record.failure.step}: {record.failure.kind}"
 
 
 def rate_text(rate: PassRate) -> str:

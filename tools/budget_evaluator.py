@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,9 @@ def count_flops(network: nn.Module, image_size: int) -> int:
     """Multiply-adds of one image of ``image_size`` pixels a side: fvcore's count, in evaluation mode.
 
     Gradients are enabled and attention's fast path is off, since the fused kernels hide their operators from the
-    count; fvcore lacks a formula for scaled dot-product attention, which is added here. Norm layers count two a
-    element; what fvcore has no formula for, sums and activations among it, counts nothing.
+    count. Formulas are added for attention's products, which fvcore lacks, and for products with a vector or with
+    broadcasting, which its own formula refuses or undercounts. Norm layers count two an element; what neither has
+    a formula for, sums, activations and recurrent layers among it, counts nothing.
     """
     import torch
 
@@ -54,7 +55,8 @@ def count_flops(network: nn.Module, image_size: int) -> int:
         was_training = network.training
         with torch.enable_grad():
             analysis = FlopCountAnalysis(network.eval(), torch.zeros(1, 3, image_size, image_size))
-            analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
+            for operator, flops_of in _FORMULAS.items():
+                analysis.set_op_handle(operator, flops_of)
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             flops = int(analysis.total())
         network.train(was_training)
@@ -63,8 +65,25 @@ def count_flops(network: nn.Module, image_size: int) -> int:
 
 def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
     """q·k and attention·v: queries (…, L, E), keys (…, S, E), output (…, L, Ev)."""
-    queries, keys, output = (list[int](value.type().sizes()) for value in (inputs[0], inputs[1], outputs[0]))
+    queries, keys, output = _shape(inputs[0]), _shape(inputs[1]), _shape(outputs[0])
     return prod(output[:-1]) * keys[-2] * (queries[-1] + output[-1])
+
+
+def _product_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """A sum over the last dimension of the left factor for every element of the output."""
+    return prod(_shape(outputs[0])) * _shape(inputs[0])[-1]
+
+
+_FORMULAS: Mapping[str, Callable[[list[Any], list[Any]], int]] = {
+    "aten::scaled_dot_product_attention": _attention_flops,
+    "aten::matmul": _product_flops,
+    # The first input is what is added to the product.
+    "aten::baddbmm": lambda inputs, outputs: _product_flops(inputs[1:], outputs),
+}
+
+
+def _shape(value: Any) -> list[int]:
+    return list(value.type().sizes())
 
 
 def main(arguments: list[str] | None = None) -> int:

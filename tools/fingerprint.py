@@ -1,4 +1,4 @@
-"""What tells two architectures apart, and how often a block is repeated (DESIGN: duplicates; Readings 8).
+"""What tells two architectures apart, and how often a block is repeated (paper §4.4).
 
 Both are read off operator traces, so names, comments, the order of definitions, functional or modular style and
 initial values do not count: what is computed from what does.

@@ -106,14 +106,14 @@ class ForkServer:
         self._selector.register(wakeup, selectors.EVENT_READ, lambda: wakeup.recv(_READ_BYTES))
         self._selector.register(self._channel, selectors.EVENT_READ, self._read_requests)
         try:
-            self._send({"ready": True})
-            while not self._closing:
-                for key, _ in self._selector.select(self._seconds_to_deadline()):
-                    key.data()
-                self._enforce_deadlines()
-                self._reap()
-        except ConnectionError:
-            self._closing = True
+            # A broken channel is the parent's end, as a closed one is.
+            with contextlib.suppress(ConnectionError):
+                self._send({"ready": True})
+                while not self._closing:
+                    for key, _ in self._selector.select(self._seconds_to_deadline()):
+                        key.data()
+                    self._enforce_deadlines()
+                    self._reap()
         finally:
             self._kill_everything()
 
@@ -135,20 +135,15 @@ class ForkServer:
                 self._start(request)
 
     def _start(self, request: dict[str, Any]) -> None:
+        # Everything that could go wrong comes before the fork: a child that raises here would be a second server.
+        kind, folder = JobKind(request["kind"]), Path(request["folder"])
+        device, memory_bytes, parent = request["device"], request["memory_bytes"], os.getpid()
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         started = time.monotonic()
-        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            job_child.run(
-                JobKind(request["kind"]),
-                Path(request["folder"]),
-                request["device"],
-                request["memory_bytes"],
-                output=writer,
-                parent=parent,
-            )
+            job_child.run(kind, folder, device, memory_bytes, output=writer, parent=parent)
         os.close(writer)
         job = _RunningJob(request["id"], pid, reader, started, request["wall_seconds"], request["output_bytes"])
         self._jobs[pid] = job

@@ -1,4 +1,4 @@
-"""How often a base block, or its equivalent, is executed in series (paper §4.4: multi-layer; Readings 8)."""
+"""How often a base block, or its equivalent, is executed in series (paper §4.4: multi-layer)."""
 
 from __future__ import annotations
 

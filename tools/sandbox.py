@@ -1,4 +1,4 @@
-"""The parent's side of the sandbox: jobs go to the fork server, verdicts come back (SANDBOX §6).
+"""The parent's side of the sandbox: jobs go to the fork server, verdicts come back.
 
 The fork server is executed with a clean environment, so that no key of the parent's is in the memory of any job.
 It is started once and kept warm; should it die, it is started anew and the jobs that were running run once more.

@@ -10,20 +10,9 @@ import libcst as cst
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
 from agents.builtin.draft import Draft, free_name
-from agents.builtin.number_roles import CONVOLUTION, Role, layer_name, layer_signature
 from agents.builtin.placing import Template, Transform, branch_layers, spatial_convolutions
+from agents.builtin.torch_layers import ACTIVATIONS, CONVOLUTION, Role, layer_name, layer_signature
 from fairnad.ideas import MutationTarget
-
-ACTIVATIONS = {
-    "ReLU": "relu",
-    "ReLU6": "relu6",
-    "GELU": "gelu",
-    "SiLU": "silu",
-    "Hardswish": "hardswish",
-    "Mish": "mish",
-    "LeakyReLU": "leaky_relu",
-}
-"""Activation modules without width, and the functions that do the same."""
 
 
 def rewrite_convolution(pattern: str, note: str, *, keeps_width: bool = False) -> Transform:

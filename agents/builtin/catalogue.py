@@ -13,6 +13,23 @@ from agents.builtin.block_edits import (
     swap_activation,
     swap_norm,
 )
+from agents.builtin.categories import (
+    ACTIVATION,
+    BLOCKS,
+    CONVOLUTION,
+    DENSE,
+    DYNAMIC,
+    ENCODING,
+    FEATURES,
+    FUSION,
+    NORMALIZATION,
+    ORDER,
+    PATTERNS,
+    RECALIBRATION,
+    RESIDUAL,
+    SCALING,
+    TRANSFORMER,
+)
 from agents.builtin.exchange import instead_of_blocks
 from agents.builtin.network_edits import (
     aggregate_stage,
@@ -34,33 +51,8 @@ from agents.builtin.placing import (
 from agents.builtin.scaling import compound, shift_depth, steepen_widths, widen
 from agents.builtin.sum_edits import bare_sum, beside_branch, in_shortcut, in_sum, pre_activation, weigh_terms
 from agents.builtin.templates import attention, blocks, connections, convolutions, layers, mixers, recalibration, stems
-from fairnad.attributes import Category, Granularity, Target
+from fairnad.attributes import Category
 from fairnad.ideas import MutationTarget
-
-_PERFORMANCE, _EFFICIENCY = Target.PERFORMANCE, Target.EFFICIENCY
-_OPERATION, _BLOCK, _NETWORK = Granularity.OPERATION, Granularity.BLOCK, Granularity.NETWORK
-
-FEATURES = Category(_PERFORMANCE, _OPERATION, "feature extraction operators")
-NORMALIZATION = Category(_PERFORMANCE, _OPERATION, "normalization")
-ACTIVATION = Category(_PERFORMANCE, _OPERATION, "activation")
-ENCODING = Category(_PERFORMANCE, _BLOCK, "input encoding")
-RESIDUAL = Category(_PERFORMANCE, _BLOCK, "residual connections and multi-branch architectures")
-FUSION = Category(_PERFORMANCE, _BLOCK, "feature fusion and aggregation")
-RECALIBRATION = Category(_PERFORMANCE, _BLOCK, "adaptive feature recalibration")
-PATTERNS = Category(_PERFORMANCE, _NETWORK, "network structural patterns")
-ORDER = Category(_PERFORMANCE, _NETWORK, "layer arrangement and order")
-CONVOLUTION = Category(_EFFICIENCY, _OPERATION, "efficient convolution")
-TRANSFORMER = Category(_EFFICIENCY, _OPERATION, "efficient transformer")
-BLOCKS = Category(_EFFICIENCY, _BLOCK, "efficient block structures")
-DENSE = Category(_EFFICIENCY, _BLOCK, "dense connectivity for feature reuse")
-SCALING = Category(_EFFICIENCY, _NETWORK, "network-wise scaling")
-DYNAMIC = Category(_EFFICIENCY, _NETWORK, "dynamic computation")
-
-CATEGORIES = (
-    FEATURES, NORMALIZATION, ACTIVATION, ENCODING, RESIDUAL, FUSION, RECALIBRATION, PATTERNS, ORDER,
-    CONVOLUTION, TRANSFORMER, BLOCKS, DENSE, SCALING, DYNAMIC,
-)  # fmt: skip
-"""The fifteen main categories."""
 
 NEW = frozenset({MutationTarget.NEW_MODULE})
 MODIFY = frozenset({MutationTarget.MODIFY_MODULE})
@@ -88,110 +80,174 @@ class Transformation:
         return sum(word.strip() in text for word in self.words.split(","))
 
 
-_SEPARABLE = "nn.Sequential(nn.Conv2d({i}, {i}, {k}, {s}, {p}, groups={i}, bias=False), nn.Conv2d({i}, {o}, 1, {bias}))"
-_TALL_WIDE = (
-    "nn.Sequential(nn.Conv2d({i}, {o}, ({k}, 1), ({s}, 1), ({p}, 0), bias=False), "
-    "nn.Conv2d({o}, {o}, (1, {k}), (1, {s}), (0, {p}), {bias}))"
+_SEPARATED = rewrite_convolution(
+    "nn.Sequential(nn.Conv2d({i}, {i}, {k}, {s}, {p}, groups={i}, bias=False), nn.Conv2d({i}, {o}, 1, {bias}))",
+    "separable convolution",
 )
-_GROUPED = "nn.Conv2d({i}, {o}, {k}, {s}, {p}, groups=math.gcd(math.gcd({i}, {o}), 4), {bias})"
-_DILATED = "nn.Conv2d({i}, {o}, {k}, {s}, 2 * ({p}), dilation=2, {bias})"
-
+_TALL_AND_WIDE = rewrite_convolution(
+    "nn.Sequential(nn.Conv2d({i}, {o}, ({k}, 1), ({s}, 1), ({p}, 0), bias=False), "
+    "nn.Conv2d({o}, {o}, (1, {k}), (1, {s}), (0, {p}), {bias}))",
+    "tall and wide kernels",
+)
+_GROUPED = rewrite_convolution(
+    "nn.Conv2d({i}, {o}, {k}, {s}, {p}, groups=math.gcd({o}, 4), {bias})", "grouped convolution", keeps_width=True
+)
+_DILATED = rewrite_convolution(
+    "nn.Conv2d({i}, {o}, {k}, {s}, 2 * ({p}), dilation=2, {bias})", "dilated convolution", keeps_width=True
+)
+_ONE_GROUP = swap_norm("nn.GroupNorm(1, {0})", "normalization over all channels")
+_SOME_GROUPS = swap_norm("nn.GroupNorm(math.gcd({0}, 8), {0})", "group normalization")
 _NORMS = frozenset({"BatchNorm2d"})
 _T = Transformation
 
 # fmt: off
 TRANSFORMATIONS: tuple[Transformation, ...] = (
     # operations
-    _T("larger kernel", (FEATURES,), MODIFY, change_kernel(larger_kernel), "large kernel, larger kernel, 5x5, 7x7, 5×5, 7×7, local convolution"),
-    _T("dilated convolution", (FEATURES,), MODIFY, rewrite_convolution(_DILATED, "dilated convolution", keeps_width=True), "dilat, atrous, receptive field"),
-    _T("grouped convolution", (FEATURES, CONVOLUTION, BLOCKS), MODIFY, rewrite_convolution(_GROUPED, "grouped convolution", keeps_width=True), "group"),
-    _T("separable convolution", (CONVOLUTION,), MODIFY, rewrite_convolution(_SEPARABLE, "separable convolution"), "separable, depthwise"),
-    _T("tall and wide kernels", (CONVOLUTION,), MODIFY, rewrite_convolution(_TALL_WIDE, "tall and wide kernels"), "asymmetric, factori, 1x3, strip"),
-    _T("difference convolution", (FEATURES,), NEW, instead_of_convolution(convolutions.DIFFERENCE_CONV), "difference, gradient, edge, convolution"),
-    _T("dilated pair", (FEATURES,), NEW, instead_of_convolution(convolutions.DILATED_PAIR_CONV), "dilat, atrous, receptive field, convolution"),
-    _T("large kernel mixer", (FEATURES,), EITHER, in_branch(mixers.LARGE_KERNEL_MIXER), "large kernel, receptive field, modulat, 7x7, long-range"),
-    _T("token mixer", (FEATURES,), EITHER, in_branch(mixers.TOKEN_MIXER), "token-mixing, token mixing, mlp, mixer, perceptron"),
-    _T("channel mixer", (FEATURES,), EITHER, in_branch(mixers.CHANNEL_MIXER), "channel-mixing, channel mixing, mlp, feed-forward, perceptron"),
+    _T("larger kernel", (FEATURES,), MODIFY, change_kernel(larger_kernel),
+       "large kernel, larger kernel, 5x5, 7x7, 5×5, 7×7, local convolution"),
+    _T("dilated convolution", (FEATURES,), MODIFY, _DILATED, "dilat, atrous, receptive field"),
+    _T("grouped convolution", (FEATURES, CONVOLUTION, BLOCKS), MODIFY, _GROUPED, "group"),
+    _T("separable convolution", (CONVOLUTION,), MODIFY, _SEPARATED, "separable, depthwise"),
+    _T("tall and wide kernels", (CONVOLUTION,), MODIFY, _TALL_AND_WIDE, "asymmetric, factori, 1x3, strip"),
+    _T("difference convolution", (FEATURES,), NEW, instead_of_convolution(convolutions.DIFFERENCE_CONV),
+       "difference, gradient, edge, convolution"),
+    _T("dilated pair", (FEATURES,), NEW, instead_of_convolution(convolutions.DILATED_PAIR_CONV),
+       "dilat, atrous, receptive field, convolution"),
+    _T("large kernel mixer", (FEATURES,), EITHER, in_branch(mixers.LARGE_KERNEL_MIXER),
+       "large kernel, receptive field, modulat, 7x7, long-range"),
+    _T("token mixer", (FEATURES,), EITHER, in_branch(mixers.TOKEN_MIXER),
+       "token-mixing, token mixing, mlp, mixer, perceptron"),
+    _T("channel mixer", (FEATURES,), EITHER, in_branch(mixers.CHANNEL_MIXER),
+       "channel-mixing, channel mixing, mlp, feed-forward, perceptron"),
     _T("pool mixer", (FEATURES, BLOCKS), EITHER, in_branch(mixers.POOL_MIXER), "pooling, subtract, parameter-free"),
-    _T("self-attention", (FEATURES,), NEW, after_stage(attention.SELF_ATTENTION), "self-attention, attention, multi-head, global"),
-    _T("attention in blocks", (FEATURES, TRANSFORMER), EITHER, in_branch(attention.REDUCED_KEY_ATTENTION), "attention, key, quer, reduc, pooled"),
-    _T("window attention", (TRANSFORMER,), NEW, after_stage(attention.WINDOW_ATTENTION), "window, local attention, shift, partition"),
-    _T("linear attention", (TRANSFORMER,), EITHER, in_branch(attention.LINEAR_ATTENTION), "linear, kernel, multi-scale, softmax-free"),
+    _T("self-attention", (FEATURES,), NEW, after_stage(attention.SELF_ATTENTION),
+       "self-attention, attention, multi-head, global"),
+    _T("attention in blocks", (FEATURES, TRANSFORMER), EITHER, in_branch(attention.REDUCED_KEY_ATTENTION),
+       "attention, key, quer, reduc, pooled"),
+    _T("window attention", (TRANSFORMER,), NEW, after_stage(attention.WINDOW_ATTENTION),
+       "window, local attention, shift, partition"),
+    _T("linear attention", (TRANSFORMER,), EITHER, in_branch(attention.LINEAR_ATTENTION),
+       "linear, kernel, multi-scale, softmax-free"),
     _T("patch transformer", (TRANSFORMER,), EITHER, in_branch(attention.PATCH_TRANSFORMER), "patch, token, unfold"),
-    _T("one-group normalization", (NORMALIZATION,), MODIFY, swap_norm("nn.GroupNorm(1, {})", "one-group normalization"), "layer norm, layernorm"),
-    _T("group normalization", (NORMALIZATION,), MODIFY, swap_norm("nn.GroupNorm(math.gcd({0}, 8), {0})", "group normalization"), "group norm, batch size"),
-    _T("response normalization", (NORMALIZATION,), EITHER, in_branch(layers.RESPONSE_NORM), "response, grn, compet, contrast"),
-    _T("channel layer normalization", (NORMALIZATION,), NEW, instead_of_layers(layers.CHANNEL_LAYER_NORM, _NORMS), "layer norm, layernorm, position"),
-    _T("batch and layer normalization", (NORMALIZATION,), NEW, instead_of_layers(layers.BATCH_LAYER_NORM, _NORMS), "batch, instance, mix, combin"),
+    _T("one-group normalization", (NORMALIZATION,), MODIFY, _ONE_GROUP, "layer norm, layernorm"),
+    _T("group normalization", (NORMALIZATION,), MODIFY, _SOME_GROUPS, "group norm, batch size"),
+    _T("response normalization", (NORMALIZATION,), EITHER, in_branch(layers.RESPONSE_NORM),
+       "response, grn, compet, contrast"),
+    _T("channel layer normalization", (NORMALIZATION,), NEW, instead_of_layers(layers.CHANNEL_LAYER_NORM, _NORMS),
+       "layer norm, layernorm, position"),
+    _T("batch and layer normalization", (NORMALIZATION,), NEW, instead_of_layers(layers.BATCH_LAYER_NORM, _NORMS),
+       "batch, instance, mix, combin"),
     _T("GELU", (ACTIVATION,), MODIFY, swap_activation("GELU"), "gelu, gaussian"),
     _T("SiLU", (ACTIVATION,), MODIFY, swap_activation("SiLU"), "silu, swish, smooth"),
     _T("Hardswish", (ACTIVATION,), MODIFY, swap_activation("Hardswish"), "hardswish, hard-swish, hard swish"),
     _T("ReLU6", (ACTIVATION,), MODIFY, swap_activation("ReLU6"), "relu6, clip, bounded"),
     _T("leaky ReLU", (ACTIVATION,), MODIFY, swap_activation("LeakyReLU"), "leaky, negative slope"),
     _T("Mish", (ACTIVATION,), MODIFY, swap_activation("Mish"), "mish, smooth"),
-    _T("learned Swish", (ACTIVATION,), NEW, instead_of_activation(layers.LEARNED_SWISH), "swish, silu, learn, gelu, smooth"),
+    _T("learned Swish", (ACTIVATION,), NEW, instead_of_activation(layers.LEARNED_SWISH),
+       "swish, silu, learn, gelu, smooth"),
     _T("squared ReLU", (ACTIVATION,), NEW, instead_of_activation(layers.SQUARED_RELU), "squar, star, relu, scale"),
-    _T("two slopes", (ACTIVATION,), NEW, instead_of_activation(layers.TWO_SLOPES), "slope, leaky, prelu, maxout, piecewise, hardswish"),
-    _T("ghost convolution", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.GHOST_CONV), "ghost, cheap, redundan"),
-    _T("partial convolution", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.PARTIAL_CONV), "partial, subset, split, memory"),
+    _T("two slopes", (ACTIVATION,), NEW, instead_of_activation(layers.TWO_SLOPES),
+       "slope, leaky, prelu, maxout, piecewise, hardswish"),
+    _T("ghost convolution", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.GHOST_CONV),
+       "ghost, cheap, redundan"),
+    _T("partial convolution", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.PARTIAL_CONV),
+       "partial, subset, split, memory"),
     _T("shuffled groups", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.SHUFFLED_CONV), "shuffl, group"),
-    _T("separable module", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.SEPARABLE_CONV), "separable, depthwise, pointwise"),
-    _T("asymmetric module", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.ASYMMETRIC_CONV), "asymmetric, factori, 1x3, strip"),
+    _T("separable module", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.SEPARABLE_CONV),
+       "separable, depthwise, pointwise"),
+    _T("asymmetric module", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.ASYMMETRIC_CONV),
+       "asymmetric, factori, 1x3, strip"),
     # blocks and connectivity
     _T("two-convolution stem", (ENCODING,), NEW, instead_of_stem(stems.CONV_STEM), "stem, convolution, early"),
     _T("patch stem", (ENCODING,), NEW, instead_of_stem(stems.PATCH_STEM), "patch, embed, overlap"),
-    _T("position convolution", (ENCODING,), EITHER, after_stem(stems.POSITION_CONV), "position, conditional, depthwise"),
+    _T("position convolution", (ENCODING,), EITHER, after_stem(stems.POSITION_CONV),
+       "position, conditional, depthwise"),
     _T("position grid", (ENCODING,), EITHER, after_stem(stems.POSITION_GRID), "position, embed, learn, absolute"),
     _T("second stem convolution", (ENCODING,), MODIFY, after_stem(stems.STEM_CONV), "stem, convolution, patch, deeper"),
-    _T("parallel path", (RESIDUAL,), EITHER, beside_branch(connections.PARALLEL_PATH), "parallel, branch, 1x1, reparam"),
-    _T("layer scale", (RESIDUAL,), EITHER, in_branch(layers.LAYER_SCALE), "layer scale, layerscale, learnable scal, per-channel"),
-    _T("smooth shortcut", (RESIDUAL,), EITHER, in_shortcut(connections.SMOOTH_SHORTCUT), "shortcut, skip, residual, identity"),
-    _T("several kernels", (RESIDUAL,), NEW, instead_of_convolution(convolutions.MULTI_KERNEL_CONV), "multi-branch, kernels, inception, parallel"),
+    _T("parallel path", (RESIDUAL,), EITHER, beside_branch(connections.PARALLEL_PATH),
+       "parallel, branch, 1x1, reparam"),
+    _T("layer scale", (RESIDUAL,), EITHER, in_branch(layers.LAYER_SCALE),
+       "layer scale, layerscale, learnable scal, per-channel"),
+    _T("smooth shortcut", (RESIDUAL,), EITHER, in_shortcut(connections.SMOOTH_SHORTCUT),
+       "shortcut, skip, residual, identity"),
+    _T("several kernels", (RESIDUAL,), NEW, instead_of_convolution(convolutions.MULTI_KERNEL_CONV),
+       "multi-branch, kernels, inception, parallel"),
     _T("learned sum", (FUSION, RESIDUAL), MODIFY, weigh_terms, "addition, weighted, learnable weight, sum, residual"),
     _T("concatenation", (FUSION, DENSE), EITHER, in_sum(connections.CONCAT_FUSION), "concat"),
-    _T("fusion gate", (FUSION,), EITHER, in_sum(connections.FUSION_GATE), "gate, attention, selective, element-wise, addition, adaptive"),
-    _T("pyramid context", (FUSION, PATTERNS), ANY, in_branch(mixers.PYRAMID_CONTEXT), "pyramid, multi-scale, context, pool"),
-    _T("stage fusion", (FUSION, PATTERNS), NEW | NETWORK, fuse_stages(connections.STAGE_FUSION), "multi-scale, stage, pyramid, top-down, earlier, cross, hierarch"),
-    _T("channel gate", (RECALIBRATION,), EITHER, in_branch(recalibration.CHANNEL_GATE), "channel attention, squeeze, excitation, se block"),
-    _T("local channel gate", (RECALIBRATION,), EITHER, in_branch(recalibration.LOCAL_CHANNEL_GATE), "channel attention, eca, 1d conv, cross-channel, neighbo"),
+    _T("fusion gate", (FUSION,), EITHER, in_sum(connections.FUSION_GATE),
+       "gate, attention, selective, element-wise, addition, adaptive"),
+    _T("pyramid context", (FUSION, PATTERNS), ANY, in_branch(mixers.PYRAMID_CONTEXT),
+       "pyramid, multi-scale, context, pool"),
+    _T("stage fusion", (FUSION, PATTERNS), NEW | NETWORK, fuse_stages(connections.STAGE_FUSION),
+       "multi-scale, stage, pyramid, top-down, earlier, cross, hierarch"),
+    _T("channel gate", (RECALIBRATION,), EITHER, in_branch(recalibration.CHANNEL_GATE),
+       "channel attention, squeeze, excitation, se block"),
+    _T("local channel gate", (RECALIBRATION,), EITHER, in_branch(recalibration.LOCAL_CHANNEL_GATE),
+       "channel attention, eca, 1d conv, cross-channel, neighbo"),
     _T("spatial gate", (RECALIBRATION,), EITHER, in_branch(recalibration.SPATIAL_GATE), "spatial"),
-    _T("dual pooling gate", (RECALIBRATION,), EITHER, in_branch(recalibration.DUAL_POOLING_GATE), "max pool, max-pool, dual, average and max, cbam"),
-    _T("multi-scale gate", (RECALIBRATION,), EITHER, in_branch(recalibration.MULTI_SCALE_GATE), "multi-scale attention, scales, pyramid"),
-    _T("coordinate gate", (RECALIBRATION,), EITHER, in_branch(recalibration.COORDINATE_GATE), "coordinate, horizontal, vertical, direction, axis"),
-    _T("global context", (RECALIBRATION,), EITHER, in_branch(recalibration.GLOBAL_CONTEXT), "context, global, long-range, non-local"),
-    _T("multi-scale features", (RECALIBRATION,), EITHER, in_branch(recalibration.MULTI_SCALE_FEATURES), "multi-scale feature, dilat, receptive"),
-    _T("narrow middle", (BLOCKS,), MODIFY, change_inner_width("max({} // 2, 4)", "half the inner width"), "bottleneck, reduc, narrow"),
-    _T("wide middle", (BLOCKS,), MODIFY, change_inner_width("2 * {}", "twice the inner width"), "inverted, expan, wide"),
-    _T("inverted residual", (BLOCKS,), NEW, instead_of_blocks(blocks.INVERTED_RESIDUAL), "inverted, mbconv, expan, mobile"),
+    _T("dual pooling gate", (RECALIBRATION,), EITHER, in_branch(recalibration.DUAL_POOLING_GATE),
+       "max pool, max-pool, dual, average and max, cbam"),
+    _T("multi-scale gate", (RECALIBRATION,), EITHER, in_branch(recalibration.MULTI_SCALE_GATE),
+       "multi-scale attention, scales, pyramid"),
+    _T("coordinate gate", (RECALIBRATION,), EITHER, in_branch(recalibration.COORDINATE_GATE),
+       "coordinate, horizontal, vertical, direction, axis"),
+    _T("global context", (RECALIBRATION,), EITHER, in_branch(recalibration.GLOBAL_CONTEXT),
+       "context, global, long-range, non-local"),
+    _T("multi-scale features", (RECALIBRATION,), EITHER, in_branch(recalibration.MULTI_SCALE_FEATURES),
+       "multi-scale feature, dilat, receptive"),
+    _T("narrow middle", (BLOCKS,), MODIFY, change_inner_width("max({} // 2, 4)", "half the inner width"),
+       "bottleneck, reduc, narrow"),
+    _T("wide middle", (BLOCKS,), MODIFY, change_inner_width("2 * {}", "twice the inner width"),
+       "inverted, expan, wide"),
+    _T("inverted residual", (BLOCKS,), NEW, instead_of_blocks(blocks.INVERTED_RESIDUAL),
+       "inverted, mbconv, expan, mobile"),
     _T("bottleneck", (BLOCKS,), NEW, instead_of_blocks(blocks.BOTTLENECK), "bottleneck"),
     _T("grouped block", (BLOCKS,), NEW, instead_of_blocks(blocks.GROUPED_BLOCK), "group, cardinality, resnext"),
-    _T("large depthwise block", (BLOCKS,), NEW, instead_of_blocks(blocks.CONVNEXT), "convnext, large kernel, 7x7, depthwise"),
-    _T("pooling block", (BLOCKS,), NEW, instead_of_blocks(blocks.POOLING_BLOCK, "last"), "pooling, poolformer, metaformer"),
+    _T("large depthwise block", (BLOCKS,), NEW, instead_of_blocks(blocks.CONVNEXT),
+       "convnext, large kernel, 7x7, depthwise"),
+    _T("pooling block", (BLOCKS,), NEW, instead_of_blocks(blocks.POOLING_BLOCK, "last"),
+       "pooling, poolformer, metaformer"),
     _T("partial block", (BLOCKS,), NEW, instead_of_blocks(blocks.PARTIAL_BLOCK), "partial, fasternet, quarter"),
-    _T("local-global block", (BLOCKS,), NEW, instead_of_blocks(blocks.LOCAL_GLOBAL_BLOCK), "local-global, local and global, global"),
+    _T("local-global block", (BLOCKS,), NEW, instead_of_blocks(blocks.LOCAL_GLOBAL_BLOCK),
+       "local-global, local and global, global"),
     _T("window block", (BLOCKS,), NEW, instead_of_blocks(blocks.WINDOW_BLOCK, "last"), "swin, window"),
-    _T("local-global mixer", (BLOCKS, PATTERNS), ANY, in_branch(attention.LOCAL_GLOBAL_MIXER), "local-global, local and global, global"),
-    _T("stochastic depth", (BLOCKS, DYNAMIC), ANY, in_branch(mixers.STOCHASTIC_DEPTH), "stochastic, drop, skip, random"),
+    _T("local-global mixer", (BLOCKS, PATTERNS), ANY, in_branch(attention.LOCAL_GLOBAL_MIXER),
+       "local-global, local and global, global"),
+    _T("stochastic depth", (BLOCKS, DYNAMIC), ANY, in_branch(mixers.STOCHASTIC_DEPTH),
+       "stochastic, drop, skip, random"),
     _T("dense branch", (DENSE,), EITHER, in_branch(mixers.DENSE_BRANCH), "dense, growth, concat, reuse"),
-    _T("stage aggregation", (DENSE,), NEW, aggregate_stage(connections.STAGE_AGGREGATION), "stage, aggregat, all previous, one-shot, every"),
+    _T("stage aggregation", (DENSE,), NEW, aggregate_stage(connections.STAGE_AGGREGATION),
+       "stage, aggregat, all previous, one-shot, every"),
     # networks
-    _T("global context in every stage", (PATTERNS,), NETWORK, after_stage(recalibration.GLOBAL_CONTEXT, "each"), "local-global, global, context"),
+    _T("global context in every stage", (PATTERNS,), NETWORK, after_stage(recalibration.GLOBAL_CONTEXT, "each"),
+       "local-global, global, context"),
     _T("extra stage", (PATTERNS,), NETWORK, extra_stage, "stage, hierarch, deeper, multi-stage"),
-    _T("uneven depth", (PATTERNS, SCALING), NETWORK, shift_depth, "depth, ratio, stage compute, blocks per stage, distribut"),
-    _T("steeper widths", (PATTERNS, SCALING), NETWORK, steepen_widths, "channel scaling, channels, width, hierarchical channel"),
-    _T("transformer stack", (PATTERNS, ORDER), NETWORK, stack_behind(attention.ENCODER_BLOCK, 2), "transformer, attention, stacked, before attention"),
-    _T("hybrid last stage", (PATTERNS,), NETWORK, instead_of_blocks(blocks.HYBRID_BLOCK, "last"), "hybrid, convolution and transformer, late, attention"),
-    _T("pre-activation", (ORDER,), NETWORK, pre_activation, "pre-activation, preactivation, before conv, norm-act, pre-norm"),
+    _T("uneven depth", (PATTERNS, SCALING), NETWORK, shift_depth,
+       "depth, ratio, stage compute, blocks per stage, distribut"),
+    _T("steeper widths", (PATTERNS, SCALING), NETWORK, steepen_widths,
+       "channel scaling, channels, width, hierarchical channel"),
+    _T("transformer stack", (PATTERNS, ORDER), NETWORK, stack_behind(attention.ENCODER_BLOCK, 2),
+       "transformer, attention, stacked, before attention"),
+    _T("hybrid last stage", (PATTERNS,), NETWORK, instead_of_blocks(blocks.HYBRID_BLOCK, "last"),
+       "hybrid, convolution and transformer, late, attention"),
+    _T("pre-activation", (ORDER,), NETWORK, pre_activation,
+       "pre-activation, preactivation, before conv, norm-act, pre-norm"),
     _T("bare sum", (ORDER,), NETWORK, bare_sum, "after the addition, fewer activation, identity, remove, clean"),
     _T("head normalization", (ORDER,), NETWORK, normalize_head, "final norm, layer norm, head, last, classifier"),
     _T("compound scaling", (SCALING,), NETWORK, compound, "compound, jointly, balanc, depth and width"),
     _T("wider", (SCALING,), NETWORK, widen, "width, wider, channel width"),
-    _T("blur downsampling", (SCALING,), NETWORK, separate_downsampling(connections.BLUR_DOWNSAMPLING), "downsampl, blur, alias, low-pass"),
-    _T("convolution downsampling", (SCALING,), NETWORK, separate_downsampling(connections.CONV_DOWNSAMPLING), "downsampl, strided, separate"),
-    _T("space to depth", (SCALING,), NETWORK, separate_downsampling(connections.SPACE_TO_DEPTH), "downsampl, space-to-depth, lossless, patch merg, unshuffle"),
-    _T("conditional branch", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_BRANCH), "conditional, gate, input-dependent, early exit, skip"),
-    _T("conditional positions", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_POSITIONS), "spatial, position, region, sparse, mask"),
-    _T("conditional experts", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_EXPERTS), "expert, mixture, rout, dynamic conv"),
+    _T("blur downsampling", (SCALING,), NETWORK, separate_downsampling(connections.BLUR_DOWNSAMPLING),
+       "downsampl, blur, alias, low-pass"),
+    _T("convolution downsampling", (SCALING,), NETWORK, separate_downsampling(connections.CONV_DOWNSAMPLING),
+       "downsampl, strided, separate"),
+    _T("space to depth", (SCALING,), NETWORK, separate_downsampling(connections.SPACE_TO_DEPTH),
+       "downsampl, space-to-depth, lossless, patch merg, unshuffle"),
+    _T("conditional branch", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_BRANCH),
+       "conditional, gate, input-dependent, early exit, skip"),
+    _T("conditional positions", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_POSITIONS),
+       "spatial, position, region, sparse, mask"),
+    _T("conditional experts", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_EXPERTS),
+       "expert, mixture, rout, dynamic conv"),
 )
 # fmt: on
 """The catalogue; an idea is matched against its categories, targets and words."""

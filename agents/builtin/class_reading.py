@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import libcst as cst
 
 from agents.builtin import syntax
-from agents.builtin.number_roles import Role, Roles, Scope, Signature, layer_name, layer_signature, methods
-
-_SHORTCUT_NAMES = ("shortcut", "skip", "downsample", "identity", "residual", "proj")
-
-
-@dataclass(frozen=True)
-class ResidualSum:
-    """``branch + shortcut``: ``node`` is the addition; of several branches, ``branch`` is the first."""
-
-    node: cst.BinaryOperation
-    branch: cst.BaseExpression
-    shortcut: cst.BaseExpression
+from agents.builtin.number_roles import Roles, Scope, methods
+from agents.builtin.residual_sum import SHORTCUT_NAMES, ResidualSum, find_residual_sum
+from agents.builtin.torch_layers import Role, Signature, layer_name, layer_signature
 
 
 class ClassReading:
@@ -95,15 +85,16 @@ class ClassReading:
         return found
 
     @cached_property
-    def _order(self) -> dict[cst.CSTNode, int]:
+    def order(self) -> dict[cst.CSTNode, int]:
+        """The nodes of ``forward`` with their places in the source."""
         return {node: i for i, node in enumerate(syntax.walk(self.forward.body))} if self.forward else {}
 
     @cached_property
     def _assignments(self) -> list[tuple[str, cst.Assign, int]]:
         """Variable, assignment, and the place of the assignment's last node in ``forward``."""
         return [
-            (syntax.dotted(target.target), node, max(self._order[inner] for inner in syntax.walk(node)))
-            for node in self._order
+            (syntax.dotted(target.target), node, max(self.order[inner] for inner in syntax.walk(node)))
+            for node in self.order
             if isinstance(node, cst.Assign)
             for target in node.targets
         ]
@@ -112,46 +103,14 @@ class ClassReading:
         """What a variable of ``forward`` was last set to before ``before``; ``None`` for the input as given."""
         found = None
         for variable, assignment, end in self._assignments:
-            if variable == name and end < self._order[before]:
+            if variable == name and end < self.order[before]:
                 found = assignment.value
         return found
-
-    def _depth(self, node: cst.BaseExpression) -> int:
-        """How many members a value has passed through since the input."""
-        depth = sum(bool(syntax.self_attribute(call.func)) for call in syntax.calls(node))
-        names = {inner.value: inner for inner in syntax.walk(node) if isinstance(inner, cst.Name)}
-        for name, inner in names.items():
-            defined = self.definition(name, inner)
-            depth += 0 if defined is None else self._depth(defined)
-        return depth
 
     @cached_property
     def sum(self) -> ResidualSum | None:
         """The last residual sum of ``forward``, ``None`` where there is none."""
-        found = None
-        inner: set[cst.CSTNode] = set()
-        for node in self._order:
-            if not _is_sum(node) or node in inner:
-                continue
-            assert isinstance(node, cst.BinaryOperation)
-            terms = list(_terms(node))
-            inner.update(operand for operand in syntax.walk(node) if operand is not node and _is_sum(operand))
-            if all(self._is_tensor(term) for term in terms):
-                found = self._as_residual(node, terms)
-        return found
-
-    def _is_tensor(self, node: cst.BaseExpression) -> bool:
-        names = (inner for inner in syntax.walk(node) if isinstance(inner, cst.Name))
-        return any(n.value == self.input or self.definition(n.value, n) is not None for n in names)
-
-    def _as_residual(self, node: cst.BinaryOperation, terms: list[cst.BaseExpression]) -> ResidualSum:
-        def shortness(term: cst.BaseExpression) -> tuple[bool, int, int]:
-            hinted = any(hint in syntax.code(term).lower() for hint in _SHORTCUT_NAMES)
-            return (not hinted, self._depth(term), -terms.index(term))
-
-        shortcut = min(terms, key=shortness)
-        branch = next(term for term in terms if term is not shortcut)
-        return ResidualSum(node, branch, shortcut)
+        return find_residual_sum(self)
 
     @property
     def tail(self) -> cst.BaseExpression | None:
@@ -217,7 +176,7 @@ class ClassReading:
         """The 2-D convolutions ``__init__`` builds for the branch, in source order."""
         found = []
         for name, values in self.members.items():
-            if name not in self.shortcut_members and not any(hint in name for hint in _SHORTCUT_NAMES):
+            if name not in self.shortcut_members and not any(hint in name for hint in SHORTCUT_NAMES):
                 found += [call for value in values for call in syntax.calls(value) if layer_name(call.func) == "Conv2d"]
         return found
 
@@ -234,7 +193,7 @@ class ClassReading:
                         yield call, layer
 
     def flows_straight(self, first: cst.Call, second: cst.Call) -> bool:
-        """Whether the result of one call of ``forward`` goes into another one, through members alone, and nowhere else."""
+        """Whether what one call of ``forward`` gives goes into another, through members alone, and nowhere else."""
         node: cst.BaseExpression = second
         while node is not first:
             if isinstance(node, cst.Call):
@@ -252,7 +211,7 @@ class ClassReading:
         return True
 
     def _num_uses(self, variable: str, defined: cst.BaseExpression) -> int:
-        names = (node for node in self._order if isinstance(node, cst.Name) and node.value == variable)
+        names = (node for node in self.order if isinstance(node, cst.Name) and node.value == variable)
         return sum(self.definition(variable, node) is defined for node in names if node not in self._targets)
 
     @cached_property
@@ -303,18 +262,6 @@ def _substituted(width: str, call: cst.Call, signature: Signature | None, owner:
 def _is_constant(node: cst.Name, expression: str, roles: Roles) -> bool:
     """Whether a name that is bound nowhere in ``__init__`` means the same anywhere: a class, its constant, self."""
     return node.value in roles.classes or f".{node.value}" in expression or node.value == "self"
-
-
-def _is_sum(node: cst.CSTNode) -> bool:
-    return isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add)
-
-
-def _terms(node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
-    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Add):
-        yield from _terms(node.left)
-        yield from _terms(node.right)
-    else:
-        yield node
 
 
 def _leaves(value: cst.BaseExpression) -> Iterator[cst.Call]:

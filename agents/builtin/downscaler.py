@@ -44,17 +44,18 @@ class BuiltinDownscaler:
         source = request.oversized.source
         if request.single_use and (once := use_once(source, request.parent.source, generator)) is not None:
             return Proposal(once.source, prompt=request.prompt, note=once.note)
+        way = self._actions.get(request.shrinking, "")
+        way = way if way in _WAYS else _WAYS[int(generator.integers(len(_WAYS)))]
         try:
-            size = Sizing(Draft(source, generator)).size
-            way = self._actions.get(request.shrinking, "")
-            way = way if way in _WAYS else _WAYS[int(generator.integers(len(_WAYS)))]
-            sizes = shrinking_sizes(Sizing(Draft(source, generator)), way.removeprefix("shrink-"), generator)
+            sizing = Sizing(Draft(source, generator))
         except UnreadableSourceError as error:
             return Failure(Step.DOWNSCALE, FailureKind.NOT_APPLICABLE, f"the source cannot be read: {error}")
+        sizes = shrinking_sizes(sizing, way.removeprefix("shrink-"), generator)
         if not sizes:
             message = "the network has no repeats or widths that could be smaller"
             return Failure(Step.DOWNSCALE, FailureKind.NOT_APPLICABLE, message)
         found = await self._largest_within(source, sizes, generator)
+        size = sizing.size
         note = f"{way}: repeats {_change(size.repeats, found.repeats)}, widths {_change(size.widths, found.widths)}"
         return Proposal(_resized(source, found, generator), prompt=request.prompt, note=note)
 

@@ -97,16 +97,18 @@ class Draft:
     def require_imports(self, node: cst.CSTNode) -> None:
         """Import what ``node`` uses of ``math``, ``torch``, ``nn`` and ``F``, where the source does not yet."""
         used = {inner.value for inner in syntax.walk(node) if isinstance(inner, cst.Name)}
-        missing = [line for name, line in _IMPORTS.items() if name in used and name not in imported_names(self.module)]
-        if not missing:
-            return
+        for name in sorted(used & set(_IMPORTS) - imported_names(self.module)):
+            self.add_import(_IMPORTS[name])
+
+    def add_import(self, text: str) -> None:
+        """Put an import statement before the others."""
         body = self.module.body
         place = next((i for i, statement in enumerate(body) if not _is_docstring_or_future(statement)), len(body))
-        imports = syntax.statements("\n".join(missing))
+        (added,) = syntax.statements(text)
         if place < len(body) and isinstance(following := body[place], cst.SimpleStatementLine):
-            imports[0] = imports[0].with_changes(leading_lines=following.leading_lines)
+            added = added.with_changes(leading_lines=following.leading_lines)
             body = [*body[:place], following.with_changes(leading_lines=[]), *body[place + 1 :]]
-        self.module = self.module.with_changes(body=[*body[:place], *imports, *body[place:]])
+        self.module = self.module.with_changes(body=[*body[:place], added, *body[place:]])
         self.reading = NetworkReading(self.module)
 
     def extend_init(self, owner: str, text: str, after: cst.CSTNode | None = None) -> None:

@@ -9,8 +9,8 @@ import libcst as cst
 from agents.builtin import syntax
 from agents.builtin.draft import Draft
 from agents.builtin.network_reading import Stage
-from agents.builtin.number_roles import Role, layer_name
 from agents.builtin.placing import Template, Transform, add_member, open_stages, run_behind
+from agents.builtin.torch_layers import Role, layer_name
 from fairnad.ideas import MutationTarget
 
 _LARGE_MAP = 6

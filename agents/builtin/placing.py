@@ -22,7 +22,8 @@ from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
 from agents.builtin.draft import Draft, snake_case, stem_of
 from agents.builtin.network_reading import Stage
-from agents.builtin.number_roles import CONVOLUTION, layer_name, methods
+from agents.builtin.number_roles import methods
+from agents.builtin.torch_layers import CONVOLUTION, layer_name
 from fairnad.ideas import MutationTarget
 
 Transform = Callable[[Draft, MutationTarget], str]

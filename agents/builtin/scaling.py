@@ -11,8 +11,8 @@ import numpy as np
 
 from agents.builtin import syntax
 from agents.builtin.draft import Draft
-from agents.builtin.number_roles import Role
 from agents.builtin.placing import Transform
+from agents.builtin.torch_layers import Role
 from fairnad.ideas import MutationTarget
 
 MIN_WIDTH = 4
@@ -208,15 +208,16 @@ def _shallower(size: Size, place: str) -> list[Size]:
     """One repeat less at a time, down to one everywhere but two in one stage, so that blocks still follow blocks."""
     repeats = list(size.repeats)
     weights = depth_weights(len(repeats), place)
-    sizes = []
-    while True:
-        removable = [
-            i for i, count in enumerate(repeats) if count > 2 or (count == 2 and repeats.count(1) < len(repeats) - 1)
-        ]
-        if not removable:
-            return sizes
+    sizes: list[Size] = []
+    while removable := [i for i, count in enumerate(repeats) if count > 2 or (count == 2 and _is_spare(repeats))]:
         repeats[max(removable, key=lambda i: (repeats[i] / weights[i], -weights[i]))] -= 1
         sizes.append(replace(size, repeats=tuple(repeats)))
+    return sizes
+
+
+def _is_spare(repeats: Sequence[int]) -> bool:
+    """Whether more than one stage repeats its block."""
+    return sum(count > 1 for count in repeats) > 1
 
 
 def _narrower(size: Size, sizing: Sizing, exponents: Sequence[float]) -> list[Size]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from agents.builtin import syntax
 from agents.builtin.draft import Draft, UnreadableSourceError, free_name, snake_case
-from agents.builtin.number_roles import Role
+from agents.builtin.torch_layers import Role
 
 
 @dataclass(frozen=True)

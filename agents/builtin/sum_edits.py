@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import libcst as cst
 
 from agents.builtin import syntax
-from agents.builtin.block_edits import ACTIVATIONS
-from agents.builtin.class_reading import ClassReading, ResidualSum
+from agents.builtin.class_reading import ClassReading
 from agents.builtin.draft import Draft
-from agents.builtin.number_roles import layer_name
 from agents.builtin.placing import Template, Transform, add_member, graft
+from agents.builtin.residual_sum import ResidualSum
+from agents.builtin.torch_layers import ACTIVATIONS, layer_name
 from fairnad.ideas import MutationTarget
 
 

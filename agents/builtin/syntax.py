@@ -205,3 +205,9 @@ def enclosed(node: cst.BaseExpression) -> cst.BaseExpression:
 def operand(text: str) -> str:
     """``text`` in parentheses where it needs them to be an operand."""
     return code(enclosed(expression(text)))
+
+
+def renamed_everywhere(tree: Tree, old: str, new: str) -> Tree:
+    """``tree`` with a name exchanged wherever it stands: variables, parameters, attributes and keywords."""
+    names = (node for node in walk(tree) if isinstance(node, cst.Name) and node.value == old)
+    return replaced(tree, {node: node.with_changes(value=new) for node in names})

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -28,24 +29,50 @@ def test_resnet32_costs_what_the_paper_counts():
 class Attention(nn.Module):
     """Self-attention over the pixels, with eight channels and two heads."""
 
-    def __init__(self, *, need_weights: bool = False) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__()
-        self.need_weights = need_weights
+        self.options = {"need_weights": False} | options
         self.embed = nn.Conv2d(3, 8, 1)
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
 
     def forward(self, x):
         x = self.embed(x).flatten(2).transpose(1, 2)
-        return self.attention(x, x, x, need_weights=self.need_weights)[0]
+        return self.attention(x, x, x, **self.options)[0]
 
 
 # Sixteen pixels: embedding, the three projections in and the one out, then q·k and attention·v.
 ATTENTION_FLOPS = 16 * 3 * 8 + 16 * 8 * 8 * 4 + 16 * 16 * 8 * 2
 
 
-@pytest.mark.parametrize("need_weights", [False, True])
-def test_attention_counts_its_products_whichever_kernel_does_them(need_weights):
-    assert count_flops(Attention(need_weights=need_weights), 4) == ATTENTION_FLOPS
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"need_weights": True},
+        {"attn_mask": torch.zeros(16, 16)},
+        {"attn_mask": torch.zeros(16, 16), "need_weights": True},
+    ],
+)
+def test_attention_counts_its_products_whichever_kernel_does_them(options):
+    assert count_flops(Attention(**options), 4) == ATTENTION_FLOPS
+
+
+class Product(nn.Module):
+    """Multiplies the image by a constant of some shape."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(shape))
+
+    def forward(self, x):
+        return x @ self.factor
+
+
+@pytest.mark.parametrize(
+    ("shape", "flops"), [((4,), 3 * 4 * 4), ((4, 5), 3 * 4 * 4 * 5), ((7, 1, 4, 5), 7 * 3 * 4 * 4 * 5)]
+)
+def test_a_product_counts_with_vectors_and_with_broadcasting(shape, flops):
+    assert count_flops(Product(*shape), 4) == flops
 
 
 def test_attention_counts_with_keys_and_values_of_their_own_sizes():

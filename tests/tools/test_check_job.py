@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -175,12 +178,14 @@ async def test_an_exception_is_told_without_calling_its_methods(checker, hostile
     assert failure.message in ("E: mine (line 4)", "E: mine (line 3)", "KeyError (line 5)")
 
 
-async def test_nothing_is_built_differently_the_second_time(checker):
-    walk = edited(
-        "self.norm = nn",
-        "for n in {'a', 'b', 'c'}: setattr(self, n, nn.Linear(len(n), ord(n)))\n        self.norm = nn",
+async def test_a_set_is_walked_in_the_same_order_in_every_life_of_the_server(checker):
+    script = "print(hash('candidate'))"
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    expected = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     )
-    assert await checker.check(walk) == await checker.check(walk + "#")
+    failure = await checker.check("raise ValueError(hash('candidate'))")
+    assert failure.message == f"ValueError: {expected.stdout.strip()} (line 1)"
 
 
 async def test_a_source_is_checked_once_and_those_who_ask_meanwhile_share_the_job(checker, tmp_path):

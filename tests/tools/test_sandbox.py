@@ -69,7 +69,14 @@ async def test_a_source_that_never_ends_is_killed(failure_of, source):
     [
         "b = [bytearray(10**7) for _ in range(10**6)]",
         "import torch\nb = torch.ones(10**11)",
-        "b = []\nwhile True: b.append(list(range(1000)))",
+        """b = []
+for size in (10**7, 10**5, 10**3, 50):
+    try:
+        while True: b.append(bytearray(size))
+    except MemoryError:
+        pass
+while True: b.append(bytearray(50))
+""",
     ],
 )
 async def test_a_memory_bomb_fails_for_memory(failure_of, bomb):

@@ -1,0 +1,95 @@
+"""The idea mutator without a language model: F.2.4's rules, with ideas drawn from the knowledge database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fairnad.attributes import Tag
+from fairnad.candidate import Failure, FailureKind, Step
+from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
+from fairnad.ports import IdeaMutationRequest, IdeaStore, MutationRequest, Mutator, Proposal
+from fairnad.sampling import Fairness, Key, draw, draw_key, fairness_key
+
+_NUM_TRIES = 6
+
+
+class BuiltinIdeaMutator:
+    """Chooses the next idea of a chain by the last one and its effect, and has a mutator carry it out.
+
+    Args:
+        mutator: carries the chosen idea out.
+        ideas: the model design knowledge database.
+        upscaling_ideas: the predefined texts for scaling up.
+        adjustment_ideas: the predefined texts for hyper-parameters.
+    """
+
+    def __init__(
+        self,
+        mutator: Mutator,
+        ideas: IdeaStore,
+        upscaling_ideas: Sequence[str],
+        adjustment_ideas: Sequence[str],
+    ) -> None:
+        self._mutator = mutator
+        self._ideas = ideas
+        self._upscaling = tuple(upscaling_ideas)
+        self._adjusting = tuple(adjustment_ideas)
+
+    async def mutate_idea(self, request: IdeaMutationRequest) -> Proposal | Failure:
+        """An edit of the current model after an improvement, of the previous one after a degradation.
+
+        After an improvement the idea is of the last one's kind: of the same main category, or another way to scale
+        up. After a degradation it is of another main category; a refinement that failed is followed by knowledge.
+        Up to six draws are made until one finds a place.
+        """
+        generator = request.errand.generator
+        edited = request.current if request.improved else request.previous
+        failure = Failure(Step.MUTATE, FailureKind.NOT_APPLICABLE, "there is no idea to go on with")
+        for attempt in range(_NUM_TRIES):
+            drawn = self._next_idea(request, attempt, generator)
+            if drawn is None:
+                break
+            target = draw(mutation_targets(drawn), generator) if drawn.tag else MutationTarget.NETWORK
+            answer = await self._mutator.mutate(MutationRequest(request.errand, drawn, target, edited))
+            if isinstance(answer, Proposal) and answer.source not in (request.current.source, request.previous.source):
+                idea = Idea(drawn.text, IdeaKind.MUTATED, drawn.tag, drawn.source)
+                return Proposal(answer.source, answer.prompt, idea, answer.note)
+            if isinstance(answer, Failure):
+                failure = answer
+        return failure
+
+    def _next_idea(self, request: IdeaMutationRequest, attempt: int, generator: np.random.Generator) -> Idea | None:
+        """The idea to try next; ``None`` where nothing is left to draw from."""
+        last = request.idea
+        is_refinement = last.tag is None and last.kind is not IdeaKind.NONE
+        if request.improved and is_refinement:
+            return self._refinement(last, attempt, generator)
+        if request.improved and last.tag is not None:
+            same = fairness_key(last.tag, Fairness.MAIN)
+            sibling = same[:2]
+            narrow = attempt < _NUM_TRIES // 2
+            return self._knowledge(last, lambda key: key == same if narrow else key[:2] == sibling, generator)
+        other = last.tag
+        return self._knowledge(last, lambda key: not _is_main(key, other), generator)
+
+    def _refinement(self, last: Idea, attempt: int, generator: np.random.Generator) -> Idea | None:
+        """Another way to scale up; after some attempts also a way to adjust."""
+        pool = self._upscaling if attempt < _NUM_TRIES // 2 else self._upscaling + self._adjusting
+        texts = [text for text in pool if text != last.text]
+        return Idea(draw(texts, generator), IdeaKind.UPSCALE) if texts else None
+
+    def _knowledge(self, last: Idea, fits: Callable[[Key], bool], generator: np.random.Generator) -> Idea | None:
+        """An idea of a fitting main category other than the last one, of any category where none fits."""
+        keys = list(self._ideas.counts(Fairness.MAIN))
+        fitting = [key for key in keys if fits(key)] or keys
+        for _ in range(_NUM_TRIES if fitting else 0):
+            idea = self._ideas.draw(Fairness.MAIN, draw_key(fitting, generator), generator)
+            if idea.text != last.text:
+                return idea
+        return None
+
+
+def _is_main(key: Key, tag: Tag | None) -> bool:
+    return tag is not None and key == fairness_key(tag, Fairness.MAIN)
