@@ -8,28 +8,16 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 FILE_WIDTH = 10_000
 """Columns where the output is no terminal: whoever reads a file scrolls, and no table is ever cut."""
 
 _NO = {"", "0", "false"}
-
-
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """How a command speaks; no setting of the run, which stays the same however it is shown.
-
-    ``quiet``: the result alone. ``json``: for programs, see :mod:`graphs.events`. ``dry_run``: tell the plan and do
-    nothing.
-    """
-
-    quiet: bool = False
-    json: bool = False
-    dry_run: bool = False
 
 
 class _Console(Console):
@@ -59,6 +47,17 @@ def moves(console: Console) -> bool:
     """Whether a display may be drawn over: on a real terminal that nobody keeps as a log."""
     in_ci = os.environ.get("CI", "").lower() not in _NO
     return console.is_terminal and console.file.isatty() and not console.is_dumb_terminal and not in_ci
+
+
+def print_table(console: Console, table: Table) -> None:
+    """A table whose cells are wrapped, never cut; in a file without the blanks that fill its lines up."""
+    if console.is_terminal:
+        console.print(table, soft_wrap=False)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    console.print(Text("\n".join(lines)))
 
 
 def print_json(value: Mapping[str, Any]) -> None:
