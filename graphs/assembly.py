@@ -148,6 +148,17 @@ def _base_and_defaults(context: RunContext, pack: Pack) -> tuple[str, TaskDefaul
     return pack.base_source(context.base or defaults.base), defaults
 
 
+def load_task_of(context: RunContext) -> Task:
+    """The task of these settings.
+
+    Raises:
+        UserError: there is no such task, or its images cannot be used.
+    """
+    from prompts.loader import load_pack
+
+    return _load_task(context, _base_and_defaults(context, load_pack(context.pack))[1])
+
+
 def _load_task(context: RunContext, defaults: TaskDefaults) -> Task:
     from tools.datasets import load_task
 
