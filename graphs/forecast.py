@@ -47,7 +47,7 @@ class Forecast:
         slots = "1 slot" if self.num_slots == 1 else f"{self.num_slots} slots"
         text = f"about {rough_duration_text(self.seconds)} for {self.num_trainings} trainings on {slots}"
         if rough_duration_text(self.most_seconds) != rough_duration_text(self.seconds):
-            text += f", up to {rough_duration_text(self.most_seconds)} if all use the whole limit"
+            text += f", up to {rough_duration_text(self.most_seconds)} at the limits"
         return text
 
 

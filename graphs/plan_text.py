@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +21,7 @@ from fairnad.settings import RunContext
 from graphs.arguments import Presentation
 from graphs.plan import Plan, make_plan
 from graphs.roles import describe, players
-from graphs.terminal import make_console, print_json, print_table
+from graphs.terminal import make_console, make_table, print_json, print_table, print_text
 from graphs.wording import quantity_text, share_text
 from store.run_folder import run_path
 from tools.lab import device_name
@@ -54,14 +53,18 @@ def _print(console: Console, plan: Plan) -> None:
         table.add_row(name, value)
     console.print("plan of a search; nothing is begun or written\n")
     print_table(console, table)
+    console.print()
     print_table(console, _stage_table(plan))
+    console.print()
     if plan.calls:
         print_table(console, _call_table(plan))
-        console.print(
-            f"At least: every candidate passes the first time. At most: every slot takes {context.search.max_draws} "
-            f"draws, and every draw all its debugs and downscales.\n"
-            f"The search also ends after {context.search.max_barren_draws} draws in a row without one that trains. "
-            "Tokens are estimated; retries of calls are not counted."
+        console.print()
+        print_text(
+            console,
+            "The fewest: every candidate passes everything the first time. The most: every slot takes "
+            f"{context.search.max_draws} draws, and every draw all its debugs and downscales. The search also ends "
+            f"after {context.search.max_barren_draws} draws in a row without one that trains. Tokens are estimated; "
+            "what is asked again after a fault of the endpoint is not counted.",
         )
     else:
         console.print("no language model: no calls, no tokens")
@@ -114,31 +117,30 @@ def _stage_table(plan: Plan) -> Table:
         rows.append([str(generation), *(str(trained.get(stage, "")) for stage in stages), str(total)])
     if len(rows) > _MOST_ROWS:
         rows[_MOST_ROWS - 3 : -2] = [["…"] * (len(stages) + 2)]
-    table = Table(box=SIMPLE)
-    for heading in ("generation", *map(str, stages), "trained by then"):
-        table.add_column(heading, justify="right")
+    headings = ("generation", *map(str, stages), "trained by then")
+    table = make_table(*headings, numbers=headings)
     for row in rows:
         table.add_row(*row)
     return table
 
 
 def _call_table(plan: Plan) -> Table:
-    table = Table(box=SIMPLE)
-    table.add_column("role")
-    for heading in ("calls at least", "at most", "tokens in", "at most", "tokens out", "at most"):
-        table.add_column(heading, justify="right")
+    figures = ("calls", "tokens in", "tokens out")
+    table = make_table("role", *figures, numbers=figures)
     totals = [0] * 6
     for estimate in plan.calls:
-        figures = list(asdict(estimate).values())[1:]
-        totals = [total + figure for total, figure in zip(totals, figures, strict=True)]
-        table.add_row(estimate.role.replace("_", " "), *_figures(figures))
+        counts = list(asdict(estimate).values())[1:]
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+        table.add_row(estimate.role.replace("_", " "), *_ranges(counts))
     table.add_section()
-    table.add_row("all", *_figures(totals))
+    table.add_row("all", *_ranges(totals))
     return table
 
 
-def _figures(figures: Sequence[int]) -> list[str]:
-    return [f"{figure:,}" if number < 2 else quantity_text(figure) for number, figure in enumerate(figures)]
+def _ranges(counts: Sequence[int]) -> list[str]:
+    """(least, most) after (least, most), as calls, tokens in and tokens out."""
+    texts = [f"{count:,}" if number < 2 else quantity_text(count) for number, count in enumerate(counts)]
+    return [f"{least} – {most}" for least, most in zip(texts[::2], texts[1::2], strict=True)]
 
 
 def _plain(plan: Plan) -> dict[str, Any]:

@@ -156,6 +156,8 @@ class Progress:
         return f"best {accuracy}  pass rate {rate_text(self._history.pass_rate())}  {self._time_left()}"
 
     def _time_left(self) -> str:
+        if len(self._history.trained) >= self._archs:
+            return ""
         num_done = len(self._history.trained) - self._num_before
         if num_done < self._bench.lab.num_slots:  # too few to tell by, since that many are under way at once
             ahead = self._forecast()

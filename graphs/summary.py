@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from fairnad.history import History, PassRate, Record
-from graphs.terminal import make_console, print_table
+from graphs.terminal import make_console, make_table, print_table
 from graphs.wording import quantity_text, rate_text, spread_text
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
         )
     console.print(f"\n{bench.context.task}, seed {bench.context.seed}")
     print_table(console, _comparison(bench, history, outcome.get("held_out", {})))
+    console.print()
     strict = history.pass_rate(strict=True)
     console.print(
         f"{len(history.trained)} trained of {len(history.drawn)} drawn; pass rate {rate_text(history.pass_rate())}, "
@@ -40,20 +40,22 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
 
 
 def _comparison(bench: Bench, history: History, held_out: Mapping[str, Sequence[float]]) -> Table:
-    table = Table(box=SIMPLE)
-    table.add_column("", no_wrap=True)
-    table.add_column("candidate", no_wrap=True)
-    for budget in bench.budgets:
-        table.add_column(f"{budget.name} (≤ {quantity_text(budget.limit)})", justify="right")
-    table.add_column("validation", justify="right", no_wrap=True)
-    table.add_column("held out, mean ± s.d.", justify="right")
-    for name, record in (("base", history.base), ("best", history.best)):
-        if record is not None and record.evaluation is not None:
+    """Base and best side by side, which fits a terminal of 80 columns."""
+    compared = {
+        name: record
+        for name, record in (("base", history.base), ("best", history.best))
+        if record and record.evaluation
+    }
+    table = make_table("", *compared)
+    columns = []
+    for record in compared.values():
+        if record.evaluation is not None:
             costs = [quantity_text(record.evaluation.costs[budget.name]) for budget in bench.budgets]
-            accuracy = f"{record.evaluation.accuracy:.4f}"
-            table.add_row(
-                name, record.candidate_id, *costs, accuracy, spread_text(held_out.get(record.candidate_id, []))
-            )
+            spread = spread_text(held_out.get(record.candidate_id, []))
+            columns.append([record.candidate_id, *costs, f"{record.evaluation.accuracy:.4f}", spread])
+    limits = [f"{budget.name} (≤ {quantity_text(budget.limit)})" for budget in bench.budgets]
+    for heading, *cells in zip(["candidate", *limits, "validation", "held out ± s.d."], *columns, strict=True):
+        table.add_row(heading, *cells)
     return table
 
 

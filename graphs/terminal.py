@@ -7,10 +7,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -47,6 +49,22 @@ def moves(console: Console) -> bool:
     """Whether a display may be drawn over: on a real terminal that nobody keeps as a log."""
     in_ci = os.environ.get("CI", "").lower() not in _NO
     return console.is_terminal and console.file.isatty() and not console.is_dumb_terminal and not in_ci
+
+
+def make_table(*headings: str, numbers: Collection[str] = ()) -> Table:
+    """An empty table that is narrow enough for 80 columns; the columns of ``numbers`` stand to the right."""
+    table = Table(box=SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
+    for heading in headings:
+        if heading in numbers:
+            table.add_column(heading, justify="right", no_wrap=True)
+        else:
+            table.add_column(heading, overflow="fold")
+    return table
+
+
+def print_text(console: Console, text: str | Text, indent: int = 0) -> None:
+    """A text that a terminal breaks between words; a file gets it in one line."""
+    console.print(Padding(text, (0, 0, 0, indent), expand=False), soft_wrap=False)
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from fairnad.budget import load
@@ -25,7 +23,7 @@ from graphs.confirmation import CONFIRM
 from graphs.lineage import accuracy_change, gain, lineage
 from graphs.steps import EVALUATION
 from graphs.stored_runs import StoredRun, find_run, open_run
-from graphs.terminal import make_console, print_json, print_table
+from graphs.terminal import make_console, print_json, print_text
 from graphs.wording import printable, quantity_text, share_text, signed_text, spread_text
 
 
@@ -69,25 +67,28 @@ def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluatio
     source = run.path / "sources" / f"{best.candidate_id}.py.txt"
     if source.exists():
         console.print(f"  source {source}")
-    print_table(console, _lineage_table(run))
+    console.print()
+    _print_lineage(console, run)
 
 
-def _lineage_table(run: StoredRun) -> Table:
+def _print_lineage(console: Console, run: StoredRun) -> None:
+    """A line of figures and a paragraph an ancestor, which needs no more than 80 columns."""
     ancestry = lineage(run.history)
     names = list(dict.fromkeys(name for record in ancestry if record.evaluation for name in record.evaluation.costs))
-    table = Table(box=SIMPLE)
-    table.add_column("lineage", no_wrap=True)
-    for heading in ("accuracy", "gain", *names):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("idea", overflow="fold")
+    console.print(Text(_figures("lineage", "accuracy", "gain", names), "bold"))
     for record in ancestry:
         assert record.evaluation is not None, "who has a trained descendant is trained"
         gained = gain(run.history, record)
         costs = [quantity_text(record.evaluation.costs[name]) for name in names]
-        figures = [f"{record.evaluation.accuracy:.4f}", "" if gained is None else signed_text(gained), *costs]
-        idea = printable(record.idea.text) or ("the base model" if not record.parent_id else "")
-        table.add_row(record.candidate_id, *figures, Text(idea))
-    return table
+        told = "" if gained is None else signed_text(gained)
+        console.print(_figures(record.candidate_id, f"{record.evaluation.accuracy:.4f}", told, costs))
+        idea = printable(record.idea.text) or ("" if record.parent_id else "the base model")
+        if idea:
+            print_text(console, Text(idea, "dim"), indent=4)
+
+
+def _figures(name: str, accuracy: str, gained: str, costs: Sequence[str]) -> str:
+    return f"{name:<22}  {accuracy:>8}  {gained:>8}" + "".join(f"  {cost:>8}" for cost in costs)
 
 
 def _held_out(run: StoredRun, record: Record | None) -> list[float]:

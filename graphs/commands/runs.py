@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.table import Table
 from rich.text import Text
 
 from fairnad.errors import UserError
@@ -21,7 +19,7 @@ from graphs.arguments import Parser
 from graphs.commands.options import add_place
 from graphs.roles import players
 from graphs.stored_runs import last_change, open_run, run_folders
-from graphs.terminal import make_console, print_json, print_table
+from graphs.terminal import make_console, make_table, print_json, print_table
 
 _STYLES = {"running": "green", "barren": "red", "stopped": "yellow"}
 
@@ -63,13 +61,9 @@ def _print(runs: Path, rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         console.print(f"no runs in {runs}")
         return
-    table = Table(box=SIMPLE)
-    for heading in ("run", "task", "seed", "designer"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("trained", justify="right", no_wrap=True)
-    table.add_column("best", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("changed", no_wrap=True)
+    table = make_table(
+        *("run", "task", "seed", "designer", "trained", "best", "state", "changed"), numbers={"seed", "trained", "best"}
+    )
     for row in rows:
         if "error" not in row:
             best = "-" if row["best_accuracy"] is None else f"{row['best_accuracy']:.4f}"
