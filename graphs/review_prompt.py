@@ -15,7 +15,8 @@ from rich.console import Console
 
 from fairnad.errors import ReviewError
 from fairnad.settings import RunContext
-from graphs.progress import Progress
+from graphs.progress import Follower
+from graphs.terminal import make_console
 
 if TYPE_CHECKING:
     from langgraph.types import Command, Interrupt
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _LINE_BYTES = 4096
 
 
-async def answer(waiting: Sequence[Interrupt], context: RunContext, progress: Progress) -> Command[Any]:
+async def answer(waiting: Sequence[Interrupt], context: RunContext, follower: Follower) -> Command[Any]:
     """What a person at the terminal says to everything the graph waits for.
 
     Raises:
@@ -38,7 +39,8 @@ async def answer(waiting: Sequence[Interrupt], context: RunContext, progress: Pr
             f"a person has to decide (--review {context.review}), and the input is no terminal; nothing is lost: "
             "run the same command in a terminal, or answer in LangGraph Studio"
         )
-    with progress.paused() as console:
+    console = make_console(stderr=True)  # stdout belongs to the progress of the search
+    with follower.paused():
         return Command(resume={asked.id: await _ask(console, asked.value) for asked in waiting})
 
 

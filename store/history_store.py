@@ -135,6 +135,11 @@ class SqliteHistory:
         query = "SELECT step, version, result FROM steps WHERE candidate_id = ? ORDER BY rowid"
         return [StepResult(step, version, json.loads(text)) for step, version, text in self._read(query, candidate_id)]
 
+    def candidate_ids(self) -> list[str]:
+        """Every candidate that has finished a step or is recorded, in the order they were first heard of."""
+        rows = self._read("SELECT candidate_id FROM steps UNION ALL SELECT candidate_id FROM records")
+        return list(dict.fromkeys(candidate_id for (candidate_id,) in rows))
+
     def find_record(self, candidate_id: str) -> Record | None:
         """The record of that id, ``None`` where there is none yet."""
         rows = self._read("SELECT record FROM records WHERE candidate_id = ?", candidate_id)
