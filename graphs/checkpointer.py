@@ -90,19 +90,15 @@ class RunCheckpointer(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint; the first of a thread decides where all of them lie."""
-        saver = await self._find(config)
-        if saver is None:
-            place = self._places[_thread(config)] = self._new_place(config)
-            saver = await self._open(place)
+        """Store a checkpoint; what is stored first of a thread decides where all of it lies."""
+        saver = await self._find_or_begin(config)
         return await saver.aput(config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store what a task wrote."""
-        saver = await self._find(config)
-        assert saver is not None, "a checkpoint is stored before what its tasks write"
+        """Store what a task wrote, which may come before the checkpoint it belongs to."""
+        saver = await self._find_or_begin(config)
         await saver.aput_writes(config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
@@ -119,6 +115,10 @@ class RunCheckpointer(BaseCheckpointSaver[str]):
             return None
         self._places[thread] = place
         return await self._open(place)
+
+    async def _find_or_begin(self, config: RunnableConfig) -> AsyncSqliteSaver:
+        saver = await self._find(config)
+        return saver or await self._open(self._places.setdefault(_thread(config), self._new_place(config)))
 
     def _search(self, thread: str) -> Path | None:
         query = "SELECT thread_id FROM checkpoints WHERE thread_id = ? LIMIT 1"

@@ -30,7 +30,7 @@ class _Place:
     thread_id: str
     opening: asyncio.Task[Bench]
     tasks: set[asyncio.Task[object]] = field(default_factory=set)
-    idle_seconds: float = IDLE_SECONDS
+    idle_seconds: float = field(default_factory=lambda: IDLE_SECONDS)
     timer: asyncio.TimerHandle | None = None
     closing: asyncio.Task[None] | None = None
 

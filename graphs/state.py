@@ -100,9 +100,18 @@ class CandidateUpdate(TypedDict, total=False):
 
 
 class CandidateOutput(TypedDict):
-    """What a candidate tells the search: that it is recorded. All else is read from the history."""
+    """What a candidate tells the search: that it is recorded. All else is read from the history.
+
+    The other keys are for people: LangGraph shows of a step what belongs to the output. The search has none of them,
+    so that the candidates of a wave do not write over each other.
+    """
 
     recorded: Ids
+    version: int
+    failure: dict[str, Any] | None
+    calls: list[Any]
+    trace: Lines
+    diff: str
 
 
 class SearchState(TypedDict, total=False):

@@ -1,4 +1,6 @@
-"""What can be asked beside a search: ``python -m graphs.search COMMAND``, one module a command, all of them read-only.
+"""What can be done beside a search: ``python -m graphs.search COMMAND``, one module a command.
+
+All but ``fork`` and ``add-idea`` only read.
 
 Each module has ``execute(parser, arguments)``, which adds its arguments to the parser, does what the command does and
 returns the exit status; it is imported when it is called.
@@ -17,9 +19,11 @@ SUMMARIES = {
     "diff": "how two candidates differ, and what that cost and gained",
     "best": "the best candidate of a run and how it came about",
     "runs": "all runs in a table",
+    "fork": "a new run from an earlier point of another",
+    "add-idea": "an idea of your own for a run, also while it searches",
     "doctor": "whether machine, endpoint, data and stores are ready",
 }
-"""Every command by its name, which is also its module's."""
+"""Every command by its name, which is also its module's (``_`` for ``-``)."""
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
@@ -33,7 +37,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
 
     if name not in SUMMARIES:
         raise SettingsError(unknown("command", name, SUMMARIES))
-    module = importlib.import_module(f"graphs.commands.{name}")
+    module = importlib.import_module(f"graphs.commands.{name.replace('-', '_')}")
     summary = SUMMARIES[name]
     parser = Parser(prog=f"{PROGRAM} {name}", description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False)
     return until_reader_leaves(lambda: int(module.execute(parser, arguments)))

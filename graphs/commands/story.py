@@ -38,6 +38,12 @@ def _told(result: Any) -> str:
         case {"changed": changed, "multi_layer": multi_layer, "reason": reason}:
             words = ["changed" if changed else "unchanged", "multi-layer" if multi_layer else "single layer"]
             return ", ".join(words) + (f": {reason}" if reason else "")
+        case {"idea": {"text": text}, "target": _}:
+            return str(text) or "no idea yet"
+        case {"edit": text}:
+            return f"edited by a person: {text}"
+        case "approve" | "reject" as decision:
+            return f"a person said {decision}"
         case {"fingerprint": _, "failure": failure}:
             return _told(failure) if failure else "a new architecture"
     return "done"
