@@ -117,7 +117,7 @@ async def finish(state: SearchState, runtime: Runtime[RunContext]) -> SearchStat
     outcome = "finished" if not state["num_left"] else "barren"
     held_out = await confirm(bench)
     await bench.finish(outcome, held_out)
-    let_go(runtime.context)
+    await let_go(runtime.context)
     return {"outcome": outcome, "held_out": held_out}
 
 

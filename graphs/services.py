@@ -70,9 +70,12 @@ async def release(context: RunContext) -> None:
         await _close(place)
 
 
-def let_go(context: RunContext) -> None:
-    """Have the bench of this run closed as soon as nobody works at it: the run has ended."""
-    _places[_key(context)].idle_seconds = 0.0
+async def let_go(context: RunContext) -> None:
+    """Close the bench of a run that has ended: now, or as soon as no other task works at it."""
+    place = _places[_key(context)]
+    place.idle_seconds = 0.0
+    if {task for task in place.tasks if not task.done()} <= {asyncio.current_task()}:
+        await _close(place)
 
 
 async def current_bench() -> Bench:

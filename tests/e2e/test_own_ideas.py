@@ -73,10 +73,10 @@ def test_an_own_idea_is_drawn_next_once_and_first(search, history, tmp_path, cap
 
 
 def test_an_own_idea_reaches_a_search_that_is_under_way(flags, history, tmp_path):
-    added = []
+    first, added = iter([True]), []
 
     def model(request):
-        if not added:
+        if next(first, False):
             added.append(add(tmp_path, "Make the stem wider.", "--tag", PATH))
         return lively(request)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import select
+import signal
 import stat
 import subprocess
 import sys
@@ -34,17 +36,13 @@ class Terminal:
         )
         os.close(terminal)
         self.seen = ""
+        self._looked_at = 0
 
     def wait_for(self, text: str) -> None:
-        """Read until the screen has shown a text that was not seen before."""
-        begin = len(self.seen)
-        while text not in self.seen[begin:]:
-            try:
-                part = os.read(self._person, 65536).decode(errors="replace")
-            except OSError:  # what a pseudo-terminal says when its other end is closed
-                part = ""
-            assert part, f"the search ended without {text!r}: {self.seen}"
-            self.seen += part
+        """Read until the screen has shown a text, after the one that was waited for last."""
+        while text not in self.seen[self._looked_at :]:
+            assert self._read(), f"the search ended without {text!r}: {self.seen}"
+        self._looked_at = self.seen.index(text, self._looked_at) + len(text)
 
     def say(self, text: str) -> None:
         """Type a line, or whatever keys ``text`` holds."""
@@ -52,16 +50,20 @@ class Terminal:
 
     def end(self) -> int:
         """The exit status, once everything was shown."""
-        while True:
-            try:
-                part = os.read(self._person, 65536)
-            except OSError:
-                break
-            if not part:
-                break
-            self.seen += part.decode(errors="replace")
+        while self._read():
+            pass
         os.close(self._person)
         return self.process.wait(timeout=60)
+
+    def _read(self) -> bool:
+        readable, _, _ = select.select([self._person], [], [], 120)
+        assert readable, f"nothing happens any more: {self.seen}"
+        try:
+            part = os.read(self._person, 65536)
+        except OSError:  # what a pseudo-terminal says when its other end is closed
+            return False
+        self.seen += part.decode(errors="replace")
+        return bool(part)
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_a_candidate_is_edited_at_the_terminal_and_after_ctrl_c_the_search_asks_
         first = Terminal(told, editor(mine))
         first.wait_for("train it? [y]es, [n]o, [e]dit: ")
         assert "of its limit)" in first.seen and "-" in first.seen
-        first.say("\x03")
+        first.process.send_signal(signal.SIGINT)
         first.wait_for("Run the same command again to resume")
         assert first.end() == 130
         asked = list(script.asked)
@@ -108,28 +110,23 @@ def test_a_candidate_is_edited_at_the_terminal_and_after_ctrl_c_the_search_asks_
     assert (two.num_edits, two.trained) == (0, True)
 
 
-def test_ideas_are_edited_and_refused_at_the_terminal_and_a_bad_edit_is_asked_for_again(flags, history, editor):
-    with ScriptedServer(lively) as model:
-        told = flags(**{
-            "review": "ideas", "llm.model": "m", "llm.base_url": model.url, "archs": 1, "search.initial": 2,
-            "search.max_draws": 1, "search.max_barren_draws": 2,
-        })  # fmt: skip
+def test_ideas_are_refused_and_edited_at_the_terminal_and_a_bad_edit_is_asked_for_again(flags, history, editor):
+    question = "use it? [y]es, [n]o, [e]dit: "
+    with ScriptedServer(Script(mutate=[fenced(network(width=9))])) as model:
+        told = flags(**{"review": "ideas", "llm.model": "m", "llm.base_url": model.url})
         person = Terminal(told, editor("word " * 60))
-        person.wait_for("use it? [y]es, [n]o, [e]dit: ")
+        person.wait_for(question)
+        person.say("n\n")
+        person.wait_for(question)
         person.say("e\n")
         person.wait_for("not taken: an idea has 1 to 49 words, found 60")
+        person.wait_for(question)
         editor("Widen the stem.")
-        person.wait_for("use it? [y]es, [n]o, [e]dit: ")
         person.say("e\n")
-        while person.process.poll() is None and "trained of" not in person.seen:
-            try:
-                person.wait_for("[e]dit: ")
-            except AssertionError:
-                break
-            person.say("y\n")
-        person.end()
-    first = history().drawn[0]
-    assert (first.idea.text, first.num_edits) == ("Widen the stem.", 1)
+        assert person.end() == 0, person.seen
+    refused, edited = history().drawn
+    assert (refused.failure.step, refused.failure.kind) == ("mutate", "review")
+    assert (edited.idea.text, edited.num_edits, edited.trained) == ("Widen the stem.", 1, True)
 
 
 def test_without_a_terminal_the_search_stops_in_one_line_and_goes_on_when_nobody_has_to_decide(flags, history, capsys):

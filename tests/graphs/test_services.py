@@ -75,10 +75,36 @@ async def test_a_run_that_has_ended_lets_go_at_once(opened, monkeypatch):
 
     async def finish():
         bench = await ask(context)
-        services.let_go(context)
+        other = asyncio.create_task(ask(context))
+        await other
+        await services.let_go(context)
+        assert bench.num_closed == 1, "nobody else works at it"
         return bench
 
-    await closed(await asyncio.create_task(finish()))
+    assert (await asyncio.create_task(finish())).num_closed == 1
+
+
+async def test_a_run_that_has_ended_waits_for_whoever_still_works_at_it(opened, monkeypatch):
+    monkeypatch.setattr(services, "IDLE_SECONDS", 1e6)
+    context, begun, working = RunContext(run="a"), asyncio.Event(), asyncio.Event()
+
+    async def work():
+        bench = await ask(context)
+        begun.set()
+        await working.wait()
+        return bench
+
+    async def finish():
+        await ask(context)
+        await services.let_go(context)
+
+    worker = asyncio.create_task(work())
+    await begun.wait()
+    await asyncio.create_task(finish())
+    working.set()
+    bench = await worker
+    assert not bench.num_closed
+    await closed(bench)
 
 
 async def test_other_settings_wait_for_the_end_and_then_open_anew(opened):
