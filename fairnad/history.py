@@ -15,8 +15,9 @@ from fairnad.ideas import Idea
 class Record:
     """What became of one draw. Exactly one of ``evaluation`` and ``failure`` is set.
 
-    ``num_debugs`` and ``num_downscales`` count the retries that were spent, ``num_edits`` how often a person changed
-    the idea or the source; ``duplicate_of`` names the record whose architecture this one repeats.
+    ``note`` says in a line what the mutator did, empty where it did not say; ``num_debugs`` and ``num_downscales``
+    count the retries that were spent, ``num_edits`` how often a person changed the idea or the source;
+    ``duplicate_of`` names the record whose architecture this one repeats.
 
     Raises:
         ValueError: both or neither of ``evaluation`` and ``failure`` are set.
@@ -28,6 +29,7 @@ class Record:
     source: str
     evaluation: Evaluation | None = None
     failure: Failure | None = None
+    note: str = ""
     num_debugs: int = 0
     num_downscales: int = 0
     duplicate_of: str = ""

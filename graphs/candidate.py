@@ -245,7 +245,8 @@ def build() -> StateGraph[CandidateState, RunContext, CandidateInput, CandidateO
     tools = ((Step.MEASURE, evaluate_budget, story.costs_text), (Step.TRAIN, train_candidate, story.training_text))
     for step, tool, told in tools:
         call = ToolNode([tool], messages_key="calls", handle_tool_errors=False)
-        graph.add_node(str(step), call | RunnableLambda(functools.partial(_told, step, told)))
+        told_call = call | RunnableLambda(functools.partial(_told, step, told))
+        graph.add_node(str(step), told_call, metadata={"tool": tool.name})
     graph.add_edge(START, "mutate")
     graph.add_conditional_edges("mutate", route_proposed)
     graph.add_conditional_edges("execute", route_executed)

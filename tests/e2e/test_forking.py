@@ -62,3 +62,24 @@ def test_what_cannot_be_forked_is_told_in_one_line_and_leaves_nothing(origin, tm
         assert message in error
         assert len(error.splitlines()) == 1
     assert {path.name for path in (tmp_path / "runs").iterdir() if not path.name.startswith(".")} == {"origin"}
+
+
+def test_a_run_that_has_lost_its_checkpoints_goes_on_from_its_history_alone(flags, history, tmp_path):
+    with ScriptedServer(lively) as model:
+        told = {**SMALL, "llm.model": "m", "llm.base_url": model.url}
+        assert main(flags(**told, run="lost")) == 0
+        num_requests = model.num_requests
+        for file in (tmp_path / "runs" / "lost").glob("checkpoints.sqlite*"):
+            file.unlink()
+        assert main(flags(**told, run="lost")) == 0
+        assert model.num_requests == num_requests, "what is recorded is not asked again"
+        assert main(flags(**{**told, "archs": 7}, run="lost")) == 0
+        assert main(flags(**{**told, "archs": 7}, run="whole")) == 0
+    assert [outcome(record) for record in history("lost").records] == [
+        outcome(record) for record in history("whole").records
+    ]
+
+
+def outcome(record):
+    accuracy = record.evaluation and record.evaluation.accuracy
+    return record.candidate_id, record.parent_id, record.idea, record.source, accuracy
