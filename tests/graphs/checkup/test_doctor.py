@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fairnad.errors import TaskError
-from fairnad.settings import LabSettings, LanguageModelSettings, RunContext
+from fairnad.settings import AgentSettings, LabSettings, LanguageModelSettings, RunContext
 from graphs.checkup import Finding, Health, data, endpoint, machine, sandbox, stores
 from graphs.command_line import main
 from tests.openai_server import Reply, ScriptedServer
@@ -191,7 +191,7 @@ async def test_no_model_is_fine_and_one_without_a_key_is_not(context):
     assert [told(one)[0] for one in await endpoint.examine_endpoint(context)] == ["OK"]
     (missing,) = await endpoint.examine_endpoint(with_model(context, ""))
     assert told(missing)[:2] == ("FAIL", "OPENAI_API_KEY is not set")
-    (wrong,) = await endpoint.examine_endpoint(context.model_copy(update={"agents": {"mutator": "llm"}}))
+    (wrong,) = await endpoint.examine_endpoint(context.model_copy(update={"agents": AgentSettings(mutator="llm")}))
     assert wrong.health is Health.FAIL
 
 
