@@ -101,6 +101,8 @@ def _origin(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
     if idea.source.title:
         year = f" ({idea.source.year})" if idea.source.year else ""
         yield "from", " ".join(filter(None, [f"{idea.source.title}{year}", idea.source.section, idea.source.link]))
+    if record.note:
+        yield "done", record.note
     if record.parent_id:
         yield "parent", f"{record.parent_id}  {_accuracy(run.history.get(record.parent_id))}".rstrip()
     children = _children(run, record)

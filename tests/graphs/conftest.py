@@ -53,7 +53,17 @@ def made_records() -> list[Record]:
         trained(BASE, "", 0.9, 11_374, Idea("", IdeaKind.NONE), source=BASE_SOURCE),
         trained(PARENT, BASE, 0.88, 11_000, gate, source=BASE_SOURCE.replace("8", "7")),
         Record(FAILED, BASE, gate, "class Network(:\n", failure=crash, num_debugs=2, calls=calls, seconds=9.1),
-        trained(BEST, PARENT, 0.925, 22_650, gate, source=BEST_SOURCE, num_debugs=1, num_downscales=2),
+        trained(
+            BEST,
+            PARENT,
+            0.925,
+            22_650,
+            gate,
+            source=BEST_SOURCE,
+            note="a gate behind every block",
+            num_debugs=1,
+            num_downscales=2,
+        ),
         Record(DUPLICATE, PARENT, gate, BASE_SOURCE, failure=copy, duplicate_of=PARENT),
     ]
 
@@ -71,7 +81,8 @@ def make_run(runs: Path) -> Callable[..., RunFolder]:
     """Makes a run of five records and one candidate that is under way; it stays open, as a running search's does."""
 
     def make(name: str = "made", **settings: object) -> RunFolder:
-        folder = RunFolder.open(RunContext(run=name, runs=str(runs), archs=4, **settings))  # type: ignore[arg-type]
+        limits = {"max_params": 45_000.0, "max_flops": 1_800_000.0}
+        folder = RunFolder.open(RunContext(run=name, runs=str(runs), archs=4, **{**limits, **settings}))  # type: ignore[arg-type]
         for record in made_records():
             folder.history.add_record(record)
         for step, version, result in (

@@ -14,6 +14,7 @@ from fairnad.errors import TaskError
 from fairnad.settings import AgentSettings, LabSettings, LanguageModelSettings, RunContext
 from graphs.checkup import Finding, Health, data, endpoint, machine, sandbox, stores
 from graphs.command_line import main
+from tests.e2e.networks import costs, network
 from tests.openai_server import Reply, ScriptedServer
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def context(runs: Path) -> RunContext:
-    return RunContext(run="made", runs=str(runs), archs=4)
+    return RunContext(run="made", runs=str(runs), archs=4, max_params=45_000.0, max_flops=1_800_000.0)
 
 
 def by_part(findings: list[Finding]) -> dict[str, Finding]:
@@ -116,7 +117,8 @@ def test_data_sets_are_found_or_come_with_where_to_get_them(context, tmp_path):
     inputs, findings = data.examine_data(context.model_copy(update={"data": str(tmp_path / "nowhere")}))
     found = by_part(findings)
     assert inputs is not None
-    assert told(found["digits"]) == ("OK", "150 to train on, 600 to validate, 16×16", "")
+    assert told(found["digits"])[0] == "OK"
+    assert found["digits"].found.endswith(" to train on, 600 to validate, 16×16")
     assert found["cifar10"].health is Health.WARN
     assert str(tmp_path / "nowhere") in found["cifar10"].found
     assert found["cifar10"].advice.startswith("get it with: ")
@@ -216,14 +218,16 @@ async def test_an_endpoint_that_has_other_models_or_refuses(context):
     assert (answer.health, answer.advice) == (Health.FAIL, "start the server, or set --llm.base-url")
 
 
-async def test_the_sandbox_is_started_and_the_base_measured(context):
-    inputs, _ = data.examine_data(context)
-    tight = context.model_copy(update={"max_params": 5000.0})
-    tight_inputs, _ = data.examine_data(tight)
-    found = by_part(await sandbox.examine_sandbox(tight, tight_inputs))
-    assert found["sandbox"].found.startswith("starts in ")
-    assert told(found["base"])[:2] == ("WARN", "11,374 params (228%), 455,584 flops (25%)")
-    assert inputs is not None
+async def test_the_sandbox_is_started_and_the_base_measured(context, tmp_path):
+    base = tmp_path / "base.py"
+    base.write_text(network())
+    for limit, health, share in ((10_000, "OK", "15%"), (1_000, "WARN", "151%")):
+        settings = context.model_copy(update={"base": str(base), "max_params": float(limit)})
+        inputs, _ = data.examine_data(settings)
+        found = by_part(await sandbox.examine_sandbox(settings, inputs))
+        assert found["sandbox"].found.startswith("starts in ")
+        assert told(found["base"])[:1] == (health,)
+        assert found["base"].found.startswith(f"{costs():,} params ({share}), ")
 
 
 async def test_a_base_that_does_not_run_fails(context, tmp_path):

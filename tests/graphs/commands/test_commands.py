@@ -134,7 +134,7 @@ def test_runs_for_programs(ask, make_run, runs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "fair"], f"fair fits 3 candidates of run made: {BEST}, {PENDING}, {DUPLICATE}; name more of it"),
+        (["show", "fair"], f"fair fits 3 candidates of run made: {DUPLICATE}, {BEST}, {PENDING}; name more of it"),
         (["show", "fair-s4"], f"run made has no candidate fair-s4; did you mean {PENDING}?"),
         (["show", "?"], "run made has no candidate ?; it has 6"),
         (["show", "best", "--run", "mad"], "there is no run mad in RUNS; did you mean made?"),
