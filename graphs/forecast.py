@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fairnad.budget import Budget
 from fairnad.history import History
 from fairnad.settings import RunContext
-from graphs.wording import rough_duration_text
+from graphs.wording import count_text, rough_duration_text
 
 _TIME_GROWS_WITH = "flops"
 """The cost a training's time follows; where no budget is set on it, whichever leaves most room."""
@@ -44,8 +44,8 @@ class Forecast:
         return math.ceil(self.num_trainings / self.num_slots)
 
     def __str__(self) -> str:
-        slots = "1 slot" if self.num_slots == 1 else f"{self.num_slots} slots"
-        text = f"about {rough_duration_text(self.seconds)} for {self.num_trainings} trainings on {slots}"
+        what = f"{count_text(self.num_trainings, 'training')} on {count_text(self.num_slots, 'slot')}"
+        text = f"about {rough_duration_text(self.seconds)} for {what}"
         if rough_duration_text(self.most_seconds) != rough_duration_text(self.seconds):
             text += f", up to {rough_duration_text(self.most_seconds)} at the limits"
         return text

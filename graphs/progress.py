@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fairnad.candidate import Stage
-from fairnad.history import History, Record
+from fairnad.history import History, Record, better
 from graphs.arguments import Presentation
 from graphs.events import JsonEvents
 from graphs.forecast import Forecast, forecast
@@ -135,8 +135,8 @@ class Progress:
         line = f"{self._count():>7}  {record_line(record)}"
         if self._live is None:
             line = f"{line:<83}  {self._status()}".rstrip()
-        is_new_best = before is not None and self._history.best is record
-        self.say(line, "bold green" if is_new_best else "" if record.trained else "dim")
+        is_ahead = record.trained and before is not None and better(record, before)
+        self.say(line, "bold green" if is_ahead else "" if record.trained else "dim")
         if record.stage is Stage.BASE:
             self._say_forecast()
 

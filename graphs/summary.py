@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fairnad.history import History, PassRate, Record
 from graphs.terminal import make_console, make_table, print_table
-from graphs.wording import quantity_text, rate_text, spread_text
+from graphs.wording import count_text, quantity_text, rate_text, spread_text
 
 if TYPE_CHECKING:
     from graphs.context import Bench
@@ -22,7 +22,7 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
     if outcome["outcome"] == "barren":
         (step, kind), count = history.failures().most_common(1)[0]
         console.print(
-            f"stopped: the last {history.num_barren} draws brought no candidate that trains; "
+            f"stopped: the last {count_text(history.num_barren, 'draw')} brought no candidate that trains; "
             f"the commonest failure is {step}: {kind} ({count} of {len(history.drawn)} draws)"
         )
     console.print(f"\n{bench.context.task}, seed {bench.context.seed}")

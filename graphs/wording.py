@@ -19,6 +19,11 @@ def record_line(record: Record) -> str:
     return f"{record.candidate_id:<21} {record.failure.step}: {record.failure.kind}"
 
 
+def count_text(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def rate_text(rate: PassRate) -> str:
     """A pass rate with its n."""
     return f"{rate.value:.2f} (n={rate.num_draws})" if rate.value is not None else "- (n=0)"

@@ -24,16 +24,16 @@ def examine_data(context: RunContext) -> tuple[Inputs | None, list[Finding]]:
         pack = load_pack(context.pack)
     except UserError:
         return None, needed
-    others = [_task(context.model_copy(update={"task": name}), context.task) for name in pack.tasks]
-    return inputs, [*needed, *others]
+    return inputs, [*needed, *(_task(context, name) for name in pack.tasks)]
 
 
-def _task(context: RunContext, needed: str) -> Finding:
+def _task(context: RunContext, name: str) -> Finding:
+    is_needed = name == context.task
+    size = context.image_size if is_needed else 0
     try:
-        task = load_task_of(context)
+        task = load_task_of(context.model_copy(update={"task": name, "base": "", "image_size": size}))
     except TaskError as error:
         found, _, advice = str(error).partition("; ")
-        told = fail if context.task == needed else warn
-        return told(context.task, found, advice)
+        return fail(name, found, advice) if is_needed else warn(name, found, advice)
     splits = f"{len(task.train):,} to train on, {len(task.validation):,} to validate"
-    return ok(context.task, f"{splits}, {task.image_size}×{task.image_size}")
+    return ok(name, f"{splits}, {task.image_size}×{task.image_size}")

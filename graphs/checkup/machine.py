@@ -130,7 +130,7 @@ def _disk(runs: Path) -> Finding:
 
 
 def _gpu() -> Finding:
-    files = [path.name for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
+    files = _gpu_files()
     names = _nvidia_smi()
     if not files and not names:
         return ok("gpu", "none, candidates are trained on the CPU")
@@ -142,6 +142,10 @@ def _gpu() -> Finding:
     if not names:
         return warn("gpu", f"{found}, but nvidia-smi tells nothing", "install or mend the NVIDIA driver")
     return ok("gpu", f"{found}; torch {_torch()} for CUDA {_torch_cuda()}")
+
+
+def _gpu_files() -> list[str]:
+    return [path.name for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 def _nvidia_smi() -> list[str]:

@@ -15,7 +15,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from fairnad.budget import Budget, load
+from fairnad.budget import load
 from fairnad.candidate import Call, Evaluation
 from fairnad.history import Record
 from graphs.arguments import Parser
@@ -24,7 +24,7 @@ from graphs.commands.story import newest_source, story
 from graphs.lineage import gain
 from graphs.stored_runs import StoredRun, find_run, open_run
 from graphs.terminal import make_console, print_json, print_table
-from graphs.wording import duration_text, printable, quantity_text, share_text, signed_text
+from graphs.wording import count_text, duration_text, printable, quantity_text, share_text, signed_text
 from store.record_lines import without_source
 
 
@@ -101,6 +101,8 @@ def _origin(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
     if idea.source.title:
         year = f" ({idea.source.year})" if idea.source.year else ""
         yield "from", " ".join(filter(None, [f"{idea.source.title}{year}", idea.source.section, idea.source.link]))
+    if record.note:
+        yield "done", record.note
     if record.parent_id:
         yield "parent", f"{record.parent_id}  {_accuracy(run.history.get(record.parent_id))}".rstrip()
     children = _children(run, record)
@@ -115,12 +117,14 @@ def _outcome(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
         yield "equals", record.duplicate_of
     if record.evaluation is not None:
         yield "outcome", ", ".join(_praise(run, record, record.evaluation))
-        limits: dict[str, Budget] = {budget.name: budget for budget in run.budgets}
+        limits = {budget.name: budget.limit for budget in run.budgets}
         for number, (name, cost) in enumerate(record.evaluation.costs.items()):
-            share = f"  {share_text(cost / limits[name].limit):>4} of {quantity_text(limits[name].limit)}"
-            yield "" if number else "costs", f"{name:<7} {cost:>13,.10g}{share if name in limits else ''}"
+            share = f"  {share_text(cost / limits[name]):>4} of {quantity_text(limits[name])}" if name in limits else ""
+            yield "" if number else "costs", f"{name:<7} {cost:>13,.10g}{share}"
+        if run.why_no_budgets:
+            yield "", run.why_no_budgets
         yield "recipe", f"{record.evaluation.recipe_digest}, isolation {record.evaluation.isolation or 'unknown'}"
-    yield "retries", f"{_count(record.num_debugs, 'debug')}, {_count(record.num_downscales, 'downscale')}"
+    yield "retries", f"{count_text(record.num_debugs, 'debug')}, {count_text(record.num_downscales, 'downscale')}"
     yield "time", f"{duration_text(record.seconds)} of calls and training"
 
 
@@ -156,10 +160,6 @@ def _call(call: Call) -> str:
     note = f"  {call.note}" if call.note else ""
     tokens = f"{call.input_tokens:,} → {call.output_tokens:,} tokens"
     return f"{call.role:<22}  {call.model}  {tokens}  {call.seconds:.1f} s{note}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _plain(run: StoredRun, portrait: _Portrait) -> dict[str, Any]:

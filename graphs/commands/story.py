@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graphs.wording import duration_text, quantity_text
+from graphs.wording import count_text, duration_text, quantity_text
 from store.history_store import StepResult
 
 
@@ -28,7 +28,7 @@ def newest_source(steps: Iterable[StepResult]) -> str:
 def _told(result: Any) -> str:
     match result:
         case {"source": source, **rest}:
-            return str(rest.get("note") or f"{len(source.splitlines())} lines")
+            return str(rest.get("note") or count_text(len(source.splitlines()), "line"))
         case {"kind": kind, "message": message}:
             return f"{kind}: {message}"
         case {"accuracy": accuracy, "seconds": seconds}:
