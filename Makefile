@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FLAGS ?=
 
-.PHONY: setup search test check format clean lock
+.PHONY: setup search studio test check format clean lock
 
 setup: $(READY)
 
@@ -19,6 +19,10 @@ $(READY): requirements.lock
 
 search: $(READY)
 	$(BIN)/python -m graphs.search $(FLAGS)
+
+# A local LangGraph server over the runs: no key, no account, no internet. FLAGS="--port 2025 --runs DIR".
+studio: $(READY)
+	$(BIN)/python -m graphs.studio $(FLAGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(FLAGS)

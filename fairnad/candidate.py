@@ -38,6 +38,7 @@ class Step(StrEnum):
     MEASURE = "measure"
     DOWNSCALE = "downscale"
     JUDGE = "judge"
+    REVIEW = "review"
     TRAIN = "train"
     RECORD = "record"
 
@@ -81,6 +82,8 @@ class FailureKind(StrEnum):
     """an integrity check refused it"""
     DIVERGED = "diverged"
     """the training ended in numbers that are not finite"""
+    REVIEW = "review"
+    """a person refused it"""
 
 
 @dataclass(frozen=True, slots=True)

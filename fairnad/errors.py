@@ -10,6 +10,7 @@
     │   ├── RunFolderError        a run folder cannot be used
     │   └── StorageError          the disk is full or refuses to be written
     ├── EndpointError             the language-model endpoint is gone for good; the run can be resumed
+    ├── ReviewError               a person has to decide, and there is none at the terminal; the run can be resumed
     ├── LabError                  the machinery around the sandboxed jobs broke
     └── StoppingError             the run is being stopped: this work was not begun, or was cut off
 
@@ -55,6 +56,10 @@ class StorageError(UserError):
 
 class EndpointError(FairnadError):
     """The language-model endpoint is gone for good, or refuses the key; the run can be resumed."""
+
+
+class ReviewError(FairnadError):
+    """A person has to decide before the search can go on, and there is none at the terminal; it can be resumed."""
 
 
 class LabError(FairnadError):

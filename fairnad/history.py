@@ -16,8 +16,8 @@ class Record:
     """What became of one draw. Exactly one of ``evaluation`` and ``failure`` is set.
 
     ``note`` says in a line what the mutator did, empty where it did not say; ``num_debugs`` and ``num_downscales``
-    count the retries that were spent; ``duplicate_of`` names the record
-    whose architecture this one repeats.
+    count the retries that were spent, ``num_edits`` how often a person changed the idea or the source;
+    ``duplicate_of`` names the record whose architecture this one repeats.
 
     Raises:
         ValueError: both or neither of ``evaluation`` and ``failure`` are set.
@@ -35,6 +35,7 @@ class Record:
     duplicate_of: str = ""
     calls: tuple[Call, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    num_edits: int = 0
 
     def __post_init__(self) -> None:
         if (self.evaluation is None) == (self.failure is None):
@@ -99,18 +100,22 @@ class PassRate:
 _INVALID_ONLY_STRICTLY = {FailureKind.DUPLICATE, FailureKind.INTEGRITY}
 
 
+_WITHOUT_REPLY = {FailureKind.CONTEXT, FailureKind.REVIEW}
+"""Kinds of failures of step mutate after which no one was asked, or no one could answer."""
+
+
 def _had_no_reply(failure: Failure | None) -> bool:
-    return failure is not None and (failure.step, failure.kind) == (Step.MUTATE, FailureKind.CONTEXT)
+    return failure is not None and failure.step is Step.MUTATE and failure.kind in _WITHOUT_REPLY
 
 
 def _passed(failure: Failure | None, strict: bool) -> bool:
     if failure is None:
         return True
-    if failure.step not in (Step.JUDGE, Step.TRAIN):
+    if failure.step not in (Step.JUDGE, Step.REVIEW, Step.TRAIN):
         return False
     if failure.kind in _INVALID_ONLY_STRICTLY:
         return not strict
-    return failure.step is Step.TRAIN
+    return failure.step in (Step.REVIEW, Step.TRAIN)
 
 
 class History:
@@ -132,6 +137,13 @@ class History:
     @cached_property
     def _by_id(self) -> dict[str, Record]:
         return {record.candidate_id: record for record in self.records}
+
+    def before(self, place: tuple[int, ...]) -> History:
+        """What was drawn before a place, given by the first numbers of its :attr:`CandidateId.order`.
+
+        Decisions of the search look at nothing else, so that going through them again repeats them.
+        """
+        return History(record for record in self.records if record.place.order < place)
 
     @cached_property
     def base(self) -> Record | None:

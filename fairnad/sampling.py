@@ -31,11 +31,14 @@ class Fairness(StrEnum):
     """every sub-category is equally likely"""
 
 
+DEPTHS = {Fairness.NONE: 0, Fairness.GRANULARITY: 2, Fairness.MAIN: 3, Fairness.SUB: 4}
+"""How much of a path each level looks at."""
+
+
 def fairness_key(tag: Tag, fairness: Fairness) -> Key:
     """The part of a tag's path that sampling is fair over; a whole path, never a bare name."""
     path = (str(tag.target), str(tag.granularity), tag.main, tag.sub)
-    depth = {Fairness.NONE: 0, Fairness.GRANULARITY: 2, Fairness.MAIN: 3, Fairness.SUB: 4}[fairness]
-    return path[:depth]
+    return path[: DEPTHS[fairness]]
 
 
 def draw_key(keys: Iterable[Key], generator: np.random.Generator) -> Key:

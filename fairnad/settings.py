@@ -29,6 +29,19 @@ def parse_quantity(value: Any) -> Any:
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(gt=0)]
 Implementation = Literal["auto", "llm", "builtin"]
 
+_MAX_SHOWN = 60
+
+
+def _prompt(role: str, nodes: tuple[str, ...]) -> Any:
+    """A prompt of the pack that can be given another wording; LangGraph Studio shows it at its nodes."""
+    return Field(
+        "",
+        title=f"{role} prompt".capitalize(),
+        description=f"another wording of the pack's {role} prompt, with '# System' and '# User'; empty: the pack's",
+        json_schema_extra={"langgraph_nodes": list(nodes), "langgraph_type": "prompt"},
+    )
+
+
 CHANGEABLE: JsonDict = {"changeable": True}
 """Marks a setting that may differ when a run is resumed: it decides when to stop, not what is found."""
 
@@ -129,6 +142,23 @@ class RunContext(_Section):
     max_flops: Quantity | None = Field(None, description="limit on FLOPs (multiply-adds an image), for example 0.2G")
     pack: str = Field("vision", description="prompt pack: a name or a folder")
     ideas: str = Field("", description="idea file (JSON lines); empty: the pack's")
+    pin: tuple[str, ...] = Field(
+        (),
+        description="categories ideas are drawn from, all others rest; a name or a path",
+        json_schema_extra=CHANGEABLE,
+    )
+    ban: tuple[str, ...] = Field(
+        (), description="categories no idea is drawn from; a name or a path", json_schema_extra=CHANGEABLE
+    )
+    review: Literal["none", "ideas", "candidates"] = Field(
+        "none", description="what a person approves, edits or refuses before it goes on", json_schema_extra=CHANGEABLE
+    )
+    mutation_prompt: str = _prompt("mutation", ("candidate", "mutate"))
+    debug_prompt: str = _prompt("debug", ("candidate", "debug"))
+    downscale_prompt: str = _prompt("downscale", ("candidate", "downscale"))
+    idea_mutation_improved_prompt: str = _prompt("idea mutation improved", ("candidate", "mutate"))
+    idea_mutation_degraded_prompt: str = _prompt("idea mutation degraded", ("candidate", "mutate"))
+    structural_judge_prompt: str = _prompt("structural judge", ("candidate", "judge"))
     grace_seconds: float = Field(
         20, ge=0, description="seconds running jobs get after Ctrl-C or SIGTERM", json_schema_extra=CHANGEABLE
     )
@@ -141,6 +171,13 @@ class RunContext(_Section):
     def run_name(self) -> str:
         """The run's name, made of task and seed where none is given."""
         return self.run or f"{self.task}-{self.seed}"
+
+    @property
+    def prompt_wordings(self) -> dict[str, str]:
+        """The prompts that are worded otherwise than in the pack, by the role they have there."""
+        suffix = "_prompt"
+        given = {name: getattr(self, name) for name in type(self).model_fields if name.endswith(suffix)}
+        return {name.removesuffix(suffix): text for name, text in given.items() if text}
 
 
 def changed_settings(old: RunContext, new: RunContext) -> list[str]:
@@ -155,5 +192,10 @@ def _differences(old: BaseModel, new: BaseModel, prefix: str) -> list[str]:
         if isinstance(before, BaseModel):
             names += _differences(before, after, f"{prefix}{name}.")
         elif before != after and field.json_schema_extra != CHANGEABLE and name not in ("run", "runs"):
-            names.append(f"--{prefix}{name}".replace("_", "-") + f" (was {before}, now {after})")
+            names.append(f"--{prefix}{name}".replace("_", "-") + f" (was {_short(before)}, now {_short(after)})")
     return names
+
+
+def _short(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"

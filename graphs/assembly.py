@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import difflib
 import hashlib
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairnad.budget import Budget
 from fairnad.errors import SettingsError
 from fairnad.history import History
+from fairnad.ideas import Idea
+from fairnad.ports import IdeaStore
 from fairnad.recipe import RECIPES, Recipe
-from fairnad.sampling import Fairness
+from fairnad.sampling import Fairness, Key
+from fairnad.selection import IdeaSelection, find_categories
 from fairnad.settings import RunContext
 from fairnad.task import TaskDefaults
 from graphs.context import Bench
@@ -28,6 +31,33 @@ if TYPE_CHECKING:
     from tools.datasets import Task
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a search is given, read and checked; nothing is started or written for it."""
+
+    pack: Pack
+    base_source: str
+    task: Task
+    recipe: Recipe
+    budgets: tuple[Budget, ...]
+
+
+def read_inputs(context: RunContext) -> Inputs:
+    """What a search with these settings works with.
+
+    Raises:
+        UserError: a setting, the pack or the data cannot be used.
+    """
+    from prompts.loader import load_pack
+    from tools.lab import device_name, environment
+
+    pack = load_pack(context.pack, context.prompt_wordings)
+    base_source, defaults = _base_and_defaults(context, pack)
+    task = _load_task(context, defaults)
+    recipe = resolve_recipe(context, defaults, task, environment(device_name(context.lab.device)))
+    return Inputs(pack, base_source, task, recipe, resolve_budgets(context, defaults, task.image_size))
+
+
 async def open_bench(context: RunContext) -> Bench:
     """The bench for these settings. Everything the user can get wrong is found here, before any work is done.
 
@@ -35,46 +65,44 @@ async def open_bench(context: RunContext) -> Bench:
         UserError: a setting, the pack, the data, the ideas or the run folder cannot be used.
         LabError: the sandbox does not start.
     """
-    from agents.idea_sampler import FairIdeaSampler
     from agents.llm import LanguageModel
-    from prompts.loader import load_pack
     from store.run_folder import RunFolder
-    from tools.lab import TorchLab, device_name, environment
+    from tools.lab import TorchLab
 
     by_model = any(cast(context).values())
-    pack = await asyncio.to_thread(load_pack, context.pack)
-    base_source, defaults = await asyncio.to_thread(_base_and_defaults, context, pack)
-    task = await asyncio.to_thread(_load_task, context, defaults)
-    recipe = resolve_recipe(context, defaults, task, environment(device_name(context.lab.device)))
-    budgets = resolve_budgets(context, defaults, task.image_size)
-    idea_store = await asyncio.to_thread(_open_ideas, context, pack)
+    inputs = await asyncio.to_thread(read_inputs, context)
+    pack, budgets = inputs.pack, inputs.budgets
+    select = _selection(context, pack, await asyncio.to_thread(_open_ideas, context, pack))
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
-        lab = TorchLab(task, recipe, context.lab, folder.scratch)
+        lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch)
         undo.push_async_callback(lab.close)
         await lab.start()
         model = LanguageModel(context.llm, folder.history) if by_model else None
-        fairness = Fairness(context.search.fairness)
         bench = Bench(
             context=context,
             folder=folder,
             pack=pack,
             budgets=budgets,
-            base_source=base_source,
+            base_source=inputs.base_source,
             lab=lab,
             language_model=model,
-            ideas=FairIdeaSampler(idea_store, fairness, pack.upscaling_ideas, pack.adjustment_ideas),
-            roles=make_roles(context, pack, model, lab, budgets, idea_store),
+            select=select,
+            roles=make_roles(context, pack, model, lab, budgets, select(())),
             steps=Steps(folder.history),
         )
-        _check_recipe(await bench.history(), recipe, folder.path)
+        check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()
     return bench
 
 
-def _check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
-    """Accuracies of two recipes are never compared, also not when only torch or the data have changed."""
+def check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
+    """Accuracies of two recipes are never compared, also not when only torch or the data have changed.
+
+    Raises:
+        SettingsError: the history holds some of another recipe.
+    """
     for record in history.records:
         if record.evaluation is not None and record.evaluation.recipe_digest != recipe.digest:
             raise SettingsError(
@@ -120,6 +148,17 @@ def _base_and_defaults(context: RunContext, pack: Pack) -> tuple[str, TaskDefaul
     return pack.base_source(context.base or defaults.base), defaults
 
 
+def load_task_of(context: RunContext) -> Task:
+    """The task of these settings.
+
+    Raises:
+        UserError: there is no such task, or its images cannot be used.
+    """
+    from prompts.loader import load_pack
+
+    return _load_task(context, _base_and_defaults(context, load_pack(context.pack))[1])
+
+
 def _load_task(context: RunContext, defaults: TaskDefaults) -> Task:
     from tools.datasets import load_task
 
@@ -128,14 +167,48 @@ def _load_task(context: RunContext, defaults: TaskDefaults) -> Task:
     )
 
 
-def _open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:
+def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:
+    """The knowledge ideas of a run.
+
+    Raises:
+        IdeaFileError: their file cannot be read.
+    """
     from store.idea_files import read_ideas
+
+    return read_ideas(Path(context.ideas) if context.ideas else pack.ideas_file, pack.attribute_tree)
+
+
+def ideas_folder(context: RunContext, ideas: Sequence[Idea]) -> Path:
+    """Where the index of these ideas lies: beside the runs, which share it."""
+    digest = hashlib.sha256("".join(sorted(idea.idea_id for idea in ideas)).encode()).hexdigest()[:12]
+    return Path(context.runs) / ".ideas" / digest
+
+
+def _open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:
     from store.idea_store import ChromaIdeaStore
     from tools.embedder import HashedEmbedder
 
-    ideas = read_ideas(Path(context.ideas) if context.ideas else pack.ideas_file, pack.attribute_tree)
-    digest = hashlib.sha256("".join(sorted(idea.idea_id for idea in ideas)).encode()).hexdigest()[:12]
-    return ChromaIdeaStore.open(Path(context.runs) / ".ideas" / digest, ideas, HashedEmbedder())
+    ideas = load_ideas(context, pack)
+    return ChromaIdeaStore.open(ideas_folder(context, ideas), ideas, HashedEmbedder())
+
+
+def _selection(context: RunContext, pack: Pack, store: IdeaStore) -> Callable[[Sequence[Idea]], IdeaSelection]:
+    """Makes the selection of ideas that ``--pin`` and ``--ban`` leave, with a person's own ideas beside it."""
+    pinned, banned = (_categories(flag, getattr(context, flag), pack) for flag in ("pin", "ban"))
+
+    def select(own: Sequence[Idea]) -> IdeaSelection:
+        return IdeaSelection(store, pinned=pinned, banned=banned, own=own)
+
+    if not select(()).counts(Fairness.MAIN):
+        raise SettingsError("--pin and --ban leave no idea to draw: pin more, or ban less")
+    return select
+
+
+def _categories(flag: str, names: Sequence[str], pack: Pack) -> list[Key]:
+    try:
+        return [path for name in names for path in find_categories(name, pack.attribute_tree)]
+    except LookupError as error:
+        raise SettingsError(f"--{flag}: {error.args[0]}") from error
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

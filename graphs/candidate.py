@@ -1,18 +1,24 @@
-"""One candidate: mutate → execute ⇄ debug → measure ⇄ downscale → judge → train → record (paper Algorithm 1)."""
+"""One candidate: mutate → execute ⇄ debug → measure ⇄ downscale → judge → train → record (paper Algorithm 1).
+
+With ``--review candidates`` a person stands between judge and train; what they change is executed again.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from fairnad.candidate import Failure, Stage, Step, plain
 from fairnad.ports import DebugRequest, DownscaleRequest, JudgeRequest, Proposal, Verdict
 from fairnad.settings import RunContext
-from graphs.context import current_bench, services
+from graphs import story
 from graphs.recording import make_record
+from graphs.reviewing import review_candidate
+from graphs.services import current_bench, services
 from graphs.state import CandidateInput, CandidateOutput, CandidateState, CandidateUpdate
-from graphs.steps import FAILURE, PROPOSAL, VERDICT, VERDICT_VERSION
+from graphs.steps import FAILURE, PROPOSAL, VERDICT, verdict_version
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph
@@ -22,9 +28,17 @@ if TYPE_CHECKING:
 async def mutate(state: CandidateState, runtime: Runtime[RunContext]) -> CandidateUpdate:
     """Carry the idea out on the parent; in stage refine the idea mutator makes the idea as well."""
     bench = await services(runtime.context)
+    await bench.refuse_another(state)
     proposal = await bench.steps.once(state["candidate_id"], Step.MUTATE, 0, PROPOSAL, lambda: bench.propose(state))
-    start: CandidateUpdate = {"ran_version": -1, "num_debugs": 0, "num_downscales": 0, "single_use_tried": False}
-    return start | _proposed(Step.MUTATE, proposal, 0)
+    start: CandidateUpdate = {
+        "ran_version": -1,
+        "num_debugs": 0,
+        "num_downscales": 0,
+        "single_use_tried": False,
+        "num_edits": 0,
+        "reviewed_version": -1,
+    }
+    return start | _proposed(Step.MUTATE, proposal, 0, await bench.source(state["parent_id"]))
 
 
 async def execute(state: CandidateState, runtime: Runtime[RunContext]) -> CandidateUpdate:
@@ -32,12 +46,12 @@ async def execute(state: CandidateState, runtime: Runtime[RunContext]) -> Candid
     bench = await services(runtime.context)
     report = await bench.check(state["candidate_id"], state["version"])
     if isinstance(report, Failure):
-        return {"failure": plain(report), "trace": [f"execute: {report.kind}: {report.message}"]}
+        return {"failure": plain(report), "trace": [story.short(f"execute: {report.kind}: {report.message}")]}
     return {
         "failure": None,
         "ran_version": state["version"],
         "calls": [_tool_call("evaluate_budget", state)],
-        "trace": ["execute: runs"],
+        "trace": ["execute: it runs"],
     }
 
 
@@ -45,9 +59,9 @@ async def debug(state: CandidateState, runtime: Runtime[RunContext]) -> Candidat
     """Mend a source that does not run; what comes back is executed again."""
     bench = await services(runtime.context)
     candidate_id, version = state["candidate_id"], state["version"] + 1
+    failed = await bench.steps.last_source(candidate_id, state["version"])
 
     async def mend() -> Proposal | Failure:
-        failed = await bench.steps.last_source(candidate_id, state["version"])
         prompt, parent = await bench.prompt(candidate_id), await bench.model(state["parent_id"])
         failure = FAILURE.validate_python(state["failure"])
         return await bench.roles.debugger.debug(
@@ -55,7 +69,7 @@ async def debug(state: CandidateState, runtime: Runtime[RunContext]) -> Candidat
         )
 
     proposal = await bench.steps.once(candidate_id, Step.DEBUG, version, PROPOSAL, mend)
-    update = _retried(Step.DEBUG, proposal, version) | {"num_debugs": state["num_debugs"] + 1}
+    update = _retried(Step.DEBUG, proposal, version, failed) | {"num_debugs": state["num_debugs"] + 1}
     if isinstance(proposal, Failure):
         update["failure"] = state["failure"]  # what has to be mended is still the first fault, not the debugger's
     return update
@@ -66,9 +80,9 @@ async def downscale(state: CandidateState, runtime: Runtime[RunContext]) -> Cand
     bench = await services(runtime.context)
     candidate_id, version = state["candidate_id"], state["version"] + 1
     single_use = not state["single_use_tried"] and await bench.wants_single_use(state)
+    oversized = await bench.version(candidate_id, state["ran_version"])
 
     async def shrink() -> Proposal | Failure:
-        oversized = await bench.version(candidate_id, state["ran_version"])
         prompt, parent = await bench.prompt(candidate_id), await bench.model(state["parent_id"])
         way = bench.shrinking_idea(candidate_id, version, single_use=single_use)
         return await bench.roles.downscaler.downscale(
@@ -80,13 +94,13 @@ async def downscale(state: CandidateState, runtime: Runtime[RunContext]) -> Cand
         "num_downscales": state["num_downscales"] + 1,
         "single_use_tried": state["single_use_tried"] or single_use,
     }
-    return _retried(Step.DOWNSCALE, proposal, version) | spent
+    return _retried(Step.DOWNSCALE, proposal, version, oversized.source) | spent
 
 
 async def judge(state: CandidateState, runtime: Runtime[RunContext]) -> CandidateUpdate:
     """Changed, still multi-layer, and not in the history yet (§4.4, structural verification)."""
     bench = await services(runtime.context)
-    candidate_id = state["candidate_id"]
+    candidate_id, num_edits = state["candidate_id"], state["num_edits"]
     judged = await bench.version(candidate_id, state["version"])
     assert judged.report is not None, "what is judged has run"
 
@@ -98,11 +112,28 @@ async def judge(state: CandidateState, runtime: Runtime[RunContext]) -> Candidat
         )
         return await bench.roles.structural_judge.judge(request)
 
-    verdict = await bench.steps.once(candidate_id, Step.JUDGE, VERDICT_VERSION, VERDICT, ask)
-    judgement = await bench.steps.judge_in_turn(candidate_id, state["earlier"], verdict, judged.report.fingerprint)
+    verdict = await bench.steps.once(candidate_id, Step.JUDGE, verdict_version(num_edits), VERDICT, ask)
+    judgement = await bench.steps.judge_in_turn(
+        candidate_id, state["earlier"], verdict, judged.report.fingerprint, num_edits
+    )
     if judgement.failure is not None:
-        return {"failure": plain(judgement.failure), "trace": [f"judge: {judgement.failure.message}"]}
+        told = f"judge: {judgement.failure.kind}: {judgement.failure.message}"
+        return {"failure": plain(judgement.failure), "trace": [story.short(told)]}
     return {"calls": [_tool_call("train_candidate", state)], "trace": ["judge: a new architecture"]}
+
+
+async def review(state: CandidateState, runtime: Runtime[RunContext]) -> CandidateUpdate:
+    """Let a person approve the candidate, change its source, or refuse it."""
+    bench = await services(runtime.context)
+    version = state["version"]
+    judged = await bench.steps.last_source(state["candidate_id"], version)
+    decided = await review_candidate(bench, state, judged)
+    if isinstance(decided, Failure):
+        return {"failure": plain(decided), "trace": [f"review: {decided.message}"]}
+    if decided.source == judged:
+        return {"reviewed_version": version, "trace": ["review: approved"]}
+    edited: CandidateUpdate = {"reviewed_version": version + 1, "num_edits": state["num_edits"] + 1}
+    return _proposed(Step.REVIEW, decided, version + 1, judged) | edited
 
 
 async def record(state: CandidateState, runtime: Runtime[RunContext]) -> CandidateUpdate:
@@ -145,9 +176,18 @@ def route_downscaled(state: CandidateState) -> Literal["execute", "downscale", "
     return "execute" if state["failure"] is None else _downscale_if_it_ran(state)
 
 
-def route_judged(state: CandidateState) -> Literal["train", "record"]:
-    """Only what passed all three verifications is trained."""
-    return "record" if state["failure"] else "train"
+def route_judged(state: CandidateState) -> Literal["review", "train", "record"]:
+    """Only what passed all three verifications is trained, and what a person wants to see first is reviewed."""
+    if state["failure"]:
+        return "record"
+    return "review" if state["review"] and state["reviewed_version"] != state["version"] else "train"
+
+
+def route_reviewed(state: CandidateState) -> Literal["execute", "train", "record"]:
+    """What a person wrote has not run yet."""
+    if state["failure"]:
+        return "record"
+    return "execute" if state["version"] > state["ran_version"] else "train"
 
 
 def _downscale_if_it_ran(state: CandidateState) -> Literal["downscale", "record"]:
@@ -155,16 +195,18 @@ def _downscale_if_it_ran(state: CandidateState) -> Literal["downscale", "record"
     return "downscale" if can_shrink else "record"
 
 
-def _proposed(step: Step, proposal: Proposal | Failure, version: int) -> CandidateUpdate:
+def _proposed(step: Step, proposal: Proposal | Failure, version: int, before: str) -> CandidateUpdate:
+    """What a source brings into the state; ``before`` is the source it was made from."""
     if isinstance(proposal, Failure):
-        return {"failure": plain(proposal), "trace": [f"{step}: {proposal.kind}: {proposal.message}"]}
-    note = proposal.note or f"{len(proposal.source.splitlines())} lines"
-    return {"failure": None, "version": version, "trace": [f"{step}: {note}"]}
+        told = story.short(f"{step}: {proposal.kind}: {proposal.message}")
+        return {"failure": plain(proposal), "trace": [told], "diff": ""}
+    told = story.proposal_text(step, proposal, before)
+    return {"failure": None, "version": version, "trace": [told], "diff": story.diff_text(before, proposal.source)}
 
 
-def _retried(step: Step, proposal: Proposal | Failure, version: int) -> CandidateUpdate:
+def _retried(step: Step, proposal: Proposal | Failure, version: int, before: str) -> CandidateUpdate:
     """A retry uses its version up, also when it brings no source, so that the next one is a step of its own."""
-    return _proposed(step, proposal, version) | {"version": version}
+    return _proposed(step, proposal, version, before) | {"version": version}
 
 
 def _tool_call(name: str, state: CandidateState) -> Any:
@@ -181,8 +223,14 @@ def reply(state: CandidateState) -> Mapping[str, Any]:
     return answer
 
 
+def _told(step: Step, told: Callable[[Mapping[str, Any]], str], update: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a tool node with a line about it in the trace."""
+    return update | {"trace": [f"{step}: {told(json.loads(update['calls'][-1].content))}"]}
+
+
 def build() -> StateGraph[CandidateState, RunContext, CandidateInput, CandidateOutput]:
     """The graph of one candidate; ``measure`` and ``train`` are tool nodes."""
+    from langchain_core.runnables import RunnableLambda
     from langgraph.graph import END, START, StateGraph
     from langgraph.prebuilt import ToolNode
 
@@ -192,10 +240,13 @@ def build() -> StateGraph[CandidateState, RunContext, CandidateInput, CandidateO
     graph = StateGraph(
         CandidateState, context_schema=RunContext, input_schema=CandidateInput, output_schema=CandidateOutput
     )
-    for node in (mutate, execute, debug, downscale, judge, record):
+    for node in (mutate, execute, debug, downscale, judge, review, record):
         graph.add_node(node)
-    graph.add_node("measure", ToolNode([evaluate_budget], messages_key="calls", handle_tool_errors=False))
-    graph.add_node("train", ToolNode([train_candidate], messages_key="calls", handle_tool_errors=False))
+    tools = ((Step.MEASURE, evaluate_budget, story.costs_text), (Step.TRAIN, train_candidate, story.training_text))
+    for step, tool, told in tools:
+        call = ToolNode([tool], messages_key="calls", handle_tool_errors=False)
+        told_call = call | RunnableLambda(functools.partial(_told, step, told))
+        graph.add_node(str(step), told_call, metadata={"tool": tool.name})
     graph.add_edge(START, "mutate")
     graph.add_conditional_edges("mutate", route_proposed)
     graph.add_conditional_edges("execute", route_executed)
@@ -203,6 +254,13 @@ def build() -> StateGraph[CandidateState, RunContext, CandidateInput, CandidateO
     graph.add_conditional_edges("measure", route_measured)
     graph.add_conditional_edges("downscale", route_downscaled)
     graph.add_conditional_edges("judge", route_judged)
+    graph.add_conditional_edges("review", route_reviewed)
     graph.add_edge("train", "record")
     graph.add_edge("record", END)
     return graph
+
+
+def __getattr__(name: str) -> Any:
+    if name == "graph":
+        return build().compile(name="candidate")
+    raise AttributeError(name)

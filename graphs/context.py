@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,17 +13,19 @@ from pydantic import TypeAdapter
 
 from fairnad import budget, sampling
 from fairnad.budget import Budget
-from fairnad.candidate import CandidateId, CheckReport, Evaluation, Failure, Stage, Step
+from fairnad.candidate import CandidateId, CheckReport, Evaluation, Failure, FailureKind, Stage, Step
+from fairnad.errors import RunFolderError
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, MutationTarget
-from fairnad.ports import Errand, IdeaMutationRequest, IdeaSampler, Model, MutationRequest, Proposal
+from fairnad.ports import Errand, IdeaMutationRequest, Model, MutationRequest, Proposal
+from fairnad.selection import IdeaSelection
 from fairnad.settings import RunContext
 from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
 
 if TYPE_CHECKING:
     from agents.llm import LanguageModel
     from graphs.roles import Roles
-    from graphs.state import CandidateState
+    from graphs.state import CandidateInput, CandidateState, SearchState
     from prompts.loader import Pack
     from store.run_folder import RunFolder
     from tools.lab import TorchLab
@@ -32,7 +35,11 @@ IDEA = TypeAdapter(Idea)
 
 @dataclass(frozen=True)
 class Bench:
-    """Everything a node needs of the world. ``model`` is ``None`` where no role is played by a language model."""
+    """Everything a node needs of the world.
+
+    ``language_model`` is ``None`` where no role is played by one; ``select`` gives the ideas that may be drawn, with a
+    person's own beside them.
+    """
 
     context: RunContext
     folder: RunFolder
@@ -41,7 +48,7 @@ class Bench:
     base_source: str
     lab: TorchLab
     language_model: LanguageModel | None
-    ideas: IdeaSampler
+    select: Callable[[Sequence[Idea]], IdeaSelection]
     roles: Roles
     steps: Steps
 
@@ -57,6 +64,17 @@ class Bench:
         """Every record so far."""
         return History(await asyncio.to_thread(self.folder.history.records))
 
+    async def before(self, generation: int, stage: Stage, round_number: int = 1) -> History:
+        """The records a stage is planned from: all that were drawn before it, also where the search went back."""
+        return (await self.history()).before((generation, stage.order, round_number))
+
+    async def up_to(self, state: SearchState) -> History:
+        """The records up to the wave that has just been drawn, which it leaves as they are."""
+        stage = (state["generation"], Stage(state["stage"]).order, state["round"])
+        places = [CandidateId.parse(candidate["candidate_id"]).order for candidate in state["wave"]]
+        last = max(places, default=(*stage, sys.maxsize, 0))
+        return (await self.history()).before((*last, 0))
+
     async def record(self, candidate_id: str) -> Record:
         """One record.
 
@@ -68,9 +86,13 @@ class Bench:
             raise LookupError(f"there is no record of {candidate_id}")
         return found
 
+    async def source(self, candidate_id: str) -> str:
+        """A recorded candidate's source; the base model where ``candidate_id`` is empty."""
+        return (await self.record(candidate_id)).source if candidate_id else self.base_source
+
     async def model(self, candidate_id: str) -> Model:
-        """A recorded candidate's source with its report; the base model where ``candidate_id`` is empty."""
-        source = (await self.record(candidate_id)).source if candidate_id else self.base_source
+        """The same with its report."""
+        source = await self.source(candidate_id)
         report = await self.lab.check(source)
         return Model(source, report if isinstance(report, CheckReport) else None)
 
@@ -94,7 +116,9 @@ class Bench:
         )
 
     async def propose(self, state: CandidateState) -> Proposal | Failure:
-        """A candidate's first source, from whoever makes it in its stage."""
+        """A candidate's first source, from whoever makes it in its stage; nobody does where its idea was refused."""
+        if state["refused"]:
+            return Failure(Step.MUTATE, FailureKind.REVIEW, "a person refused the idea")
         errand, stage = self.errand(state["candidate_id"], 0), self.stage(state["candidate_id"])
         if stage is Stage.BASE:
             return Proposal(self.base_source, prompt="")
@@ -113,9 +137,27 @@ class Bench:
             improved=state["parent_id"] == state["current_id"],
         )
 
-    def idea(self, state: CandidateState) -> Idea:
+    def idea(self, state: CandidateInput) -> Idea:
         """The idea a candidate was drawn with."""
         return IDEA.validate_python(state["idea"])
+
+    async def refuse_another(self, state: CandidateState) -> None:
+        """A candidate that is recorded is not made again otherwise, by a search that went back to a checkpoint.
+
+        Raises:
+            RunFolderError: the record of this id is of another parent or idea.
+        """
+        record = await asyncio.to_thread(self.folder.history.find_record, state["candidate_id"])
+        if record is None:
+            return
+        idea = self.idea(state)
+        if record.parent_id != state["parent_id"] or (idea.text and record.idea != idea):
+            run = self.context.run_name
+            raise RunFolderError(
+                f"{record.candidate_id} is recorded in {self.folder.path} with another parent or idea: a search that "
+                "goes back and changes something needs a folder of its own, which "
+                f"`python -m graphs.search fork {run}@CHECKPOINT NEW` makes"
+            )
 
     async def prompt(self, candidate_id: str) -> str:
         """What the mutator of a candidate was asked for."""
@@ -177,34 +219,3 @@ class Bench:
 def class_names(source: str) -> set[str]:
     """The names of the classes a source defines at its top level."""
     return {node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
-
-
-_benches: dict[str, asyncio.Task[Bench]] = {}
-
-
-async def services(context: RunContext) -> Bench:
-    """The bench for these settings, opened by the first who asks and shared by all in this process."""
-    from graphs.assembly import open_bench
-
-    key = context.model_dump_json()
-    if key not in _benches or _benches[key].get_loop() is not asyncio.get_running_loop():
-        _benches[key] = asyncio.ensure_future(open_bench(context))
-    try:
-        return await asyncio.shield(_benches[key])
-    except Exception:
-        _benches.pop(key, None)
-        raise
-
-
-async def release(context: RunContext) -> None:
-    """Close the bench for these settings; the next who asks opens a new one."""
-    task = _benches.pop(context.model_dump_json(), None)
-    if task is not None and not task.cancelled() and task.exception() is None:
-        await task.result().close()
-
-
-async def current_bench() -> Bench:
-    """The bench of the graph that is running this code, for tools."""
-    from langgraph.runtime import get_runtime
-
-    return await services(get_runtime(RunContext).context)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fairnad import sampling
 from fairnad.budget import Budget, has_room
@@ -13,6 +14,14 @@ from fairnad.ports import IdeaSampler
 from fairnad.refinement import find_entry
 from fairnad.settings import SearchSettings
 from graphs.state import CandidateInput, SearchState, Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a candidate was drawn with."""
+
+    idea: Idea
+    target: MutationTarget
 
 
 def open_slots(state: SearchState) -> list[Slot]:
@@ -74,40 +83,59 @@ def _slot(number: int, parent_id: str, kind: IdeaKind) -> Slot:
     )
 
 
-def draw_wave(state: SearchState, search: SearchSettings, seed: int, ideas: IdeaSampler) -> list[CandidateInput]:
-    """One candidate for each open slot, as many as there are trainings left; slots drawn least often come first."""
+def draw_wave(
+    state: SearchState,
+    search: SearchSettings,
+    seed: int,
+    ideas: IdeaSampler,
+    *,
+    known: Mapping[str, Draw] | None = None,
+    own: Sequence[Idea] = (),
+    review: bool = False,
+) -> list[CandidateInput]:
+    """One candidate for each open slot, as many as there are trainings left; slots drawn least often come first.
+
+    Args:
+        known: draws that happened before, by candidate id; they are repeated.
+        own: a person's ideas that come first, each once, wherever an idea of the knowledge database is drawn.
+        review: whether a person sees the sources before they are trained.
+    """
     slots = sorted(open_slots(state), key=lambda slot: (slot["num_draws"], slot["slot"]))[: state["num_left"]]
     stage = Stage(state["stage"])
+    waiting = list(own)
     wave: list[CandidateInput] = []
     for slot in slots:
         place = CandidateId(state["generation"], stage, state["round"], slot["slot"], slot["num_draws"])
-        idea, target = _idea_and_target(slot, place, search, seed, ideas)
+        drawn = (known or {}).get(str(place)) or _draw(slot, place, search, seed, ideas, waiting)
         candidate = CandidateInput(
             candidate_id=str(place),
             parent_id=slot["parent_id"],
             current_id=slot["current_id"],
             previous_id=slot["previous_id"],
-            idea=plain(idea),
-            target=str(target),
+            idea=plain(drawn.idea),
+            target=str(drawn.target),
             earlier=[other["candidate_id"] for other in wave],
             max_debugs=0 if stage is Stage.BASE else search.max_debugs,
             max_downscales=search.max_downscales,
+            review=review and stage is not Stage.BASE,
+            refused=False,
+            idea_edited=False,
         )
         wave.append(candidate)
     return wave
 
 
-def _idea_and_target(
-    slot: Slot, place: CandidateId, search: SearchSettings, seed: int, ideas: IdeaSampler
-) -> tuple[Idea, MutationTarget]:
+def _draw(
+    slot: Slot, place: CandidateId, search: SearchSettings, seed: int, ideas: IdeaSampler, waiting: list[Idea]
+) -> Draw:
     kind = IdeaKind(slot["kind"])
     if kind in (IdeaKind.NONE, IdeaKind.MUTATED):
-        return Idea("", kind), MutationTarget.ANY
+        return Draw(Idea("", kind), MutationTarget.ANY)
     generator = sampling.generator(seed, place, "idea")
-    idea = ideas.sample(kind, generator)
+    idea = waiting.pop(0) if waiting and kind is IdeaKind.KNOWLEDGE else ideas.sample(kind, generator)
     if not search.mutation_target:
-        return idea, MutationTarget.ANY
-    return idea, sampling.draw(mutation_targets(idea), generator)
+        return Draw(idea, MutationTarget.ANY)
+    return Draw(idea, sampling.draw(mutation_targets(idea), generator))
 
 
 def settle_slots(slots: Sequence[Slot], wave: Sequence[CandidateInput], history: History) -> list[Slot]:

@@ -10,7 +10,7 @@ from fairnad.candidate import Evaluation, Failure, FailureKind, Step
 from fairnad.history import Record
 from fairnad.ideas import Idea
 from fairnad.ports import Proposal
-from graphs.steps import EVALUATION, FAILURE, JUDGEMENT, JUDGEMENT_VERSION, PROPOSAL
+from graphs.steps import EVALUATION, FAILURE, JUDGEMENT, PROPOSAL, judgement_version
 
 if TYPE_CHECKING:
     from graphs.context import Bench
@@ -22,7 +22,7 @@ async def make_record(state: CandidateState, bench: Bench) -> Record:
     candidate_id = state["candidate_id"]
     proposal = await bench.steps.find(candidate_id, Step.MUTATE, 0, PROPOSAL)
     evaluation, failure = await _outcome(state, bench)
-    judgement = await bench.steps.find(candidate_id, Step.JUDGE, JUDGEMENT_VERSION, JUDGEMENT)
+    judgement = await bench.steps.find(candidate_id, Step.JUDGE, judgement_version(state["num_edits"]), JUDGEMENT)
     calls = tuple(await asyncio.to_thread(bench.folder.history.calls, candidate_id))
     return Record(
         candidate_id=candidate_id,
@@ -34,6 +34,7 @@ async def make_record(state: CandidateState, bench: Bench) -> Record:
         note=proposal.note if isinstance(proposal, Proposal) else "",
         num_debugs=state["num_debugs"],
         num_downscales=state["num_downscales"],
+        num_edits=state["num_edits"] + state["idea_edited"],
         duplicate_of=judgement.duplicate_of if judgement else "",
         calls=calls,
         seconds=sum(call.seconds for call in calls) + (evaluation.seconds if evaluation else 0.0),

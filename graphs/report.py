@@ -26,6 +26,7 @@ from fairnad.settings import RunContext
 from graphs.charts import charts
 from graphs.command_line import report_errors
 from graphs.confirmation import CONFIRM
+from graphs.lineage import gain, lineage
 from graphs.roles import describe
 from graphs.steps import EVALUATION
 from graphs.wording import duration_text, quantity_text, rate_text, spread_text
@@ -92,26 +93,6 @@ def _template() -> Template:
         "signed": lambda value: "–" if value is None else f"{value:+.4f}".replace("-", "−"),
     }
     return environment.get_template(TEMPLATE_NAME)
-
-
-def gain(history: History, record: Record) -> float | None:
-    """Validation accuracy above the parent's; ``None`` unless both were trained, and by the same recipe."""
-    parent = history.get(record.parent_id)
-    if record.evaluation is None or parent is None or parent.evaluation is None:
-        return None
-    if record.evaluation.recipe_digest != parent.evaluation.recipe_digest:
-        return None
-    return record.evaluation.accuracy - parent.evaluation.accuracy
-
-
-def lineage(history: History) -> list[Record]:
-    """The ancestors of the best, the oldest first, and the best itself; empty while nothing has trained."""
-    line: dict[str, Record] = {}
-    record = history.best
-    while record is not None and record.candidate_id not in line:
-        line[record.candidate_id] = record
-        record = history.get(record.parent_id)
-    return list(reversed(line.values()))
 
 
 def raised(history: History) -> Mapping[Stage, float]:

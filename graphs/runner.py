@@ -8,16 +8,18 @@ import errno
 import signal
 import sqlite3
 import sys
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairnad.settings import RunContext
-from graphs.context import Bench, release, services
-from graphs.progress import Progress
+from graphs.arguments import SPOKEN, Presentation
+from graphs.checkpointer import newest_thread, thread_id
+from graphs.context import Bench
+from graphs.progress import Follower, follow
+from graphs.review_prompt import answer
 from graphs.roles import describe
-from graphs.summary import print_summary
+from graphs.services import release, services
 from store.disk import storage_error
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 EXIT_STATUS = {"finished": 0, "barren": 1}
 
 
-def run(context: RunContext) -> int:
-    """Start a search, or go on with it where it was left.
+def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
+    """Start a search, or go on with it where it was left, and tell of it as asked.
 
     Returns:
         The exit status, see :func:`graphs.command_line.main`.
@@ -35,21 +37,17 @@ def run(context: RunContext) -> int:
     Raises:
         FairnadError: the search cannot begin or cannot go on; what was recorded is kept.
     """
-    return asyncio.run(_run(context))
+    return asyncio.run(_run(context, presentation))
 
 
-def thread_id(context: RunContext) -> str:
-    """The run's LangGraph thread, a UUID made of the run's name, as servers want it."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"fairnad:{context.run_name}"))
-
-
-async def _run(context: RunContext) -> int:
-    print(f"FairNAD: {describe(context)}", flush=True)
+async def _run(context: RunContext, presentation: Presentation) -> int:
+    if not (presentation.quiet or presentation.json):
+        print(f"FairNAD: {describe(context)}", flush=True)
     try:
         bench = await services(context)
         with _full_disk_in_one_line(bench.folder.path):
             async with _compiled(bench) as graph:
-                return await _search(graph, bench)
+                return await _search(graph, bench, presentation)
     finally:
         await release(context)
 
@@ -80,53 +78,55 @@ async def _compiled(bench: Bench) -> AsyncIterator[CompiledStateGraph[Any, Any, 
         yield build().compile(name="search", checkpointer=saver)
 
 
-async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench) -> int:
-    config = {"configurable": {"thread_id": thread_id(bench.context)}}
-    start = await _starting_point(graph, bench, config)
-    with Progress(bench.context, await bench.history()) as progress:
+async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, presentation: Presentation) -> int:
+    thread = await asyncio.to_thread(newest_thread, bench.folder.checkpoints) or thread_id(bench.context.run_name)
+    config = {"configurable": {"thread_id": thread}}
+    start = await _starting_point(graph, config)
+    with follow(bench, await bench.history(), presentation) as progress:
         search = asyncio.ensure_future(_follow(graph, bench, config, start, progress))
         with _signals() as stopping:
             futures: set[asyncio.Future[Any]] = {search, stopping}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         if not search.done():
-            progress.say(f"stopping: running jobs get {bench.context.grace_seconds:g} s (--grace-seconds)")
+            progress.stopping(bench.context.grace_seconds)
             await bench.stop(bench.context.grace_seconds)
             search.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await search
             await bench.write_files({})
-            progress.say(f"stopped; nothing is lost. Run the same command again to resume {bench.folder.path}")
-            return 128 + int(stopping.result())
+            progress.stopped(stopping.result(), bench.folder.path)
+            return 128 + stopping.result()
     outcome = search.result()
-    print_summary(bench, await bench.history(), outcome)
+    progress.finished(await bench.history(), outcome)
     return EXIT_STATUS[outcome["outcome"]]
 
 
-async def _starting_point(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any) -> Any:
-    """The input that starts a search, or ``None`` to go on from the last checkpoint."""
-    snapshot = await graph.aget_state(config)
-    if not snapshot.values:
-        return {}
-    trained = len((await bench.history()).trained)
-    if snapshot.values.get("outcome") == "finished" and trained < bench.context.archs:
-        more = {"num_left": bench.context.archs - trained, "outcome": ""}
-        await graph.aupdate_state(config, more, as_node="settle")
-    return None
+async def _starting_point(graph: CompiledStateGraph[Any, Any, Any, Any], config: Any) -> Any:
+    """The input that starts a search or one that has ended, ``None`` to go on from the last checkpoint."""
+    values = (await graph.aget_state(config)).values
+    return {} if not values or values.get("outcome") else None
 
 
 async def _follow(
-    graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any, start: Any, progress: Progress
+    graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any, start: Any, progress: Follower
 ) -> dict[str, Any]:
-    stream = graph.astream(
-        start, config, context=bench.context, stream_mode=["custom", "tasks"], subgraphs=True, durability="sync"
-    )
-    event: Any
-    async for _, mode, event in stream:
-        if mode == "custom":
-            progress.recorded(await bench.record(event["recorded"]))
-        else:
-            progress.task(event)
-    return dict((await graph.aget_state(config)).values)
+    """Run the graph to its end; where it waits for a person, ask at the terminal."""
+    told = {record.candidate_id for record in (await bench.history()).records}
+    while True:
+        stream = graph.astream(
+            start, config, context=bench.context, stream_mode=["custom", "tasks"], subgraphs=True, durability="sync"
+        )
+        event: Any
+        async for _, mode, event in stream:
+            if mode == "custom" and event["recorded"] not in told:
+                told.add(event["recorded"])
+                progress.recorded(await bench.record(event["recorded"]))
+            elif mode == "tasks":
+                progress.task(event)
+        state = await graph.aget_state(config)
+        if not state.interrupts:
+            return dict(state.values)
+        start = await answer(state.interrupts, bench.context, progress)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The search: prepare → initial → fair → pareto → refine → next generation → finish (paper Algorithm 2).
 
-``python -m graphs.search`` runs it; ``graphs.search:graph`` is the graph for a LangGraph server.
+``python -m graphs.search`` runs it; :mod:`graphs.served` holds it for a LangGraph server.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from fairnad.candidate import Stage
-from fairnad.errors import BaseModelError
+from fairnad.errors import BaseModelError, RunFolderError
 from fairnad.settings import RunContext
 from graphs import candidate, planning
 from graphs.confirmation import confirm
-from graphs.context import services
+from graphs.drawing import draw_once
+from graphs.reviewing import review_ideas
+from graphs.services import let_go, services
 from graphs.state import Schedule, SearchState, Slot
+from graphs.wording import rate_text, record_line
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph
@@ -24,12 +27,14 @@ Route = Literal["draw", "initial", "fair", "pareto", "refine", "next_generation"
 
 
 async def prepare(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
-    """Open the bench; the base model is the first candidate."""
+    """Open the bench; the base model is the first candidate. A search that has ended goes on where it ended."""
     bench = await services(runtime.context)
     search = bench.context.search
     schedule = Schedule(
         refine_rounds=search.refine_rounds, max_draws=search.max_draws, max_barren_draws=search.max_barren_draws
     )
+    if goes_on(state):
+        return {"schedule": schedule, "outcome": "", "num_left": max(bench.context.archs - state["num_trained"], 0)}
     slots = planning.base_slots()
     return {"schedule": schedule, "generation": 0, "outcome": "", "num_left": 1} | _stage(Stage.BASE, slots)
 
@@ -37,7 +42,7 @@ async def prepare(state: SearchState, runtime: Runtime[RunContext]) -> SearchSta
 async def initial(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
     """Mutations of the base."""
     bench = await services(runtime.context)
-    return _stage(Stage.INITIAL, planning.initial_slots(await bench.history(), bench.context.search))
+    return _stage(Stage.INITIAL, planning.initial_slots(await bench.before(0, Stage.INITIAL), bench.context.search))
 
 
 async def next_generation(state: SearchState) -> SearchState:
@@ -48,22 +53,25 @@ async def next_generation(state: SearchState) -> SearchState:
 async def fair(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
     """Stage I, mutation with fair idea sampling."""
     bench = await services(runtime.context)
-    return _stage(Stage.FAIR, planning.fair_slots(await bench.history(), bench.context.search))
+    history = await bench.before(state["generation"], Stage.FAIR)
+    return _stage(Stage.FAIR, planning.fair_slots(history, bench.context.search))
 
 
 async def pareto(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
     """Stage II, Pareto-aware mutation."""
     bench = await services(runtime.context)
-    return _stage(Stage.PARETO, planning.pareto_slots(await bench.history(), bench.context.search, bench.budgets))
+    history = await bench.before(state["generation"], Stage.PARETO)
+    return _stage(Stage.PARETO, planning.pareto_slots(history, bench.context.search, bench.budgets))
 
 
 async def refine(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
     """Stage III, iterative mutation of the best, one round."""
     bench = await services(runtime.context)
-    goes_on = state["stage"] == Stage.REFINE
-    last_round = state["slots"] if goes_on else []
-    slots = planning.refine_slots(await bench.history(), bench.context.search, last_round)
-    return _stage(Stage.REFINE, slots, round_number=state["round"] + 1 if goes_on else 1)
+    is_further = state["stage"] == Stage.REFINE
+    number = state["round"] + 1 if is_further else 1
+    history = await bench.before(state["generation"], Stage.REFINE, number)
+    slots = planning.refine_slots(history, bench.context.search, state["slots"] if is_further else [])
+    return _stage(Stage.REFINE, slots, round_number=number)
 
 
 async def draw(state: SearchState, runtime: Runtime[RunContext]) -> dict[str, Any]:
@@ -71,25 +79,33 @@ async def draw(state: SearchState, runtime: Runtime[RunContext]) -> dict[str, An
     from langgraph.types import Overwrite
 
     bench = await services(runtime.context)
-    wave = planning.draw_wave(state, bench.context.search, bench.context.seed, bench.ideas)
-    return {"wave": wave, "recorded": Overwrite([])}
+    return {"wave": await draw_once(bench, state), "recorded": Overwrite([])}
+
+
+async def review(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
+    """Let a person approve, change or refuse the ideas of the wave."""
+    bench = await services(runtime.context)
+    return {"wave": await review_ideas(bench, state["wave"])}
 
 
 async def settle(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
     """Count what the wave brought."""
     bench = await services(runtime.context)
-    history = await bench.history()
-    if history.base is None or not history.base.trained:
-        failure = history.base.failure if history.base else None
-        reason = f"{failure.step}: {failure.message}" if failure else "it was not recorded"
-        raise BaseModelError(f"the base model cannot be used: {reason}")
+    history = await bench.up_to(state)
+    if history.base is None:
+        raise RunFolderError(f"{bench.folder.path} does not hold what this thread has found: name its own --run")
+    if history.base.failure is not None:
+        failure = history.base.failure
+        raise BaseModelError(f"the base model cannot be used: {failure.step}: {failure.message}")
     best = history.best
     return {
         "slots": planning.settle_slots(state["slots"], state["wave"], history),
         "wave": [],
+        "last_wave": [record_line(history[drawn["candidate_id"]]) for drawn in state["wave"]],
         "num_trained": len(history.trained),
         "num_left": max(bench.context.archs - len(history.trained), 0),
         "num_barren": history.num_barren,
+        "pass_rate": rate_text(history.pass_rate()),
         "best_id": best.candidate_id if best else "",
         "best_accuracy": best.evaluation.accuracy if best and best.evaluation else None,
     }
@@ -101,7 +117,18 @@ async def finish(state: SearchState, runtime: Runtime[RunContext]) -> SearchStat
     outcome = "finished" if not state["num_left"] else "barren"
     held_out = await confirm(bench)
     await bench.finish(outcome, held_out)
+    await let_go(runtime.context)
     return {"outcome": outcome, "held_out": held_out}
+
+
+def goes_on(state: SearchState) -> bool:
+    """Whether there is a search to go on with; what comes before the base is settled is begun again."""
+    return "num_trained" in state
+
+
+def route_prepared(state: SearchState) -> Route:
+    """A search that goes on does so as if a wave had just been settled."""
+    return route_settled(state) if goes_on(state) else "draw"
 
 
 def send_wave(state: SearchState) -> list[Any]:
@@ -134,14 +161,16 @@ def build() -> StateGraph[SearchState, RunContext, SearchState, SearchState]:
     from langgraph.graph import END, START, StateGraph
 
     graph = StateGraph(SearchState, context_schema=RunContext)
-    for node in (prepare, initial, next_generation, fair, pareto, refine, draw, settle, finish):
+    for node in (prepare, initial, next_generation, fair, pareto, refine, draw, review, settle, finish):
         graph.add_node(node)
     graph.add_node("candidate", candidate.build().compile(name="candidate"))
     graph.add_edge(START, "prepare")
+    graph.add_conditional_edges("prepare", route_prepared)
     graph.add_edge("next_generation", "fair")
-    for planned in ("prepare", "initial", "fair", "pareto", "refine"):
+    for planned in ("initial", "fair", "pareto", "refine"):
         graph.add_edge(planned, "draw")
-    graph.add_conditional_edges("draw", send_wave, ["candidate", "settle"])
+    graph.add_edge("draw", "review")
+    graph.add_conditional_edges("review", send_wave, ["candidate", "settle"])
     graph.add_edge("candidate", "settle")
     graph.add_conditional_edges("settle", route_settled)
     graph.add_edge("finish", END)

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
+
+from typing_extensions import TypedDict  # typing's has no JSON schema before Python 3.12, and servers show one
 
 Ids = Annotated[list[str], operator.add]
 Lines = Annotated[list[str], operator.add]
@@ -37,7 +39,11 @@ class Schedule(TypedDict):
 
 
 class CandidateInput(TypedDict):
-    """What the search hands to one candidate; ``earlier`` are the candidates of its wave in lower slots."""
+    """What the search hands to one candidate.
+
+    ``earlier`` are the candidates of its wave in lower slots. ``review`` says whether a person sees the source before
+    it is trained; ``refused`` and ``idea_edited`` what a person made of the idea.
+    """
 
     candidate_id: str
     parent_id: str
@@ -48,13 +54,18 @@ class CandidateInput(TypedDict):
     earlier: list[str]
     max_debugs: int
     max_downscales: int
+    review: bool
+    refused: bool
+    idea_edited: bool
 
 
 class CandidateState(CandidateInput, total=False):
     """The feedback loop of one candidate (Algorithm 1).
 
     ``ran_version`` is the last version that ran, −1 while none did; ``failure`` is what sends the candidate to the
-    debugger, or out; ``calls`` is the exchange with the tool nodes; ``trace`` tells step by step what happened.
+    debugger, or out; ``calls`` is the exchange with the tool nodes. ``num_edits`` counts the sources a person wrote;
+    ``reviewed_version`` is the last version a person has seen, −1 while there is none. For people: ``trace`` tells
+    step by step what happened, ``diff`` what the last step that wrote a source changed; both are kept short.
     """
 
     version: int
@@ -62,9 +73,12 @@ class CandidateState(CandidateInput, total=False):
     num_debugs: int
     num_downscales: int
     single_use_tried: bool
+    num_edits: int
+    reviewed_version: int
     failure: dict[str, Any] | None
     calls: list[Any]
     trace: Lines
+    diff: str
     recorded: Ids
 
 
@@ -76,24 +90,38 @@ class CandidateUpdate(TypedDict, total=False):
     num_debugs: int
     num_downscales: int
     single_use_tried: bool
+    num_edits: int
+    reviewed_version: int
     failure: dict[str, Any] | None
     calls: list[Any]
     trace: list[str]
+    diff: str
     recorded: list[str]
 
 
 class CandidateOutput(TypedDict):
-    """What a candidate tells the search: that it is recorded. All else is read from the history."""
+    """What a candidate tells the search: that it is recorded. All else is read from the history.
+
+    The other keys are for people: LangGraph shows of a step what belongs to the output. The search has none of them,
+    so that the candidates of a wave do not write over each other.
+    """
 
     recorded: Ids
+    version: int
+    failure: dict[str, Any] | None
+    calls: list[Any]
+    trace: Lines
+    diff: str
 
 
 class SearchState(TypedDict, total=False):
     """The search (Algorithm 2).
 
     ``wave`` is what is drawn together; ``recorded`` which of it is done; ``num_left`` how many trainings are still
-    wanted; ``outcome`` is empty until the search ends: ``finished`` or ``barren``; ``held_out`` are then the accuracies
-    of base and best on held-out images, one a fresh seed, by candidate id.
+    wanted. For people: ``last_wave`` has a line for each candidate of the last wave, ``pass_rate`` is that of all
+    draws, ``best_id`` and ``best_accuracy`` name the best so far. ``outcome`` is empty until the search ends:
+    ``finished`` or ``barren``; ``held_out`` are then the accuracies of base and best on held-out images, one a fresh
+    seed, by candidate id.
     """
 
     schedule: Schedule
@@ -106,6 +134,8 @@ class SearchState(TypedDict, total=False):
     num_trained: int
     num_left: int
     num_barren: int
+    last_wave: list[str]
+    pass_rate: str
     best_id: str
     best_accuracy: float | None
     outcome: str

@@ -22,10 +22,15 @@ VERDICT: TypeAdapter[Verdict | Failure] = TypeAdapter(Verdict | Failure)
 FAILURE: TypeAdapter[Failure] = TypeAdapter(Failure)
 JUDGEMENT: TypeAdapter[Judgement] = TypeAdapter(Judgement)
 
-VERDICT_VERSION = 0
-"""Step judge is stored twice: what the role says, …"""
-JUDGEMENT_VERSION = 1
-"""… and what follows from it once all earlier candidates of the wave have been judged."""
+
+def verdict_version(num_edits: int) -> int:
+    """The version step judge is stored under with what the role says; each source a person wrote is judged anew."""
+    return 2 * num_edits
+
+
+def judgement_version(num_edits: int) -> int:
+    """The version for what follows from it, once all earlier candidates of the wave have been judged."""
+    return 2 * num_edits + 1
 
 
 class Steps:
@@ -87,7 +92,7 @@ class Steps:
 
     async def find_source(self, candidate_id: str, version: int) -> str | None:
         """The source a candidate got at a version, ``None`` where a retry brought none."""
-        for step in (Step.MUTATE, Step.DEBUG, Step.DOWNSCALE):
+        for step in (Step.MUTATE, Step.DEBUG, Step.DOWNSCALE, Step.REVIEW):
             proposal = await self.find(candidate_id, step, version, PROPOSAL)
             if isinstance(proposal, Proposal):
                 return proposal.source
@@ -98,7 +103,12 @@ class Steps:
         await self._idle.wait()
 
     async def judge_in_turn(
-        self, candidate_id: str, earlier: Iterable[str], verdict: Verdict | Failure, fingerprint: str
+        self,
+        candidate_id: str,
+        earlier: Iterable[str],
+        verdict: Verdict | Failure,
+        fingerprint: str,
+        num_edits: int = 0,
     ) -> Judgement:
         """What becomes of a candidate, given its verdict and everything that was judged before it.
 
@@ -111,9 +121,10 @@ class Steps:
 
         async def decide() -> Judgement:
             claims = await asyncio.to_thread(self._claims)
-            return _judgement(verdict, fingerprint, claims.get(fingerprint, ""))
+            claimed_by = next((other for other, claim in claims.items() if claim == fingerprint), "")
+            return _judgement(verdict, fingerprint, claimed_by if claimed_by != candidate_id else "")
 
-        judgement = await self.once(candidate_id, Step.JUDGE, JUDGEMENT_VERSION, JUDGEMENT, decide)
+        judgement = await self.once(candidate_id, Step.JUDGE, judgement_version(num_edits), JUDGEMENT, decide)
         self.let_others_be_judged(candidate_id)
         return judgement
 
@@ -123,16 +134,22 @@ class Steps:
 
     def _is_judged(self, candidate_id: str) -> bool:
         return (
-            self._history.find_step(candidate_id, Step.JUDGE, JUDGEMENT_VERSION) is not None
+            self._history.find_step(candidate_id, Step.JUDGE, judgement_version(0)) is not None
             or self._history.find_record(candidate_id) is not None
         )
 
     def _claims(self) -> dict[str, str]:
+        """The fingerprint each accepted candidate claims, in the order they were judged; an edit claims anew."""
         claims: dict[str, str] = {}
-        for candidate_id, stored in self._history.find_steps(Step.JUDGE, JUDGEMENT_VERSION):
-            judgement = JUDGEMENT.validate_python(stored["result"])
-            if judgement.failure is None:
-                claims.setdefault(judgement.fingerprint, candidate_id)
+        num_edits = 0
+        while stored := self._history.find_steps(Step.JUDGE, judgement_version(num_edits)):
+            for candidate_id, step in stored:
+                judgement = JUDGEMENT.validate_python(step["result"])
+                if judgement.failure is None:
+                    claims[candidate_id] = judgement.fingerprint
+                else:
+                    claims.pop(candidate_id, None)
+            num_edits += 1
         return claims
 
 

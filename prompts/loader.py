@@ -14,7 +14,7 @@ from fairnad.errors import BaseModelError, PackError
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
 from fairnad.task import TaskDefaults
 from prompts.pack_files import PackFile, listed, read_attribute_tree, read_bytes, read_pack_file, read_tasks, read_text
-from prompts.templates import Messages, Prompt, environment, read_prompt
+from prompts.templates import Messages, Prompt, environment, parse_prompt, read_prompt
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -102,14 +102,16 @@ class Pack:
             raise BaseModelError(f"base {path}: expected UTF-8, found another encoding: save it as UTF-8") from error
 
 
-def load_pack(name_or_folder: str) -> Pack:
+def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) -> Pack:
     """Read a pack and check all of it.
 
     Args:
         name_or_folder: a pack that comes with the program, or a folder anywhere.
+        wordings: prompts that replace those of the pack, by role; they show the same variables.
 
     Raises:
-        PackError: a file is missing or malformed, or two of them contradict each other; the message names the file.
+        PackError: a file is missing or malformed, or two of them contradict each other; the message names the file,
+            or the setting a wording comes from.
     """
     folder = _find(name_or_folder)
     path = folder / "pack.toml"
@@ -128,7 +130,7 @@ def load_pack(name_or_folder: str) -> Pack:
         actions={entry.idea: entry.action for entry in predefined if entry.action is not None},
         attribute_tree=read_attribute_tree(folder / "attribute_tree.yaml"),
         tasks=read_tasks(folder / "tasks.toml"),
-        _prompts=_read_prompts(folder, text, jinja),
+        _prompts=_read_prompts(folder, text, jinja) | _reword(folder, text, wordings or {}, jinja),
         _targets=_read_targets(path, text, jinja),
     )
 
@@ -154,6 +156,15 @@ def _read_prompts(folder: Path, text: PackFile, jinja: Environment) -> dict[str,
     if missing := set(ROLES) - set(text.prompts):
         raise PackError(f"{path}: [prompts] lacks {listed(missing)}: list the variables each one shows")
     return {role: read_prompt(folder / f"{role}.md", text.prompts[role], ROLES[role], jinja) for role in ROLES}
+
+
+def _reword(folder: Path, text: PackFile, wordings: Mapping[str, str], jinja: Environment) -> dict[str, Prompt]:
+    return {
+        role: parse_prompt(
+            f"--{role.replace('_', '-')}-prompt", wording, folder, text.prompts[role], ROLES[role], jinja
+        )
+        for role, wording in wordings.items()
+    }
 
 
 def _read_targets(path: Path, text: PackFile, jinja: Environment) -> dict[MutationTarget, Template]:

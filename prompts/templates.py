@@ -42,9 +42,11 @@ class Prompt:
 
 def environment(folder: Path) -> Environment:
     """The Jinja environment of a pack: includes come from its folder, and ``fenced`` quotes source code."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
 
-    made = Environment(
+    # Sandboxed: a prompt may also come with the settings of a run, and a server takes those from a web page.
+    made = SandboxedEnvironment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
@@ -74,15 +76,30 @@ def read_prompt(path: Path, declared: Collection[str], offered: Collection[str],
     Raises:
         PackError: the file is missing or malformed, or the variables do not agree.
     """
-    parts = _PARTS.match(read_text(path))
+    return parse_prompt(str(path), read_text(path), path.parent, declared, offered, jinja)
+
+
+def parse_prompt(
+    place: str, text: str, folder: Path, declared: Collection[str], offered: Collection[str], jinja: Environment
+) -> Prompt:
+    """A prompt from its text, checked as :func:`read_prompt` checks a file.
+
+    Args:
+        place: where the text comes from, for messages.
+        folder: where the files it includes lie.
+
+    Raises:
+        PackError: the text is malformed, or the variables do not agree.
+    """
+    parts = _PARTS.match(text)
     if parts is None:
-        raise PackError(f"{path}: expected the headings '# System' and '# User', in this order")
-    used = _variables(path, parts["system"] + parts["user"], jinja)
-    _check_variables(path, frozenset(declared), used, frozenset(offered))
+        raise PackError(f"{place}: expected the headings '# System' and '# User', in this order")
+    used = _variables(place, parts["system"] + parts["user"], folder, jinja)
+    _check_variables(place, frozenset(declared), used, frozenset(offered))
     return Prompt(used, jinja.from_string(parts["system"]), jinja.from_string(parts["user"]))
 
 
-def _variables(path: Path, text: str, jinja: Environment) -> frozenset[str]:
+def _variables(place: str, text: str, folder: Path, jinja: Environment) -> frozenset[str]:
     """Every variable a prompt shows, also through the files it includes."""
     from jinja2 import TemplateSyntaxError
     from jinja2.meta import find_referenced_templates, find_undeclared_variables
@@ -90,20 +107,22 @@ def _variables(path: Path, text: str, jinja: Environment) -> frozenset[str]:
     try:
         tree = jinja.parse(text)
     except TemplateSyntaxError as error:
-        raise PackError(f"{path}: not a valid Jinja template: {error.message}: mend it") from error
+        raise PackError(f"{place}: not a valid Jinja template: {error.message}: mend it") from error
     found = set(find_undeclared_variables(tree))
     for name in find_referenced_templates(tree):
         if name is None:
-            raise PackError(f"{path}: expected includes by a fixed name, found one by a variable: name the file")
-        included = path.parent / name
-        found |= _variables(included, read_text(included), jinja)
+            raise PackError(f"{place}: expected includes by a fixed name, found one by a variable: name the file")
+        included = folder / name
+        found |= _variables(str(included), read_text(included), included.parent, jinja)
     return frozenset(found)
 
 
-def _check_variables(path: Path, declared: frozenset[str], used: frozenset[str], offered: frozenset[str]) -> None:
+def _check_variables(place: str, declared: frozenset[str], used: frozenset[str], offered: frozenset[str]) -> None:
     if unknown := declared - offered:
-        raise PackError(f"{path}: pack.toml declares {listed(unknown)}, which nothing fills in: use {listed(offered)}")
+        raise PackError(f"{place}: pack.toml declares {listed(unknown)}, which nothing fills in: use {listed(offered)}")
     if unused := declared - used:
-        raise PackError(f"{path}: pack.toml declares {listed(unused)}, which the prompt does not show: drop it")
+        raise PackError(
+            f"{place}: pack.toml declares {listed(unused)}, which the prompt does not show: show it or drop it"
+        )
     if undeclared := used - declared:
-        raise PackError(f"{path}: the prompt shows {listed(undeclared)}, which pack.toml does not declare: declare it")
+        raise PackError(f"{place}: the prompt shows {listed(undeclared)}, which pack.toml does not declare: declare it")

@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +20,7 @@ from fairnad.attributes import AttributeTree, Granularity, Tag, Target
 from fairnad.candidate import plain
 from fairnad.errors import IdeaFileError
 from fairnad.ideas import MAX_IDEA_WORDS, Idea, Source
-from store.disk import write_whole
+from store.disk import disk_errors, lock, write_whole
 
 _REQUIRED = ("text", "target", "granularity", "main")
 _FIELDS = (*_REQUIRED, "sub", "source")
@@ -64,6 +66,25 @@ def write_ideas(path: Path, ideas: Iterable[Idea]) -> None:
         StorageError: the disk is full, or the folder cannot be written.
     """
     write_whole(path, [_idea_line(idea) for idea in ideas])
+
+
+def add_idea(path: Path, idea: Idea, tree: AttributeTree) -> int:
+    """Add an idea to a file, which is made where there is none; how many it holds then.
+
+    Whoever reads the file meanwhile finds the old one or the new one.
+
+    Raises:
+        IdeaFileError: the file holds the idea already, or something that is no idea.
+        ValueError: the idea carries no tag.
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    with disk_errors(path), contextlib.ExitStack() as undo:
+        undo.callback(os.close, lock(path.parent, wait=True))
+        ideas = read_ideas(path, tree) if path.exists() else ()
+        if any(known.idea_id == idea.idea_id for known in ideas):
+            raise IdeaFileError(f"{path} holds this idea already")
+        write_ideas(path, (*ideas, idea))
+    return len(ideas) + 1
 
 
 def _idea_line(idea: Idea) -> str:

@@ -11,6 +11,7 @@ The keys of a JSON line, in this order:
     failure                     null, or {step, kind, message, log_tail}
     duplicate_of                the record whose architecture this one repeats; empty for none
     num_debugs, num_downscales  retries that were spent
+    num_edits                   how often a person changed the idea or the source
     calls                       [{role, model, input_tokens, output_tokens, seconds, ok, note}, …]
     seconds                     wall-clock time of the candidate
     fingerprint, recipe_digest, train_loss, train_seconds, isolation   of the training; null where there was none
@@ -51,6 +52,7 @@ def json_line(record: Record) -> str:
                 "duplicate_of": record.duplicate_of,
                 "num_debugs": record.num_debugs,
                 "num_downscales": record.num_downscales,
+                "num_edits": record.num_edits,
                 "calls": plain(record.calls),
                 "seconds": record.seconds,
                 "fingerprint": training.fingerprint if training else None,
@@ -63,6 +65,13 @@ def json_line(record: Record) -> str:
         ),
         allow_nan=False,
     )
+
+
+def without_source(record: Record) -> dict[str, Any]:
+    """The record as JSON data with the keys the module lists, but ``source``, which is by far the longest."""
+    content: dict[str, Any] = json.loads(json_line(record))
+    del content["source"]
+    return content
 
 
 def table(records: Sequence[Record]) -> Iterator[str]:

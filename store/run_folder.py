@@ -15,20 +15,26 @@ from typing import Self
 import tomli_w
 from pydantic import ValidationError
 
+from fairnad.attributes import AttributeTree
 from fairnad.errors import RunFolderError, SettingsError
+from fairnad.ideas import Idea
 from fairnad.ports import Answer, CallKey
 from fairnad.settings import RunContext, changed_settings
 from store.disk import disk_errors, lock, write_whole
 from store.history_store import FILE_NAME, SqliteHistory
+from store.idea_files import read_ideas
 
 SETTINGS_NAME = "settings.toml"
 LOCK_NAME = "lock"
+CHECKPOINTS_NAME = "checkpoints.sqlite"
+OWN_IDEAS_NAME = "ideas.jsonl"
 
 
 class RunFolder:
     """``runs/<name>/`` while this process works on it.
 
     ``history.sqlite`` is the truth; ``settings.toml`` what was asked for; ``checkpoints.sqlite`` LangGraph's;
+    ``ideas.jsonl`` the ideas a person has added;
     ``scratch/`` for jobs, emptied at every start; ``sources/`` and ``llm.jsonl`` are written by :meth:`export` from
     the history, for people and other programs to read.
     """
@@ -47,7 +53,7 @@ class RunFolder:
             SettingsError: the run was begun with other settings than those that may change.
             StorageError: the disk is full, or the folder cannot be read or written.
         """
-        path = _place(context)
+        path = run_path(context)
         with contextlib.ExitStack() as undo:
             with disk_errors(path):
                 _check_is_run(path)
@@ -71,7 +77,16 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """Where LangGraph keeps its checkpoints."""
-        return self.path / "checkpoints.sqlite"
+        return self.path / CHECKPOINTS_NAME
+
+    def own_ideas(self, tree: AttributeTree) -> tuple[Idea, ...]:
+        """The ideas a person has added to this run so far, in their order.
+
+        Raises:
+            IdeaFileError: the file holds what is no idea.
+        """
+        path = self.path / OWN_IDEAS_NAME
+        return read_ideas(path, tree) if path.exists() else ()
 
     @property
     def scratch(self) -> Path:
@@ -130,7 +145,27 @@ def read_context(path: Path) -> RunContext:
         raise RunFolderError(f"{settings} must be the TOML file a run was begun with, but: {error}") from error
 
 
-def _place(context: RunContext) -> Path:
+def refuse_changes(path: Path, context: RunContext) -> None:
+    """Nothing, where the run in folder ``path`` may go on with these settings.
+
+    Raises:
+        SettingsError: settings differ that may not change within a run; the message names them.
+        RunFolderError: the folder holds no settings, or those of another version.
+    """
+    changed = changed_settings(read_context(path), context)
+    if changed:
+        raise SettingsError(
+            f"{path} was begun with other settings: {', '.join(changed)}; "
+            "resume it with those it was begun with, or choose another --run"
+        )
+
+
+def run_path(context: RunContext) -> Path:
+    """Where the run of these settings lies, whether or not it has begun.
+
+    Raises:
+        SettingsError: the run's name is no plain name of a folder.
+    """
     name = context.run_name
     if Path(name).name != name or name == "..":
         raise SettingsError(f"--run must be the plain name of a folder, found {name!r}; --runs says where it lies")
@@ -142,7 +177,9 @@ def _check_is_run(path: Path) -> None:
         return
     if not path.is_dir():
         raise RunFolderError(f"expected a run folder, found a file: {path}; choose another --run")
-    if not (path / FILE_NAME).exists() and {entry.name for entry in path.iterdir()} - {LOCK_NAME}:
+    # A server stores its first checkpoint before the run begins.
+    begun = {LOCK_NAME, *(f"{CHECKPOINTS_NAME}{suffix}" for suffix in ("", "-wal", "-shm"))}
+    if not (path / FILE_NAME).exists() and {entry.name for entry in path.iterdir()} - begun:
         raise RunFolderError(
             f"expected a run folder, found other files and no {FILE_NAME} in {path}; choose another --run"
         )
@@ -169,12 +206,7 @@ def _settle(path: Path, history: SqliteHistory, context: RunContext) -> None:
     settings = path / SETTINGS_NAME
     text = tomli_w.dumps(_without_credentials(context).model_dump(mode="json", exclude_none=True))
     if settings.exists():
-        changed = changed_settings(read_context(path), context)
-        if changed:
-            raise SettingsError(
-                f"{path} was begun with other settings: {', '.join(changed)}; "
-                "resume it with those it was begun with, or choose another --run"
-            )
+        refuse_changes(path, context)
         with disk_errors(settings):
             if settings.read_text(encoding="utf-8") == text:
                 return

@@ -229,3 +229,21 @@ class TestPassRate:
     def test_there_is_no_rate_before_the_first_draw(self, history_of: Callable[..., History]) -> None:
         assert history_of().pass_rate() == PassRate(0, 0)
         assert history_of().pass_rate().value is None
+
+    def test_a_person_who_refuses_an_idea_saves_a_reply_and_one_who_refuses_a_candidate_does_not_spoil_it(
+        self, history_of: Callable[..., History]
+    ) -> None:
+        assert history_of((Step.MUTATE, FailureKind.REVIEW)).pass_rate() == PassRate(0, 0)
+        refused = history_of((Step.REVIEW, FailureKind.REVIEW))
+        assert refused.pass_rate() == refused.pass_rate(strict=True) == PassRate(1, 1)
+
+
+class TestLookingBack:
+    def test_what_was_drawn_before_a_stage_or_a_place_in_it(self, trained: Callable[..., Record]) -> None:
+        names = [BASE, "g00-initial-r1-s00-d0", slot_id(0), slot_id(1), "g01-fair-r1-s00-d1", "g01-refine-r2-s00-d0"]
+        history = History(map(trained, names))
+        fair, refine = Stage.FAIR.order, Stage.REFINE.order
+        assert ids(history.before((1, fair, 1)).records) == names[:2]
+        assert ids(history.before((1, refine, 1)).records) == names[:5]
+        assert ids(history.before((1, refine, 3)).records) == names
+        assert ids(history.before((*history[slot_id(1)].place.order, 0)).records) == names[:4]

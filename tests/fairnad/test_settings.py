@@ -63,6 +63,8 @@ def another_value(path: str) -> Any:
             return value * 1.0625
         case None:
             return 1e6
+        case tuple():
+            return (*value, "other")
         case _:
             return f"{value}other"
 
@@ -246,6 +248,9 @@ class TestResuming:
             "llm.max_retries",
             "llm.concurrency",
             "search.max_barren_draws",
+            "pin",
+            "ban",
+            "review",
         ],
     )
     def test_what_decides_only_when_or_where_to_work_is_free(self, path: str) -> None:

@@ -7,7 +7,7 @@ from fairnad.attributes import Granularity, Tag, Target
 from fairnad.budget import Budget
 from fairnad.candidate import CandidateId, Evaluation, Failure, FailureKind, Stage, Step
 from fairnad.history import History, Record
-from fairnad.ideas import Idea, IdeaKind
+from fairnad.ideas import Idea, IdeaKind, MutationTarget
 from fairnad.settings import SearchSettings
 from graphs import planning
 
@@ -143,3 +143,22 @@ def test_settling_counts_each_draw_and_closes_what_trained():
 def test_a_wave_without_records_cannot_be_settled():
     with pytest.raises(LookupError):
         planning.settle_slots([], [{"candidate_id": "g00-initial-r1-s00-d0"}], History([BASE]))
+
+
+def test_own_ideas_come_first_where_knowledge_is_drawn_and_known_draws_are_repeated():
+    slots = planning.initial_slots(History([BASE]), SearchSettings(initial=3))
+    slots[0]["kind"] = "upscale"
+    own = [Idea("mine", tag=TAG)]
+    first = planning.draw_wave(state(slots), SearchSettings(), 0, Ideas(), own=own)
+    assert [c["idea"]["text"] for c in first][1] == "mine"
+    assert "mine" not in (first[0]["idea"]["text"], first[2]["idea"]["text"])
+    known = {first[2]["candidate_id"]: planning.Draw(Idea("drawn before", tag=TAG), MutationTarget.NETWORK)}
+    again = planning.draw_wave(state(slots), SearchSettings(), 1, Ideas(), own=own, known=known)
+    assert (again[2]["idea"]["text"], again[2]["target"]) == ("drawn before", "network")
+
+
+def test_a_person_sees_every_candidate_but_the_base():
+    (base,) = planning.draw_wave(state(planning.base_slots(), Stage.BASE), SearchSettings(), 0, Ideas(), review=True)
+    slots = planning.initial_slots(History([BASE]), SearchSettings(initial=1))
+    (drawn,) = planning.draw_wave(state(slots, Stage.INITIAL), SearchSettings(), 0, Ideas(), review=True)
+    assert (base["review"], drawn["review"]) == (False, True)

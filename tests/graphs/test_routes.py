@@ -17,6 +17,8 @@ def candidate_state(**changes):
         "num_downscales": 0,
         "max_debugs": 2,
         "max_downscales": 4,
+        "review": False,
+        "reviewed_version": -1,
     }
     return state | changes
 
@@ -86,6 +88,28 @@ def test_what_follows_a_proposal_and_a_judgement():
     assert candidate.route_proposed(candidate_state(failure=BROKEN)) == "record"
     assert candidate.route_judged(candidate_state()) == "train"
     assert candidate.route_judged(candidate_state(failure=BROKEN)) == "record"
+
+
+@pytest.mark.parametrize(
+    ("changes", "judged", "reviewed"),
+    [
+        ({"ran_version": 0}, "review", "train"),
+        ({"ran_version": 0, "reviewed_version": 0}, "train", "train"),
+        ({"version": 1, "ran_version": 0, "reviewed_version": 1}, "train", "execute"),
+        ({"version": 2, "ran_version": 2, "reviewed_version": 1}, "review", "train"),
+        ({"ran_version": 0, "failure": BROKEN}, "record", "record"),
+    ],
+)
+def test_a_person_sees_every_version_once_and_what_they_wrote_runs_first(changes, judged, reviewed):
+    state = candidate_state(review=True, **changes)
+    assert candidate.route_judged(state) == judged
+    assert candidate.route_reviewed(state) == reviewed
+
+
+def test_a_search_begins_with_the_base_and_one_that_ended_goes_on_where_it_ended():
+    assert search.route_prepared({}) == "draw"
+    assert search.route_prepared(search_state("pareto", num_trained=3)) == "refine"
+    assert search.route_prepared(search_state("pareto", num_trained=3, num_left=0)) == "finish"
 
 
 def slot(number, num_draws=1, trained_id="x"):

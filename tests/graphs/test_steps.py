@@ -137,3 +137,12 @@ async def test_only_accepted_architectures_are_claimed(history):
     accepted = await steps.judge_in_turn(THREE, [], NEW, "a")
     assert [unchanged.failure.kind, single.failure.kind] == [FailureKind.UNCHANGED, FailureKind.SINGLE_LAYER]
     assert accepted.failure is None
+
+
+async def test_an_edited_candidate_claims_anew_and_is_no_duplicate_of_itself(history):
+    steps = Steps(history)
+    await steps.judge_in_turn(ONE, [], NEW, "a")
+    assert (await steps.judge_in_turn(ONE, [], NEW, "a", num_edits=1)).failure is None
+    assert (await steps.judge_in_turn(ONE, [], NEW, "b", num_edits=2)).failure is None
+    assert (await steps.judge_in_turn(TWO, [ONE], NEW, "a")).failure is None, "nobody claims it any more"
+    assert (await steps.judge_in_turn(THREE, [ONE, TWO], NEW, "b")).duplicate_of == ONE

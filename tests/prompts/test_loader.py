@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
+import jinja2.sandbox
 import pytest
 
 from fairnad.attributes import Granularity, Tag, Target
@@ -234,7 +235,7 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "declared, not shown": (
         lambda f: edit(f / "mutation.md", "{{ idea }}", ""),
-        "mutation.md: pack.toml declares idea, which the prompt does not show: drop it",
+        "mutation.md: pack.toml declares idea, which the prompt does not show: show it or drop it",
     ),
     "shown, not declared": (
         lambda f: edit(f / "pack.toml", 'mutation = ["idea", "parent"]', 'mutation = ["idea"]'),
@@ -311,3 +312,53 @@ def test_a_model_that_was_cut_off_is_told_to_go_on_exactly_there() -> None:
 def test_importing_the_loader_loads_no_template_engine() -> None:
     code = "import sys, prompts.loader; print({'jinja2', 'yaml'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+WORDING = "# System\nBe brief.\n# User\n{{ idea }} on {{ parent | fenced }}\n"
+
+
+def test_a_wording_of_the_settings_replaces_a_prompt_of_the_pack() -> None:
+    pack = load_pack("vision", {"mutation": WORDING})
+    (_, system), (_, user) = pack.messages("mutation", idea="Widen it.", parent="code")
+    assert (system, user) == ("Be brief.\n", "Widen it. on ```\ncode\n```\n")
+    variables = {"judged": "a", "parent": "b"}
+    assert pack.messages("structural_judge", **variables) == load_pack("vision").messages(
+        "structural_judge", **variables
+    )
+
+
+def test_a_wording_may_include_files_of_the_pack() -> None:
+    wording = WORDING.replace("Be brief.", '{% include "_source_rules.md" %}')
+    (_, system), _ = load_pack("vision", {"mutation": wording}).messages("mutation", idea="a", parent="b")
+    assert len(system) > 100
+
+
+@pytest.mark.parametrize(
+    ("role", "wording", "message"),
+    [
+        ("mutation", "hello", "--mutation-prompt: expected the headings '# System' and '# User', in this order"),
+        (
+            "mutation",
+            WORDING.replace("parent", "idea"),
+            "--mutation-prompt: pack.toml declares parent, which the prompt",
+        ),
+        ("mutation", WORDING + "{{ colour }}", "--mutation-prompt: the prompt shows colour, which pack.toml does not"),
+        ("debug", WORDING, "--debug-prompt: pack.toml declares error, failed, prompt, traceback"),
+        ("mutation", WORDING + "{{ idea", "--mutation-prompt: not a valid Jinja template"),
+        (
+            "idea_mutation_improved",
+            WORDING + '{% include "nowhere.md" %}',
+            "nowhere.md: expected this file, found none",
+        ),
+    ],
+)
+def test_a_wording_is_checked_as_the_packs_own_prompts_are(role: str, wording: str, message: str) -> None:
+    with pytest.raises(PackError) as caught:
+        load_pack("vision", {role: wording})
+    assert message in str(caught.value)
+
+
+def test_a_wording_cannot_reach_beyond_its_variables() -> None:
+    wording = WORDING + "{{ idea.__class__.__mro__[1].__subclasses__() }}"
+    with pytest.raises(jinja2.sandbox.SecurityError):
+        load_pack("vision", {"mutation": wording}).messages("mutation", idea="a", parent="b")

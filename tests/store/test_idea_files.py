@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fairnad.attributes import AttributeTree, Granularity, Tag, Target
 from fairnad.errors import IdeaFileError
 from fairnad.ideas import Idea, IdeaKind, Source
-from store.idea_files import read_ideas, write_ideas
+from store.idea_files import add_idea, read_ideas, write_ideas
 
 GOOD: dict[str, Any] = {
     "text": "Replace every ReLU by GELU.",
@@ -165,3 +165,11 @@ def test_a_missing_file_is_told(path: Path, tree: AttributeTree) -> None:
         read_ideas(path, tree)
     with pytest.raises(IdeaFileError, match="expected an idea file, found is a directory"):
         read_ideas(path.parent, tree)
+
+
+def test_ideas_are_added_one_after_the_other_and_none_twice(path: Path, tree: AttributeTree) -> None:
+    gelu, other = (Idea(text, tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation")) for text in ("a", "b"))
+    assert [add_idea(path, idea, tree) for idea in (gelu, other)] == [1, 2]
+    with pytest.raises(IdeaFileError, match="holds this idea already"):
+        add_idea(path, gelu, tree)
+    assert read_ideas(path, tree) == (gelu, other)

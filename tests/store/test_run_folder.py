@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from fairnad.errors import RunFolderError, SettingsError, StorageError
+from fairnad.attributes import AttributeTree
+from fairnad.errors import IdeaFileError, RunFolderError, SettingsError, StorageError
 from fairnad.history import Record
 from fairnad.ports import Answer, CallKey
 from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
@@ -277,3 +278,20 @@ def test_an_export_onto_a_full_disk_is_one_line_and_keeps_the_last_one(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     files = {file.name: file.stat().st_size for file in (folder.path / "sources").iterdir()}
     assert files == {"g01-fair-r1-s00-d0.py.txt": 50_000}
+
+
+def test_a_run_may_begin_where_a_server_has_put_its_first_checkpoint(context: RunContext, path: Path) -> None:
+    path.mkdir(parents=True)
+    for name in ("checkpoints.sqlite", "checkpoints.sqlite-wal", "checkpoints.sqlite-shm"):
+        (path / name).touch()
+    RunFolder.open(context).close()
+    assert read_context(path).run == "mine"
+
+
+def test_own_ideas_are_none_until_there_is_a_file_and_a_broken_one_is_named(
+    folder: RunFolder, path: Path, tree: AttributeTree
+) -> None:
+    assert folder.own_ideas(tree) == ()
+    (path / "ideas.jsonl").write_text("{broken\n")
+    with pytest.raises(IdeaFileError, match=r"ideas.jsonl, line 1"):
+        folder.own_ideas(tree)

@@ -1,0 +1,50 @@
+"""From open slots to a wave of candidates: each is drawn once, with a person's own ideas first."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from fairnad.sampling import Fairness
+from graphs.planning import Draw, draw_wave
+from graphs.state import CandidateInput, SearchState
+
+if TYPE_CHECKING:
+    from graphs.context import Bench
+
+DRAW = "draw"
+DRAWN: TypeAdapter[Draw] = TypeAdapter(Draw)
+
+
+async def draw_once(bench: Bench, state: SearchState) -> list[CandidateInput]:
+    """The next wave. What was drawn before is drawn again, whatever has become of ideas and settings since.
+
+    Raises:
+        IdeaFileError: the file of own ideas cannot be read.
+    """
+    return await asyncio.to_thread(_draw_once, bench, state)
+
+
+def _draw_once(bench: Bench, state: SearchState) -> list[CandidateInput]:
+    from agents.idea_sampler import FairIdeaSampler
+
+    history, pack, search = bench.folder.history, bench.pack, bench.context.search
+    own = bench.folder.own_ideas(pack.attribute_tree)
+    selection = bench.select(own)
+    known = {name: DRAWN.validate_python(stored["result"]) for name, stored in history.find_steps(DRAW, 0)}
+    drawn_ids = {drawn.idea.idea_id for drawn in known.values()}
+    wave = draw_wave(
+        state,
+        search,
+        bench.context.seed,
+        FairIdeaSampler(selection, Fairness(search.fairness), pack.upscaling_ideas, pack.adjustment_ideas),
+        known=known,
+        own=[idea for idea in own if idea.idea_id not in drawn_ids and selection.allows(idea)],
+        review=bench.context.review == "candidates",
+    )
+    for candidate in wave:
+        result = {"idea": candidate["idea"], "target": candidate["target"]}
+        history.add_step(candidate["candidate_id"], DRAW, 0, {"result": result})
+    return wave

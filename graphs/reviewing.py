@@ -1,0 +1,173 @@
+"""A person's hand: ideas and sources wait for approval, an edit or a refusal, in LangGraph Studio or at a terminal.
+
+Every decision is a step that happens once, so that a resumed search asks nothing twice. A decision is ``"approve"``,
+``"reject"`` or ``{"edit": "…"}``; the ideas of a wave are shown together and answered by one decision for all, or by
+``{candidate id: decision}``, where ids left out are approved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from fairnad import budget
+from fairnad.candidate import Failure, FailureKind, Step, plain
+from fairnad.ideas import Idea, IdeaKind
+from fairnad.ports import Proposal
+from graphs import story
+from graphs.state import CandidateInput, CandidateState
+from graphs.steps import PROPOSAL
+
+if TYPE_CHECKING:
+    from graphs.context import Bench
+
+REVIEW_IDEA = "review idea"
+
+
+class Edit(TypedDict):
+    """The text that takes the place of what was shown."""
+
+    edit: str
+
+
+Decision = Literal["approve", "reject"] | Edit
+DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
+DECISIONS: TypeAdapter[Literal["approve", "reject"] | dict[str, Decision]] = TypeAdapter(
+    Literal["approve", "reject"] | dict[str, Decision]
+)
+
+
+async def review_ideas(bench: Bench, wave: Sequence[CandidateInput]) -> list[CandidateInput]:
+    """The wave with what a person decided about its ideas.
+
+    Ideas are shown where ``--review ideas`` is set. Those of stage refine are made together with their source and
+    cannot be shown before it; the base has none.
+    """
+    decided: dict[str, Decision] = {}
+    for candidate in wave:
+        found = await bench.steps.find(candidate["candidate_id"], REVIEW_IDEA, 0, DECISION)
+        decided |= {candidate["candidate_id"]: found} if found is not None else {}
+    shown = [c for c in wave if c["candidate_id"] not in decided and c["idea"]["text"]]
+    if shown and bench.context.review == "ideas":
+        answers = _ask_for_ideas(bench, shown)
+        await asyncio.to_thread(_note, bench, answers)
+        decided |= answers
+    return [_apply(bench, candidate, decided.get(candidate["candidate_id"], "approve")) for candidate in wave]
+
+
+async def review_candidate(bench: Bench, state: CandidateState, source: str) -> Proposal | Failure:
+    """What a person made of a candidate that is about to be trained: its source, another one, or a refusal."""
+    candidate_id, version = state["candidate_id"], state["version"]
+
+    async def decide() -> Proposal | Failure:
+        decision: Decision = "approve"
+        if bench.context.review == "candidates":
+            decision = _ask_for_candidate(await _shown(bench, state, source))
+        if decision == "approve":
+            return Proposal(source, prompt="")
+        if decision == "reject":
+            return Failure(Step.REVIEW, FailureKind.REVIEW, "a person refused the candidate")
+        return Proposal(decision["edit"], prompt="", note="edited by a person")
+
+    return await bench.steps.once(candidate_id, Step.REVIEW, version + 1, PROPOSAL, decide)
+
+
+def _note(bench: Bench, decisions: Mapping[str, Decision]) -> None:
+    for candidate_id, decision in decisions.items():
+        bench.folder.history.add_step(candidate_id, REVIEW_IDEA, 0, {"result": decision})
+
+
+def _ask_for_ideas(bench: Bench, shown: Sequence[CandidateInput]) -> dict[str, Decision]:
+    """A decision for each candidate; asked again as long as the answer is none."""
+    from langgraph.types import interrupt
+
+    ids = [candidate["candidate_id"] for candidate in shown]
+    question: dict[str, Any] = {
+        "review": "ideas",
+        "ideas": [_shown_idea(bench, candidate) for candidate in shown],
+        "answer": 'approve, reject, or {candidate id: approve, reject or {"edit": "another text"}}',
+    }
+    while True:
+        answer = interrupt(question, response_schema=DECISIONS.json_schema())
+        try:
+            decisions = DECISIONS.validate_python(answer)
+            if isinstance(decisions, str):
+                return dict.fromkeys(ids, decisions)
+            _check(bench, decisions, shown)
+            return {candidate_id: decisions.get(candidate_id, "approve") for candidate_id in ids}
+        except ValueError as error:
+            question = question | {"error": _said(error)}
+
+
+def _ask_for_candidate(question: dict[str, Any]) -> Decision:
+    """The decision about one candidate; asked again as long as the answer is none."""
+    from langgraph.types import interrupt
+
+    while True:
+        answer = interrupt(question, response_schema=DECISION.json_schema())
+        try:
+            return DECISION.validate_python(answer)
+        except ValidationError as error:
+            question = question | {"error": _said(error)}
+
+
+def _check(bench: Bench, decisions: Mapping[str, Decision], shown: Sequence[CandidateInput]) -> None:
+    """Refuse what cannot be applied.
+
+    Raises:
+        ValueError: a candidate is not there, or an edited text is no idea.
+    """
+    known = {candidate["candidate_id"]: candidate for candidate in shown}
+    for candidate_id, decision in decisions.items():
+        if candidate_id not in known:
+            raise ValueError(f"expected candidates of this wave ({', '.join(known)}), found {candidate_id!r}")
+        _apply(bench, known[candidate_id], decision)
+
+
+def _apply(bench: Bench, candidate: CandidateInput, decision: Decision) -> CandidateInput:
+    if decision == "approve":
+        return candidate
+    if decision == "reject":
+        return {**candidate, "refused": True}
+    idea = replace(bench.idea(candidate), text=" ".join(decision["edit"].split()))
+    return {**candidate, "idea": plain(idea), "idea_edited": True}
+
+
+def _shown_idea(bench: Bench, candidate: CandidateInput) -> dict[str, str]:
+    idea: Idea = bench.idea(candidate)
+    return {
+        "candidate_id": candidate["candidate_id"],
+        "parent_id": candidate["parent_id"],
+        "about": str(idea.tag) if idea.tag and idea.kind is IdeaKind.KNOWLEDGE else str(idea.kind),
+        "target": candidate["target"],
+        "idea": idea.text,
+    }
+
+
+async def _shown(bench: Bench, state: CandidateState, source: str) -> dict[str, Any]:
+    report = (await bench.version(state["candidate_id"], state["version"])).report
+    assert report is not None, "what is reviewed has run"
+    shares = budget.load(report.costs, bench.budgets)
+    mutation = await bench.steps.find(state["candidate_id"], Step.MUTATE, 0, PROPOSAL)
+    idea = mutation.idea if isinstance(mutation, Proposal) and mutation.idea else bench.idea(state)
+    return {
+        "review": "candidate",
+        "candidate_id": state["candidate_id"],
+        "parent_id": state["parent_id"],
+        "idea": idea.text,
+        "costs": story.costs_text({"costs": report.costs, "shares": shares}),
+        "diff": story.diff_text(await bench.source(state["parent_id"]), source),
+        "source": source,
+        "answer": 'approve, reject or {"edit": "the whole source, changed"}',
+    }
+
+
+def _said(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        return f"expected what 'answer' says, found {story.short(repr(error.errors()[0]['input']))}"
+    return str(error)

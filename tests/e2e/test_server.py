@@ -1,0 +1,284 @@
+"""The graphs on a LangGraph server, as its users know it: one server for all tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph_sdk import get_sync_client
+from langgraph_sdk.client import SyncLangGraphClient
+
+from fairnad.history import History
+from graphs.checkpointer import thread_id
+from graphs.command_line import main, parse
+from graphs.runner import run
+from tests.e2e.conftest import records
+from tests.e2e.networks import network
+from tests.e2e.scripts import Script, fenced, lively
+from tests.openai_server import ScriptedServer
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"archs": 4, "search.initial": 2, "search.fair": 2, "search.pareto": 1, "search.refine": 1}
+
+
+@dataclass
+class Studio:
+    """A running server with its runs folder."""
+
+    process: subprocess.Popen[str]
+    url: str
+    runs: Path
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A server over an empty runs folder; what it stores beside lies in a temporary folder."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "graphs.studio", "--port", str(port), "--runs", str(folder / "runs")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CI": "1"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        try:
+            said = next((line for line in process.stdout if line.startswith("serving")), None)
+            assert said is not None, (folder / "log").read_text()
+            yield Studio(process, f"http://127.0.0.1:{port}", folder / "runs")
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+
+
+@pytest.fixture
+def client(studio: Studio) -> Iterator[SyncLangGraphClient]:
+    """Asks the server."""
+    with get_sync_client(url=studio.url, api_key=None) as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings(flags: Callable[..., list[str]], studio: Studio) -> Callable[..., dict[str, Any]]:
+    """Settings of a search as a server takes them, in the server's runs folder."""
+
+    def make(**given: object) -> dict[str, Any]:
+        context = parse(flags(**{"runs": studio.runs, **given}))
+        return context.model_dump(mode="json", exclude_none=True)
+
+    return make
+
+
+def history_of(studio: Studio, name: str) -> History:
+    return History(records(studio.runs / name))
+
+
+def test_a_search_runs_on_the_server_and_shows_what_each_step_changed(client, settings, studio):
+    with ScriptedServer(lively) as model:
+        context = settings(run="api", **SMALL, **{"llm.model": "m", "llm.base_url": model.url})
+        thread = client.threads.create()["thread_id"]
+        updates = list(
+            client.runs.stream(
+                thread, "search", input={}, context=context, stream_mode="updates", stream_subgraphs=True
+            )
+        )
+    assert not [part for part in updates if part.event == "error"], updates[-1]
+    state = client.threads.get_state(thread)
+    assert state["values"]["outcome"] == "finished"
+    assert state["values"]["num_trained"] == 4
+    assert state["values"]["best_id"] == history_of(studio, "api").best.candidate_id
+    assert all(line.startswith("g") for line in state["values"]["last_wave"])
+    assert "n=" in state["values"]["pass_rate"]
+    nodes = [node for part in updates if part.event.startswith("updates") for node in part.data.values() if node]
+    told = [line for node in nodes for line in node.get("trace") or ()]
+    assert {line.split(":")[0] for line in told} >= {"mutate", "execute", "measure", "judge", "train"}
+    assert any("of its limit)" in line for line in told), "costs are shown with their shares"
+    assert any(line.startswith("train: accuracy 0.") for line in told)
+    assert any("-    " in node.get("diff", "") for node in nodes), "a source is shown by what has changed in it"
+    assert all(len(line) < 260 for line in told)
+    steps = client.threads.get_history(thread, limit=100)
+    assert {"fair", "initial", "base"} <= {step["values"].get("stage") for step in steps}
+
+
+def test_the_server_knows_the_settings_with_titles_defaults_choices_and_prompts(client):
+    (assistant,) = client.assistants.search(graph_id="search", metadata={"created_by": "system"})
+    schemas = client.assistants.get_schemas(assistant["assistant_id"])
+    fields = schemas["context_schema"]["properties"]
+    assert fields["review"]["enum"] == ["none", "ideas", "candidates"]
+    assert (fields["archs"]["title"], fields["archs"]["default"]) == ("Archs", 32)
+    assert all("description" in field or "$ref" in field for field in fields.values())
+    prompt = fields["mutation_prompt"]
+    assert (prompt["langgraph_type"], prompt["langgraph_nodes"]) == ("prompt", ["candidate", "mutate"])
+    (single,) = client.assistants.search(graph_id="candidate")
+    inputs = client.assistants.get_schemas(single["assistant_id"])["input_schema"]["properties"]
+    assert {"candidate_id", "parent_id", "idea"} <= set(inputs)
+
+
+def test_two_runs_at_once_and_one_after_the_other_in_the_same_folder(client, settings, studio):
+    with ScriptedServer(lively) as model:
+        told = {**SMALL, "archs": 2, "llm.model": "m", "llm.base_url": model.url}
+        threads = [client.threads.create()["thread_id"] for _ in range(2)]
+        begun = [
+            client.runs.create(thread, "search", input={}, context=settings(run=name, **told))
+            for thread, name in zip(threads, ("left", "right"), strict=True)
+        ]
+        for thread, one in zip(threads, begun, strict=True):
+            client.runs.join(thread, one["run_id"])
+        assert [client.threads.get_state(thread)["values"]["outcome"] for thread in threads] == ["finished"] * 2
+        num_requests = model.num_requests
+        again = client.threads.create()["thread_id"]
+        repeated = client.runs.wait(again, "search", input={}, context=settings(run="left", **told))
+        assert repeated["outcome"] == "finished"
+        assert model.num_requests == num_requests, "another thread of the same run goes through it without asking"
+
+
+def test_a_run_of_the_command_line_is_opened_and_continued_and_the_command_line_goes_on(
+    client, settings, studio, flags
+):
+    with ScriptedServer(lively) as model:
+        told = {**SMALL, "llm.model": "m", "llm.base_url": model.url, "run": "shell", "runs": studio.runs}
+        assert main(flags(**told)) == 0
+        thread = thread_id("shell")
+        client.threads.create(thread_id=thread, graph_id="search", if_exists="do_nothing")
+        before = client.threads.get_state(thread)
+        assert before["values"]["num_trained"] == 4
+        assert len(client.threads.get_history(thread, limit=200)) > 10
+        more = client.runs.wait(thread, "search", input={}, context=settings(**{**told, "archs": 6}))
+        assert (more["outcome"], more["num_trained"]) == ("finished", 6)
+        assert len(history_of(studio, "shell").trained) == 6
+        assert main(flags(**{**told, "archs": 7})) == 0
+    assert client.threads.get_state(thread)["values"]["num_trained"] == 7
+
+
+def test_a_fork_shares_the_records_up_to_its_checkpoint_and_leaves_the_original_alone(
+    client, settings, studio, flags, capsys
+):
+    with ScriptedServer(lively) as model:
+        told = {**SMALL, "llm.model": "m", "llm.base_url": model.url, "run": "origin", "runs": studio.runs}
+        assert main(flags(**told)) == 0
+        original = history_of(studio, "origin").records
+        thread = thread_id("origin")
+        client.threads.create(thread_id=thread, graph_id="search", if_exists="do_nothing")
+        steps = client.threads.get_history(thread, limit=200)
+        early = next(step for step in steps if step["next"] == ["review"] and step["values"]["stage"] == "fair")
+        wave = early["values"]["wave"]
+        wave[0]["idea"]["text"] = "Use another activation function, whichever is the cheapest."
+        edited = client.threads.update_state(thread, {"wave": wave}, checkpoint=early["checkpoint"], as_node="draw")
+        checkpoint = edited["checkpoint"]["checkpoint_id"]
+        with pytest.raises(Exception, match="RunFolderError"):
+            client.runs.wait(thread, "search", checkpoint_id=checkpoint, context=settings(**told))
+        capsys.readouterr()
+        assert main(["fork", f"origin@{checkpoint}", "branch", "--runs", str(studio.runs)]) == 0
+        shared = history_of(studio, "branch").records
+        assert f"{len(shared)} records of" in capsys.readouterr().out
+        assert 0 < len(shared) < len(original)
+        assert all(record in original for record in shared)
+        branch = thread_id("branch")
+        client.threads.create(thread_id=branch, graph_id="search", if_exists="do_nothing")
+        assert client.threads.get_state(branch)["next"] == ["review"]
+        done = client.runs.wait(branch, "search", context=settings(**{**told, "run": "branch"}))
+        assert done["outcome"] == "finished"
+    assert history_of(studio, "origin").records == original
+    branched = history_of(studio, "branch")
+    assert branched[wave[0]["candidate_id"]].idea.text == wave[0]["idea"]["text"]
+
+
+def interrupts(client: SyncLangGraphClient, thread: str) -> list[dict[str, Any]]:
+    return [found for task in client.threads.get_state(thread)["tasks"] for found in task["interrupts"]]
+
+
+def test_ideas_wait_for_a_person_who_edits_one_and_refuses_another(client, settings, studio):
+    with ScriptedServer(lively) as model:
+        told = {**SMALL, "archs": 2, "review": "ideas", "llm.model": "m", "llm.base_url": model.url, "run": "ideas"}
+        thread = client.threads.create()["thread_id"]
+        client.runs.wait(thread, "search", input={}, context=settings(**told))
+        (waiting,) = interrupts(client, thread)
+        one, two = [idea["candidate_id"] for idea in waiting["value"]["ideas"]]
+        too_long = {one: {"edit": "word " * 60}}
+        client.runs.wait(thread, "search", command={"resume": too_long}, context=settings(**told))
+        (again,) = interrupts(client, thread)
+        assert "an idea has 1 to 49 words, found 60" in again["value"]["error"]
+        decided = {one: {"edit": "Widen the stem."}, two: "reject"}
+        client.runs.wait(thread, "search", command={"resume": decided}, context=settings(**told))
+        while interrupts(client, thread):
+            client.runs.wait(thread, "search", command={"resume": "approve"}, context=settings(**told))
+    history = history_of(studio, "ideas")
+    assert (history[one].idea.text, history[one].num_edits) == ("Widen the stem.", 1)
+    assert (history[two].failure.step, history[two].failure.kind) == ("mutate", "review")
+    assert len(history.trained) == 2
+    assert any("Widen the stem." in text for text in model.asked), "the edited idea is what the model was asked for"
+
+
+def test_a_candidate_waits_for_a_person_whose_edit_is_executed_measured_and_judged_again(client, settings, studio):
+    script = Script(mutate=[fenced(network(width=9)), fenced(network(width=7)), fenced(network(width=6))])
+    with ScriptedServer(script) as model:
+        told = {
+            **SMALL, "archs": 2, "review": "candidates", "lab.slots": 1, "llm.concurrency": 1,
+            "llm.model": "m", "llm.base_url": model.url, "run": "candidates",
+        }  # fmt: skip
+        thread = client.threads.create()["thread_id"]
+        client.runs.wait(thread, "search", input={}, context=settings(**told))
+        one, two = sorted(interrupts(client, thread), key=lambda found: found["value"]["candidate_id"])
+        assert "of its limit)" in one["value"]["costs"]
+        assert "+++" not in one["value"]["diff"] and "+" in one["value"]["diff"]
+        asked = list(script.asked)
+        mine = network(width=5, activation="GELU")
+        answers = {one["id"]: {"edit": mine}, two["id"]: "reject"}
+        client.runs.wait(thread, "search", command={"resume": answers}, context=settings(**told))
+        assert script.asked[: len(asked)] == asked
+        (third,) = interrupts(client, thread)
+        client.runs.wait(thread, "search", command={"resume": "approve"}, context=settings(**told))
+    history = history_of(studio, "candidates")
+    edited, refused = history[one["value"]["candidate_id"]], history[two["value"]["candidate_id"]]
+    assert (edited.source, edited.num_edits, edited.trained) == (mine, 1, True)
+    assert (refused.failure.step, refused.failure.kind) == ("review", "review")
+    assert history[third["value"]["candidate_id"]].trained
+    assert script.asked.count("mutate") == 3, "nothing was asked again"
+    assert script.asked.count("judge") == 4, "the edited source was judged again"
+
+
+def test_a_mistake_is_told_and_gives_the_run_folder_back(client, settings, studio, flags, context):
+    thread = client.threads.create()["thread_id"]
+    wrong = settings(run="mistake", base=str(studio.runs / "nowhere.py"))
+    with pytest.raises(Exception, match="BaseModelError"):
+        client.runs.wait(thread, "search", input={}, context=wrong)
+    with ScriptedServer(lively) as model:
+        told = {**SMALL, "archs": 1, "llm.model": "m", "llm.base_url": model.url}
+        assert run(context(run="mistake", runs=studio.runs, **told)) == 0
+
+
+def test_the_server_ends_in_the_middle_of_a_training_and_leaves_no_process(client, settings, studio, tmp_path):
+    began = tmp_path / "began"
+    endless = network(width=9).replace(
+        "    def forward(self, x):\n        return self.head",
+        f"    def forward(self, x):\n        while self.training and len(x) > 8:\n"
+        f"            open({str(began)!r}, 'w').close()\n        return self.head",
+    )
+    with ScriptedServer(Script(mutate=[fenced(endless)])) as model:
+        thread = client.threads.create()["thread_id"]
+        told = settings(run="endless", **{"llm.model": "m", "llm.base_url": model.url})
+        client.runs.create(thread, "search", input={}, context=told)
+        deadline = time.monotonic() + 120
+        while not began.exists():
+            assert time.monotonic() < deadline, client.threads.get_state(thread)
+        running = descendants(studio.process.pid)
+        assert len(running) >= 3, "the server, its lab and the training"
+        studio.process.send_signal(signal.SIGTERM)
+        assert studio.process.wait(timeout=60) == 0
+    deadline = time.monotonic() + 20
+    while left := [pid for pid in running if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [found for child in children for found in (int(child), *descendants(int(child)))]
