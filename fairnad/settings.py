@@ -64,7 +64,10 @@ class SearchSettings(_Section):
         description="draws in a row without one that trains, until the search stops",
         json_schema_extra=CHANGEABLE,
     )
-    confirm_seeds: int = Field(3, ge=0, description="fresh seeds base and best are retrained with at the end")
+    finalists: int = Field(3, ge=1, description="best candidates that are retrained with fresh seeds at the end")
+    confirm_seeds: int = Field(3, ge=0, description="fresh seeds base and finalists are retrained with; 0: no result")
+    promote: str = Field("", description="recipes the best of a cheap search are trained again by, a comma between")
+    promote_one_in: int = Field(4, ge=2, description="one candidate in this many is promoted to the next recipe")
 
     @model_validator(mode="after")
     def _can_go_on(self) -> Self:

@@ -45,13 +45,13 @@ async def open_bench(context: RunContext) -> Bench:
     pack = await asyncio.to_thread(load_pack, context.pack)
     base_source, defaults = await asyncio.to_thread(_base_and_defaults, context, pack)
     task = await asyncio.to_thread(_load_task, context, defaults)
-    recipe = resolve_recipe(context, defaults, task, environment(device_name(context.lab.device)))
+    recipes = resolve_recipes(context, defaults, task, environment(device_name(context.lab.device)))
     budgets = resolve_budgets(context, defaults, task.image_size)
     idea_store = await asyncio.to_thread(_open_ideas, context, pack)
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
-        lab = TorchLab(task, recipe, context.lab, folder.scratch)
+        lab = TorchLab(task, recipes[0], context.lab, folder.scratch)
         undo.push_async_callback(lab.close)
         await lab.start()
         model = LanguageModel(context.llm, folder.history) if by_model else None
@@ -60,6 +60,8 @@ async def open_bench(context: RunContext) -> Bench:
             context=context,
             folder=folder,
             pack=pack,
+            task=task,
+            recipes=recipes,
             budgets=budgets,
             base_source=base_source,
             lab=lab,
@@ -68,7 +70,7 @@ async def open_bench(context: RunContext) -> Bench:
             roles=make_roles(context, pack, model, lab, budgets, idea_store),
             steps=Steps(folder.history),
         )
-        _check_recipe(await bench.history(), recipe, folder.path)
+        _check_recipe(await bench.history(), recipes[0], folder.path)
         undo.pop_all()
     return bench
 
@@ -84,23 +86,35 @@ def _check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
             )
 
 
-def resolve_recipe(context: RunContext, defaults: TaskDefaults, task: Task, environment: str) -> Recipe:
-    """The recipe of a run, with the task's augmentation and all that decides its outcome in its digest.
+def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, environment: str) -> tuple[Recipe, ...]:
+    """The search's recipe, then those its best are promoted to, with all that decides an outcome in their digests.
 
     Raises:
-        SettingsError: there is no recipe of that name.
+        SettingsError: there is no recipe of that name, or it is there twice.
     """
-    name = context.recipe or defaults.recipe
-    if name not in RECIPES:
-        raise SettingsError(f"--recipe: there is no recipe {name}{_nearest(name, RECIPES)}")
-    return replace(
-        RECIPES[name],
-        num_epochs=context.epochs or RECIPES[name].num_epochs,
-        flip_probability=task.flip_probability,
-        crop_padding=task.crop_padding,
-        task_digest=task.digest,
-        environment=environment,
-    )
+
+    def resolve(flag: str, name: str, num_epochs: int) -> Recipe:
+        if name not in RECIPES:
+            raise SettingsError(f"{flag}: there is no recipe {name}{_nearest(name, RECIPES)}")
+        return replace(
+            RECIPES[name],
+            num_epochs=num_epochs or RECIPES[name].num_epochs,
+            flip_probability=task.flip_probability,
+            crop_padding=task.crop_padding,
+            task_digest=task.digest,
+            environment=environment,
+        )
+
+    recipes = [resolve("--recipe", context.recipe or defaults.recipe, context.epochs)]
+    for name in filter(None, map(str.strip, context.search.promote.split(","))):
+        recipe = resolve("--search.promote", name, 0)
+        if recipe in recipes:
+            raise SettingsError(
+                f"--search.promote: {name} with {recipe.num_epochs} epochs has trained these candidates already; "
+                "name a longer recipe, or search by a shorter one (--recipe, --epochs)"
+            )
+        recipes.append(recipe)
+    return tuple(recipes)
 
 
 def resolve_budgets(context: RunContext, defaults: TaskDefaults, image_size: int) -> tuple[Budget, ...]:

@@ -18,6 +18,7 @@ from fairnad.settings import RunContext
 from graphs.wording import duration_text, rate_text, record_line
 
 STEPS = {"mutate", "execute", "debug", "measure", "downscale", "judge", "train", "record"}
+ENDING = {"promote", "retrain", "finish"}
 
 
 class Progress:
@@ -58,12 +59,21 @@ class Progress:
         self._console.print(message, markup=False)
 
     def task(self, event: Mapping[str, Any]) -> None:
-        """Note that a step of a candidate begins, or that the search retrains base and best."""
+        """Note that a step of a candidate begins, or one of the search's end."""
         state = event.get("input")
         if event.get("name") in STEPS and isinstance(state, Mapping) and "candidate_id" in state:
             self._steps[state["candidate_id"]] = event["name"]
-        if event.get("name") == "finish" and "input" in event and self._context.search.confirm_seeds:
-            self.say("retraining base and best on fresh seeds")
+        if event.get("name") in ENDING and "input" in event:
+            self._end(event["name"])
+
+    def _end(self, step: str) -> None:
+        search = self._context.search
+        if step == "promote" and search.promote:
+            self.say(f"training the best again by {search.promote}")
+        elif step == "retrain" and search.confirm_seeds:
+            self.say(f"retraining base and finalists with {search.confirm_seeds} fresh seeds")
+        elif step == "finish" and search.confirm_seeds:
+            self.say("writing the result")
 
     def recorded(self, record: Record) -> None:
         """Print a line for a candidate that is done."""

@@ -94,7 +94,7 @@ async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench) -
             search.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await search
-            await bench.write_files({})
+            await bench.write_files(None)
             progress.say(f"stopped; nothing is lost. Run the same command again to resume {bench.folder.path}")
             return 128 + int(stopping.result())
     outcome = search.result()

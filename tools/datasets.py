@@ -40,7 +40,8 @@ class Task:
     """A data set ready for a search.
 
     ``mean`` and ``std`` are those of the training split on the [0, 1] scale. ``digest`` changes with any image or
-    label that is trained or validated on, so with the data, the split and the image size.
+    label that is trained or validated on, so with the data, the split and the image size. ``held_out_is_open`` says
+    whether a search may show its winner the held-out images once it has ended; a published test split it may not.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Task:
     train: Split
     validation: Split
     _load_held_out: Callable[[], Split] = field(repr=False)
+    held_out_is_open: bool = True
 
     def held_out(self) -> Split:
         """The test images, loaded now and never before; only for after a search.
