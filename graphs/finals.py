@@ -56,7 +56,7 @@ async def hold_finals(bench: Bench, finalist_ids: Sequence[str], recipe: Recipe)
     winner = winner_of(finalists)
     if winner is None:
         return None
-    compared = {winner.candidate_id, base_id} if bench.task.held_out_is_open else set()
+    compared = {winner.candidate_id, base_id} if bench.task.has_held_out else set()
     shown = [_hold_out(bench, one, recipe) for one in finalists if one.candidate_id in compared]
     told = {one.candidate_id: one for one in await asyncio.gather(*shown)}
     finals = Finals(

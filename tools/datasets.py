@@ -40,8 +40,7 @@ class Task:
     """A data set ready for a search.
 
     ``mean`` and ``std`` are those of the training split on the [0, 1] scale. ``digest`` changes with any image or
-    label that is trained or validated on, so with the data, the split and the image size. ``held_out_is_open`` says
-    whether a search may show its winner the held-out images once it has ended; a published test split it may not.
+    label that is trained or validated on, so with the data, the split and the image size.
     """
 
     name: str
@@ -55,15 +54,21 @@ class Task:
     class_names: tuple[str, ...]
     train: Split
     validation: Split
-    _load_held_out: Callable[[], Split] = field(repr=False)
-    held_out_is_open: bool = True
+    _load_held_out: Callable[[], Split] | None = field(repr=False)
+
+    @property
+    def has_held_out(self) -> bool:
+        """Whether there are images a search may confirm its result with."""
+        return self._load_held_out is not None
 
     def held_out(self) -> Split:
-        """The test images, loaded now and never before; only for after a search.
+        """The held-out images, loaded now and never before; only for after a search.
 
         Raises:
-            TaskError: their files are missing or malformed.
+            TaskError: their files are missing or malformed, or the task has none.
         """
+        if self._load_held_out is None:
+            raise TaskError(f"{self.name} has no held-out images but a published test split; --final-test opens it")
         return self._load_held_out()
 
 

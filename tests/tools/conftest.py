@@ -15,7 +15,7 @@ from tools.checks import Checker
 from tools.job import Job, JobKind, JobResult, Limits
 from tools.sandbox import Sandbox
 
-SECRET = "FAIRNAD_TEST_SECRET"
+SECRET = "LAB_TEST_SECRET"
 LIMITS = Limits(wall_seconds=20, memory_bytes=10**9, output_bytes=10**5)
 
 
