@@ -71,7 +71,8 @@ async def hold_finals(bench: Bench, finalist_ids: Sequence[str], recipe: Recipe)
         return finals
 
     # A search that goes on with more candidates holds finals anew, hence the version.
-    return await bench.steps.once(winner.candidate_id, _STEP, len(history.trained), FINALS, note)
+    await bench.steps.once(winner.candidate_id, _STEP, len(history.trained), FINALS, note)
+    return finals
 
 
 async def kept_weights(bench: Bench, candidate_id: str, seed: int, recipe_digest: str) -> bytes:

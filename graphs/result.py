@@ -87,8 +87,8 @@ def _labels(task: Task, seed: int, onnx: Onnx | Failure) -> str:
         "image_size": task.image_size,
         "mean": list(task.mean),
         "std": list(task.std),
-        "preprocessing": "turn as EXIF says, convert to RGB, resize bilinearly to image_size × image_size, "
-        "divide by 255, subtract mean, divide by std",
+        "preprocessing": "cut out the largest centred square, turn it as EXIF says, lay transparency over white, "
+        "convert to RGB, resize it bilinearly to image_size, divide by 255, subtract mean, divide by std",
         "seed": seed,
     }
     if not isinstance(onnx, Failure):

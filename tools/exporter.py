@@ -40,6 +40,8 @@ NUM_IMAGES = 16
 _IMAGES_FILE = "images.npy"
 _TOLERANCE = 1e-3
 _WALL_SECONDS = 600
+_OUTPUT_BYTES = 2**24
+"""The exporter prints the whole graph, more than once, where it cannot go on."""
 _MAX_GRAPH_BYTES = 2**26
 """What an ONNX file may hold beyond the weights."""
 _SEED = 2605
@@ -75,7 +77,7 @@ class Exporter:
         self._sandbox = sandbox
         self._checker = checker
         self._jobs = jobs
-        self._limits = Limits(_WALL_SECONDS, jobs.limits.memory_bytes, jobs.limits.output_bytes)
+        self._limits = Limits(_WALL_SECONDS, jobs.limits.memory_bytes, _OUTPUT_BYTES)
 
     async def to_onnx(self, network: TrainedNetwork) -> Onnx | Failure:
         """The network as ONNX, once onnxruntime has said the same as torch; or why there is none.
