@@ -32,6 +32,10 @@ async def train(lab, source):
     return TrainedNetwork(source, trained.weights, SEED)
 
 
+# Without the branch on the number of images that the other tests of the lab need.
+PLAIN = NETWORK.replace("and len(x) > 4", "")
+
+
 async def export(lab, source):
     return await lab.exporter.to_onnx(await train(lab, source))
 
@@ -48,7 +52,7 @@ def forged(what):
 
 
 async def test_an_exported_network_is_compared_on_random_and_real_images(lab):
-    onnx = await export(lab, NETWORK)
+    onnx = await export(lab, PLAIN)
     assert isinstance(onnx, Onnx)
     assert onnx.any_batch
     assert onnx.num_images == 32
@@ -58,8 +62,8 @@ async def test_an_exported_network_is_compared_on_random_and_real_images(lab):
     assert logits.shape == (3, 4)
 
 
-async def test_a_network_that_walks_over_its_batch_is_exported_for_one_image_at_a_time(lab):
-    onnx = await export(lab, before_head("x = torch.stack([one * 1 for one in x])"))
+async def test_a_network_that_counts_its_images_is_exported_for_one_image_at_a_time(lab):
+    onnx = await export(lab, NETWORK)
     assert isinstance(onnx, Onnx)
     assert not onnx.any_batch
     assert onnx.max_difference < 1e-5
@@ -109,7 +113,7 @@ def program(predictions):
         (program("[{'predictions': [{'label': c, 'probability': 0} for c in 'abcd']} for _ in files]"), "its prob"),
         (
             program("[{'predictions': [{'label': c, 'probability': 0} for c in 'abc']} for _ in files]"),
-            "KeyError: d",
+            "KeyError: 'd'",
         ),
         (program("[]"), "probabilities.bin: expected 256 bytes, found: 0 bytes"),
         ("print('Hello.')", "JSONDecodeError: Expecting value"),
