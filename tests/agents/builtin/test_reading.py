@@ -27,7 +27,7 @@ def network(init: str, methods: str = "") -> str:
 
 def test_widths_are_found_where_they_flow_into_layers() -> None:
     assert literals(RESNET, Role.WIDTH) == [16, 16, 16, 16, 32, 32, 64, 64]
-    assert literals(SMALL_RESNET, Role.WIDTH) == [4, 4, 4, 4, 8, 8, 16, 16]
+    assert literals(SMALL_RESNET, Role.WIDTH) == [4, 4, 4, 4, 8, 8, 8, 8]
     assert literals(COMPREHENSIONS, Role.WIDTH) == [8, 12, 16]
     assert literals(BOTTLENECKS, Role.WIDTH) == [8, 8, 8, 4, 8, 16, 16]
 
