@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,15 +44,13 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def flags(pack: Path, tmp_path: Path) -> Callable[..., list[str]]:
     """Flags of a search in this test's own folder: one candidate, one epoch, nothing confirmed."""
 
-    return lambda **settings: search_flags(pack, tmp_path / "runs", **settings)
+    return lambda **settings: search_flags({"pack": pack, "runs": tmp_path / "runs", **settings})
 
 
-def search_flags(pack: Path, runs: Path, **settings: object) -> list[str]:
+def search_flags(settings: Mapping[str, object]) -> list[str]:
     """Flags of the search ``test``: one candidate, one epoch, nothing confirmed, and whatever is given."""
     defaults: dict[str, object] = {
         "run": "test",
-        "runs": runs,
-        "pack": pack,
         "epochs": 1,
         "archs": 1,
         "search.initial": 1,

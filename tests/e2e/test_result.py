@@ -105,7 +105,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scripted(pack: Path, base: Path, runs: Path, sources: Sequence[str], **settings: object) -> Iterator[list[str]]:
     """The flags of a search whose candidates are these sources, while there is somebody to answer it."""
     with ScriptedServer(Script(mutate=[fenced(source) for source in sources])) as server:
-        yield search_flags(pack, runs, **{**SETTINGS, "base": base, "llm.base_url": server.url, **settings})
+        given = {"pack": pack, "runs": runs, "base": base, "llm.base_url": server.url}
+        yield search_flags({**SETTINGS, **given, **settings})
 
 
 @pytest.fixture(scope="module")
