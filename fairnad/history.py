@@ -15,7 +15,8 @@ from fairnad.ideas import Idea
 class Record:
     """What became of one draw. Exactly one of ``evaluation`` and ``failure`` is set.
 
-    ``num_debugs`` and ``num_downscales`` count the retries that were spent; ``duplicate_of`` names the record
+    ``note`` says in a line what the mutator did, empty where it did not say; ``num_debugs`` and ``num_downscales``
+    count the retries that were spent; ``duplicate_of`` names the record
     whose architecture this one repeats.
 
     Raises:
@@ -28,6 +29,7 @@ class Record:
     source: str
     evaluation: Evaluation | None = None
     failure: Failure | None = None
+    note: str = ""
     num_debugs: int = 0
     num_downscales: int = 0
     duplicate_of: str = ""

@@ -31,6 +31,7 @@ async def make_record(state: CandidateState, bench: Bench) -> Record:
         source=await bench.steps.last_source(candidate_id, state.get("version", -1)),
         evaluation=evaluation,
         failure=failure,
+        note=proposal.note if isinstance(proposal, Proposal) else "",
         num_debugs=state["num_debugs"],
         num_downscales=state["num_downscales"],
         duplicate_of=judgement.duplicate_of if judgement else "",

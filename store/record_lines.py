@@ -5,6 +5,7 @@ The keys of a JSON line, in this order:
     candidate_id, generation, stage, round, slot, draw   where in the search it was drawn
     parent_id                   whose source was mutated; empty for the base
     idea                        {text, kind, tag, source}; tag is null or {target, granularity, main, sub}
+    note                        what the mutator did, in a line; empty where it did not say
     accuracy                    validation accuracy in [0, 1]; null where it was not trained
     costs                       {params, flops, …} in the units of the budgets; empty where it was not trained
     failure                     null, or {step, kind, message, log_tail}
@@ -43,6 +44,7 @@ def json_line(record: Record) -> str:
                 "draw": place.draw,
                 "parent_id": record.parent_id,
                 "idea": plain(record.idea),
+                "note": record.note,
                 "accuracy": training.accuracy if training else None,
                 "costs": plain(training.costs) if training else {},
                 "failure": plain(record.failure),

@@ -9,7 +9,7 @@ import libcst as cst
 from agents.builtin import syntax
 from agents.builtin.block_edits import change_kernel, swap_activation
 from agents.builtin.draft import Draft
-from agents.builtin.network_edits import map_side, shift_stride, stride_literal
+from agents.builtin.network_edits import can_be_halved, shift_stride, stride_literal
 from agents.builtin.placing import Transform, in_branch
 from agents.builtin.scaling import deepen, widen, widen_unevenly
 from agents.builtin.templates import recalibration
@@ -17,7 +17,6 @@ from agents.builtin.torch_layers import ACTIVATIONS
 from fairnad.ideas import MutationTarget
 
 _MAX_KERNEL = 7
-_MIN_SIDE = 4
 
 
 def neighbouring_kernels(size: int) -> list[int]:
@@ -34,13 +33,14 @@ def change_stride(draft: Draft, target: MutationTarget) -> str:
     """Two stages exchange their strides; else one stage gets another, where its map is large enough."""
     if note := shift_stride(draft, target):
         return note
-    for stage in draft.shuffled(draft.reading.stages):
-        literal, side = stride_literal(draft, stage), map_side(draft, draft.reading.stages[-1].name)
-        if literal is None or (syntax.integer(literal) == 1 and (side is None or side < 2 * _MIN_SIDE)):
-            continue
-        new = 2 if syntax.integer(literal) == 1 else 1
-        draft.replace({literal: cst.Integer(str(new))})
-        return f"stride {new} in {stage.name}"
+    stages = draft.reading.stages
+    others = {2: 1, 1: 2} if stages and can_be_halved(draft, stages[-1].name) else {2: 1}
+    for stage in draft.shuffled(stages):
+        literal = stride_literal(draft, stage)
+        new = others.get(syntax.integer(literal) or 0)
+        if literal is not None and new is not None:
+            draft.replace({literal: cst.Integer(str(new))})
+            return f"stride {new} in {stage.name}"
     return ""
 
 

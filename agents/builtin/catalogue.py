@@ -65,8 +65,7 @@ ANY = EITHER | NETWORK
 class Transformation:
     """One way to carry an idea out.
 
-    ``words`` are comma-separated phrases in lower case; an idea whose text or sub-category holds some of them is
-    carried out by the transformation that has most.
+    ``words`` are comma-separated phrases in lower case: see :meth:`score`.
     """
 
     name: str
@@ -75,9 +74,11 @@ class Transformation:
     apply: Transform
     words: str
 
-    def score(self, text: str) -> int:
-        """How many of the words occur in a text in lower case."""
-        return sum(word.strip() in text for word in self.words.split(","))
+    def score(self, text: str, sub_category: str) -> int:
+        """How well it fits an idea: two for each phrase its text holds, one more for each its sub-category does."""
+        phrases = [phrase.strip() for phrase in self.words.split(",")]
+        in_text = sum(phrase in text.lower() for phrase in phrases)
+        return 2 * in_text + sum(phrase in sub_category.lower() for phrase in phrases)
 
 
 _SEPARATED = rewrite_convolution(
@@ -110,9 +111,9 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     _T("separable convolution", (CONVOLUTION,), MODIFY, _SEPARATED, "separable, depthwise"),
     _T("tall and wide kernels", (CONVOLUTION,), MODIFY, _TALL_AND_WIDE, "asymmetric, factori, 1x3, strip"),
     _T("difference convolution", (FEATURES,), NEW, instead_of_convolution(convolutions.DIFFERENCE_CONV),
-       "difference, gradient, edge, convolution"),
+       "difference, gradient, edge, local convolution, centre"),
     _T("dilated pair", (FEATURES,), NEW, instead_of_convolution(convolutions.DILATED_PAIR_CONV),
-       "dilat, atrous, receptive field, convolution"),
+       "dilat, atrous, receptive field, two scales"),
     _T("large kernel mixer", (FEATURES,), EITHER, in_branch(mixers.LARGE_KERNEL_MIXER),
        "large kernel, receptive field, modulat, 7x7, long-range"),
     _T("token mixer", (FEATURES,), EITHER, in_branch(mixers.TOKEN_MIXER),
@@ -123,14 +124,15 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     _T("self-attention", (FEATURES,), NEW, after_stage(attention.SELF_ATTENTION),
        "self-attention, attention, multi-head, global"),
     _T("attention in blocks", (FEATURES, TRANSFORMER), EITHER, in_branch(attention.REDUCED_KEY_ATTENTION),
-       "attention, key, quer, reduc, pooled"),
+       "attention, reduced key, key size, width of keys, pooling"),
     _T("window attention", (TRANSFORMER,), NEW, after_stage(attention.WINDOW_ATTENTION),
-       "window, local attention, shift, partition"),
+       "window, stripes, margin, shift, local attention"),
     _T("linear attention", (TRANSFORMER,), EITHER, in_branch(attention.LINEAR_ATTENTION),
-       "linear, kernel, multi-scale, softmax-free"),
-    _T("patch transformer", (TRANSFORMER,), EITHER, in_branch(attention.PATCH_TRANSFORMER), "patch, token, unfold"),
+       "linear attention, values first, multiply keys, context, relu"),
+    _T("patch transformer", (TRANSFORMER,), EITHER, in_branch(attention.PATCH_TRANSFORMER), "patch, unfold, tokens"),
     _T("one-group normalization", (NORMALIZATION,), MODIFY, _ONE_GROUP, "layer norm, layernorm"),
-    _T("group normalization", (NORMALIZATION,), MODIFY, _SOME_GROUPS, "group norm, batch size"),
+    _T("group normalization", (NORMALIZATION,), MODIFY, _SOME_GROUPS,
+       "group norm, batch size, groups of, within each image, instance"),
     _T("response normalization", (NORMALIZATION,), EITHER, in_branch(layers.RESPONSE_NORM),
        "response, grn, compet, contrast"),
     _T("channel layer normalization", (NORMALIZATION,), NEW, instead_of_layers(layers.CHANNEL_LAYER_NORM, _NORMS),
@@ -140,12 +142,13 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     _T("GELU", (ACTIVATION,), MODIFY, swap_activation("GELU"), "gelu, gaussian"),
     _T("SiLU", (ACTIVATION,), MODIFY, swap_activation("SiLU"), "silu, swish, smooth"),
     _T("Hardswish", (ACTIVATION,), MODIFY, swap_activation("Hardswish"), "hardswish, hard-swish, hard swish"),
-    _T("ReLU6", (ACTIVATION,), MODIFY, swap_activation("ReLU6"), "relu6, clip, bounded"),
+    _T("ReLU6", (ACTIVATION,), MODIFY, swap_activation("ReLU6"), "relu6, clip, cap, bounded"),
     _T("leaky ReLU", (ACTIVATION,), MODIFY, swap_activation("LeakyReLU"), "leaky, negative slope"),
-    _T("Mish", (ACTIVATION,), MODIFY, swap_activation("Mish"), "mish, smooth"),
+    _T("Mish", (ACTIVATION,), MODIFY, swap_activation("Mish"), "mish, softplus, smooth"),
     _T("learned Swish", (ACTIVATION,), NEW, instead_of_activation(layers.LEARNED_SWISH),
        "swish, silu, learn, gelu, smooth"),
-    _T("squared ReLU", (ACTIVATION,), NEW, instead_of_activation(layers.SQUARED_RELU), "squar, star, relu, scale"),
+    _T("squared ReLU", (ACTIVATION,), NEW, instead_of_activation(layers.SQUARED_RELU),
+       "square, scale and, relu, offset"),
     _T("two slopes", (ACTIVATION,), NEW, instead_of_activation(layers.TWO_SLOPES),
        "slope, leaky, prelu, maxout, piecewise, hardswish"),
     _T("ghost convolution", (CONVOLUTION,), NEW, instead_of_convolution(convolutions.GHOST_CONV),
@@ -161,17 +164,18 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     _T("two-convolution stem", (ENCODING,), NEW, instead_of_stem(stems.CONV_STEM), "stem, convolution, early"),
     _T("patch stem", (ENCODING,), NEW, instead_of_stem(stems.PATCH_STEM), "patch, embed, overlap"),
     _T("position convolution", (ENCODING,), EITHER, after_stem(stems.POSITION_CONV),
-       "position, conditional, depthwise"),
-    _T("position grid", (ENCODING,), EITHER, after_stem(stems.POSITION_GRID), "position, embed, learn, absolute"),
+       "position, zero-padded, depthwise, border"),
+    _T("position grid", (ENCODING,), EITHER, after_stem(stems.POSITION_GRID),
+       "position embed, embedding, learned, absolute, row and column"),
     _T("second stem convolution", (ENCODING,), MODIFY, after_stem(stems.STEM_CONV), "stem, convolution, patch, deeper"),
     _T("parallel path", (RESIDUAL,), EITHER, beside_branch(connections.PARALLEL_PATH),
-       "parallel, branch, 1x1, reparam"),
+       "multi-branch, parallel, beside, reparam, path"),
     _T("layer scale", (RESIDUAL,), EITHER, in_branch(layers.LAYER_SCALE),
-       "layer scale, layerscale, learnable scal, per-channel"),
+       "layer scale, learnable vector, learnable number, scale each residual"),
     _T("smooth shortcut", (RESIDUAL,), EITHER, in_shortcut(connections.SMOOTH_SHORTCUT),
-       "shortcut, skip, residual, identity"),
+       "shortcut, skip, identity, residual connections"),
     _T("several kernels", (RESIDUAL,), NEW, instead_of_convolution(convolutions.MULTI_KERNEL_CONV),
-       "multi-branch, kernels, inception, parallel"),
+       "multi-branch, several kernels, inception, in parallel, 1x1"),
     _T("learned sum", (FUSION, RESIDUAL), MODIFY, weigh_terms, "addition, weighted, learnable weight, sum, residual"),
     _T("concatenation", (FUSION, DENSE), EITHER, in_sum(connections.CONCAT_FUSION), "concat"),
     _T("fusion gate", (FUSION,), EITHER, in_sum(connections.FUSION_GATE),
@@ -183,16 +187,16 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     _T("channel gate", (RECALIBRATION,), EITHER, in_branch(recalibration.CHANNEL_GATE),
        "channel attention, squeeze, excitation, se block"),
     _T("local channel gate", (RECALIBRATION,), EITHER, in_branch(recalibration.LOCAL_CHANNEL_GATE),
-       "channel attention, eca, 1d conv, cross-channel, neighbo"),
+       "channel attention, eca, 1d conv, one-dimensional, neighbo"),
     _T("spatial gate", (RECALIBRATION,), EITHER, in_branch(recalibration.SPATIAL_GATE), "spatial"),
     _T("dual pooling gate", (RECALIBRATION,), EITHER, in_branch(recalibration.DUAL_POOLING_GATE),
-       "max pool, max-pool, dual, average and max, cbam"),
+       "channel attention, max-pool, max pool, maximum, standard deviation"),
     _T("multi-scale gate", (RECALIBRATION,), EITHER, in_branch(recalibration.MULTI_SCALE_GATE),
-       "multi-scale attention, scales, pyramid"),
+       "multi-scale attention, scales, dilated, kernels 3"),
     _T("coordinate gate", (RECALIBRATION,), EITHER, in_branch(recalibration.COORDINATE_GATE),
-       "coordinate, horizontal, vertical, direction, axis"),
+       "channel attention, coordinate, horizontal, rows, columns"),
     _T("global context", (RECALIBRATION,), EITHER, in_branch(recalibration.GLOBAL_CONTEXT),
-       "context, global, long-range, non-local"),
+       "context, global, long-range, whole image"),
     _T("multi-scale features", (RECALIBRATION,), EITHER, in_branch(recalibration.MULTI_SCALE_FEATURES),
        "multi-scale feature, dilat, receptive"),
     _T("narrow middle", (BLOCKS,), MODIFY, change_inner_width("max({} // 2, 4)", "half the inner width"),
@@ -200,14 +204,15 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     _T("wide middle", (BLOCKS,), MODIFY, change_inner_width("2 * {}", "twice the inner width"),
        "inverted, expan, wide"),
     _T("inverted residual", (BLOCKS,), NEW, instead_of_blocks(blocks.INVERTED_RESIDUAL),
-       "inverted, mbconv, expan, mobile"),
-    _T("bottleneck", (BLOCKS,), NEW, instead_of_blocks(blocks.BOTTLENECK), "bottleneck"),
+       "inverted, mbconv, expan, widen, mobile"),
+    _T("bottleneck", (BLOCKS,), NEW, instead_of_blocks(blocks.BOTTLENECK), "bottleneck, narrow, reduce"),
     _T("grouped block", (BLOCKS,), NEW, instead_of_blocks(blocks.GROUPED_BLOCK), "group, cardinality, resnext"),
     _T("large depthwise block", (BLOCKS,), NEW, instead_of_blocks(blocks.CONVNEXT),
-       "convnext, large kernel, 7x7, depthwise"),
+       "convnext, large kernel, 7x7, 11x11, large depthwise"),
     _T("pooling block", (BLOCKS,), NEW, instead_of_blocks(blocks.POOLING_BLOCK, "last"),
        "pooling, poolformer, metaformer"),
-    _T("partial block", (BLOCKS,), NEW, instead_of_blocks(blocks.PARTIAL_BLOCK), "partial, fasternet, quarter"),
+    _T("partial block", (BLOCKS,), NEW, instead_of_blocks(blocks.PARTIAL_BLOCK),
+       "partial, fasternet, split the channels, untouched"),
     _T("local-global block", (BLOCKS,), NEW, instead_of_blocks(blocks.LOCAL_GLOBAL_BLOCK),
        "local-global, local and global, global"),
     _T("window block", (BLOCKS,), NEW, instead_of_blocks(blocks.WINDOW_BLOCK, "last"), "swin, window"),
@@ -243,11 +248,11 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     _T("space to depth", (SCALING,), NETWORK, separate_downsampling(connections.SPACE_TO_DEPTH),
        "downsampl, space-to-depth, lossless, patch merg, unshuffle"),
     _T("conditional branch", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_BRANCH),
-       "conditional, gate, input-dependent, early exit, skip"),
+       "conditional, gate, per image, early exit, skip"),
     _T("conditional positions", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_POSITIONS),
-       "spatial, position, region, sparse, mask"),
+       "spatial, position, region, mask"),
     _T("conditional experts", (DYNAMIC,), NETWORK, in_branch(mixers.CONDITIONAL_EXPERTS),
-       "expert, mixture, rout, dynamic conv"),
+       "expert, mixture, rout, kernels, mix"),
 )
 # fmt: on
 """The catalogue; an idea is matched against its categories, targets and words."""

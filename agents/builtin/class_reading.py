@@ -156,12 +156,11 @@ class ClassReading:
         bindings = self.roles.bindings(Scope(self.node, self.init))
         given = syntax.parameter_names(self.init)
         defaults = {p.name.value for p in syntax.parameters(self.init) if p.default is not None}
-        for node in syntax.walk(syntax.expression(expression)):
-            if isinstance(node, cst.Name):
-                count = len(bindings.of(node.value)) + (node.value in given) - (node.value in defaults)
-                known = count == 1 or (count == 0 and _is_constant(node, expression, self.roles))
-                if not known or node.value in bindings.comprehended:
-                    return False
+        for name in syntax.names_in(expression):
+            count = len(bindings.of(name)) + (name in given) - (name in defaults)
+            is_constant = name in self.roles.classes or name == "self"
+            if name in bindings.comprehended or not (count == 1 or (count == 0 and is_constant)):
+                return False
         return True
 
     @cached_property
@@ -252,16 +251,12 @@ def _substituted(width: str, call: cst.Call, signature: Signature | None, owner:
     if owner:
         width = width.replace("self.", f"{owner}.")
     bound = syntax.arguments(call, signature.names)
-    node = syntax.expression(width)
-    used = {inner.value for inner in syntax.walk(node) if isinstance(inner, cst.Name)} & set(signature.names)
+    used = syntax.names_in(width) & set(signature.names)
     if not used <= set(bound):
         return ""
-    return syntax.code(syntax.renamed(node, {name: syntax.code(bound[name].value) for name in used}))
-
-
-def _is_constant(node: cst.Name, expression: str, roles: Roles) -> bool:
-    """Whether a name that is bound nowhere in ``__init__`` means the same anywhere: a class, its constant, self."""
-    return node.value in roles.classes or f".{node.value}" in expression or node.value == "self"
+    if width in used:
+        return syntax.code(bound[width].value)
+    return syntax.code(syntax.renamed(syntax.expression(width), {n: syntax.code(bound[n].value) for n in used}))
 
 
 def _leaves(value: cst.BaseExpression) -> Iterator[cst.Call]:

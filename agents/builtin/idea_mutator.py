@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fairnad.attributes import Tag
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
 from fairnad.ports import IdeaMutationRequest, IdeaStore, MutationRequest, Mutator, Proposal
@@ -63,16 +62,15 @@ class BuiltinIdeaMutator:
     def _next_idea(self, request: IdeaMutationRequest, attempt: int, generator: np.random.Generator) -> Idea | None:
         """The idea to try next; ``None`` where nothing is left to draw from."""
         last = request.idea
-        is_refinement = last.tag is None and last.kind is not IdeaKind.NONE
-        if request.improved and is_refinement:
-            return self._refinement(last, attempt, generator)
-        if request.improved and last.tag is not None:
-            same = fairness_key(last.tag, Fairness.MAIN)
-            sibling = same[:2]
-            narrow = attempt < _NUM_TRIES // 2
-            return self._knowledge(last, lambda key: key == same if narrow else key[:2] == sibling, generator)
-        other = last.tag
-        return self._knowledge(last, lambda key: not _is_main(key, other), generator)
+        if last.tag is None:
+            goes_on = request.improved and last.kind is not IdeaKind.NONE
+            return self._refinement(last, attempt, generator) if goes_on else self._knowledge(last, _any, generator)
+        own = fairness_key(last.tag, Fairness.MAIN)
+        if not request.improved:
+            return self._knowledge(last, lambda key: key != own, generator)
+        narrow = attempt < _NUM_TRIES // 2
+        found = self._knowledge(last, lambda key: key == own, generator) if narrow else None
+        return found or self._knowledge(last, lambda key: key != own and key[:2] == own[:2], generator)
 
     def _refinement(self, last: Idea, attempt: int, generator: np.random.Generator) -> Idea | None:
         """Another way to scale up; after some attempts also a way to adjust."""
@@ -81,7 +79,7 @@ class BuiltinIdeaMutator:
         return Idea(draw(texts, generator), IdeaKind.UPSCALE) if texts else None
 
     def _knowledge(self, last: Idea, fits: Callable[[Key], bool], generator: np.random.Generator) -> Idea | None:
-        """An idea of a fitting main category other than the last one, of any category where none fits."""
+        """An idea of a fitting main category other than the last one, of any category where none is left."""
         keys = list(self._ideas.counts(Fairness.MAIN))
         fitting = [key for key in keys if fits(key)] or keys
         for _ in range(_NUM_TRIES if fitting else 0):
@@ -91,5 +89,5 @@ class BuiltinIdeaMutator:
         return None
 
 
-def _is_main(key: Key, tag: Tag | None) -> bool:
-    return tag is not None and key == fairness_key(tag, Fairness.MAIN)
+def _any(_: Key) -> bool:
+    return True

@@ -68,12 +68,12 @@ def ranked(
     Those made for the idea's target come before those of the same main category that are made for another one.
     """
     candidates = _of_category(idea.tag) if idea.tag is not None else list(TRANSFORMATIONS)
-    text = f"{idea.text} {idea.tag.sub if idea.tag else ''}".lower()
-    fitting = _best_first([t for t in candidates if target in t.targets], text, generator)
-    others = _best_first([t for t in candidates if target not in t.targets], text, generator)
+    sub_category = idea.tag.sub if idea.tag is not None else ""
+    scored = [(found, found.score(idea.text, sub_category)) for found in candidates]
     if idea.tag is None:
-        fitting = [found for found in fitting if found.score(text)]
-        others = [found for found in others if found.score(text)]
+        scored = [(found, score) for found, score in scored if score]
+    fitting = _best_first([pair for pair in scored if target in pair[0].targets], generator)
+    others = _best_first([pair for pair in scored if target not in pair[0].targets], generator)
     return [(found, target) for found in fitting] + [(found, min(found.targets)) for found in others]
 
 
@@ -95,9 +95,8 @@ def _same(category: Category, other: Category) -> bool:
     )
 
 
-def _best_first(
-    candidates: Sequence[Transformation], text: str, generator: np.random.Generator
-) -> list[Transformation]:
-    mixed = [candidates[int(i)] for i in generator.permutation(len(candidates))]
-    best = max(mixed, key=lambda found: found.score(text), default=None)
-    return [] if best is None else [best, *(found for found in mixed if found is not best)]
+def _best_first(scored: Sequence[tuple[Transformation, int]], generator: np.random.Generator) -> list[Transformation]:
+    mixed = [scored[int(i)] for i in generator.permutation(len(scored))]
+    best = max((score for _, score in mixed), default=0)
+    first = next((i for i, (_, score) in enumerate(mixed) if score == best), 0)
+    return [found for found, _ in mixed[first : first + 1] + mixed[:first] + mixed[first + 1 :]]

@@ -95,9 +95,8 @@ def _built_alike(draft: Draft, stage: Stage) -> cst.BaseExpression | None:
     repeats = signature.of_role(Role.REPEATS) if signature else ()
     if signature is None or not repeats:
         return _plain_stage(draft, stage)
-    side = map_side(draft, stage.name)
     values = dict.fromkeys(repeats, "2")
-    values |= dict.fromkeys(signature.of_role(Role.STRIDE), "2" if side is not None and side >= _LARGE_MAP else "1")
+    values |= dict.fromkeys(signature.of_role(Role.STRIDE), "2" if can_be_halved(draft, stage.name) else "1")
     widths = signature.of_role(Role.WIDTH)
     if len(widths) == 2:
         values |= dict.fromkeys(widths, stage.width)
@@ -116,10 +115,11 @@ def _plain_stage(draft: Draft, stage: Stage) -> cst.BaseExpression | None:
     return syntax.expression(f"nn.Sequential(*[{reading.name}({arguments}) for _ in range(2)])")
 
 
-def map_side(draft: Draft, member: str) -> int | None:
-    """The height of a member's output as the check job reported it, in pixels; ``None`` where it did not."""
+def can_be_halved(draft: Draft, member: str) -> bool:
+    """Whether a member's output is known to be large enough, and even, so that all ways to halve it agree."""
     shapes = [shape for _, name, shape in (draft.report.blocks if draft.report else ()) if name == member]
-    return shapes[-1][-2] if shapes and len(shapes[-1]) == 4 else None
+    sides = shapes[-1][2:] if shapes and len(shapes[-1]) == 4 else ()
+    return bool(sides) and all(side >= _LARGE_MAP and side % 2 == 0 for side in sides)
 
 
 def aggregate_stage(text: str) -> Transform:

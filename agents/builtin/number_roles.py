@@ -42,6 +42,7 @@ class Roles:
         self.module = module
         self._signatures: dict[cst.FunctionDef, Signature] = {}
         self._bindings: dict[cst.FunctionDef, Bindings] = {}
+        self._class_names: dict[cst.BaseExpression, list[str]] = {}
 
     @cached_property
     def classes(self) -> dict[str, cst.ClassDef]:
@@ -88,13 +89,14 @@ class Roles:
         self, node: cst.BaseExpression, scope: Scope, seen: frozenset[cst.CSTNode] = frozenset()
     ) -> list[str]:
         """The classes of the module an expression can stand for: one by name, several for a parameter."""
-        name = syntax.dotted(node)
-        if name in self.classes:
-            return [name]
-        found: list[str] = []
-        for value in self._values(node, scope) if node not in seen else ():
-            found += [known for known in self.class_names(value, scope, seen | {node}) if known not in found]
-        return found
+        if node not in self._class_names:
+            name = syntax.dotted(node)
+            found = [name] if name in self.classes else []
+            is_variable = name not in self.classes and ("." not in name or name.startswith("self."))
+            for value in self._values(node, scope) if is_variable and node not in seen else ():
+                found += [known for known in self.class_names(value, scope, seen | {node}) if known not in found]
+            self._class_names[node] = found
+        return self._class_names[node]
 
     def _values(self, node: cst.BaseExpression, scope: Scope) -> Iterator[cst.BaseExpression]:
         """What a variable, or a parameter of a method, is set to anywhere in its class."""

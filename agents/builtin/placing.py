@@ -90,7 +90,8 @@ def after_stem(text: str) -> Transform:
         call = draft.reading.call_of(stem) if stem else None
         if template.is_in(network) or not width or call is None:
             return ""
-        add_behind(draft, call, template, width)
+        member = add_member(draft, "Network", template, width)
+        run_behind(draft, call, member)
         return f"{template.attribute} behind the stem"
 
     return place
@@ -104,10 +105,14 @@ def after_stage(text: str, which: str = "last") -> Transform:
         stages = open_stages(draft)
         if target is MutationTarget.MODIFY_MODULE or template.is_in(draft.reading.network) or not stages:
             return ""
+        name = draft.free_class_name(template.name)
         for stage in stages if which == "each" else stages[-1:]:
             call = draft.reading.call_of(stage.name)
             assert call is not None
-            add_behind(draft, call, template, stage.width, behind=stage)
+            member = draft.free_attribute("Network", template.attribute)
+            run_behind(draft, call, member)
+            draft.extend_init("Network", f"self.{member} = {name}({stage.width})", after=stage.statement)
+        draft.add_class(text, name)
         return f"{template.attribute} behind {'each' if which == 'each' else 'the last'} stage"
 
     return place
@@ -116,15 +121,6 @@ def after_stage(text: str, which: str = "last") -> Transform:
 def open_stages(draft: Draft) -> list[Stage]:
     """The stages a module can be put behind: of known width, and called by name."""
     return [stage for stage in draft.reading.stages if stage.width and draft.reading.call_of(stage.name)]
-
-
-def add_behind(draft: Draft, call: cst.Call, template: Template, width: str, behind: Stage | None = None) -> None:
-    """Build a new module in the network and run it on the result of ``call``."""
-    name = draft.free_class_name(template.name)
-    attribute = draft.free_attribute("Network", template.attribute)
-    run_behind(draft, call, attribute)
-    draft.extend_init("Network", f"self.{attribute} = {name}({width})", after=behind.statement if behind else None)
-    draft.add_class(template.text, name)
 
 
 def run_behind(draft: Draft, call: cst.Call, attribute: str) -> None:

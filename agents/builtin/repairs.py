@@ -254,13 +254,17 @@ def call_parent_init(case: Case) -> str:
 def stay_on_device(case: Case) -> str:
     """No tensor is moved to a device by name."""
     moves = re.compile(r"\.(cuda\([^()]*\)|to\(\s*(device=)?[\"']cuda)")
-    edits: dict[cst.CSTNode, cst.CSTNode] = {}
-    for call in syntax.calls(case.draft.module):
-        if isinstance(call.func, cst.Attribute):
-            moved = call.func.value
-            if moves.match(syntax.code(call).removeprefix(syntax.code(moved))):
-                edits[call] = moved
-    return _replaced(case, edits, "nothing is moved to a device")
+    note = ""
+    while found := next((call for call in syntax.calls(case.draft.module) if _moves(call, moves)), None):
+        assert isinstance(found.func, cst.Attribute)
+        note = _replaced(case, {found: found.func.value}, "nothing is moved to a device")
+    return note
+
+
+def _moves(call: cst.Call, pattern: re.Pattern[str]) -> bool:
+    if not isinstance(call.func, cst.Attribute):
+        return False
+    return pattern.match(syntax.code(call).removeprefix(syntax.code(call.func.value))) is not None
 
 
 def _replaced(case: Case, edits: syntax.Edits, note: str) -> str:

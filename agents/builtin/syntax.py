@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from textwrap import dedent
 from typing import TypeVar, cast
 
@@ -28,13 +28,16 @@ def _field_names(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind) if "whitespace" not in f.name and f.name not in _LAYOUT)
 
 
-def _children(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+@lru_cache(maxsize=1 << 15)
+def _children(node: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
+    found: list[cst.CSTNode] = []
     for name in _field_names(type(node)):
         value = getattr(node, name)
-        if isinstance(value, cst.CSTNode):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from (item for item in value if isinstance(item, cst.CSTNode))
+        if isinstance(value, list | tuple):
+            found.extend(item for item in value if isinstance(item, cst.CSTNode))
+        elif isinstance(value, cst.CSTNode):
+            found.append(value)
+    return tuple(found)
 
 
 def walk(root: cst.CSTNode) -> Iterator[cst.CSTNode]:
@@ -43,7 +46,7 @@ def walk(root: cst.CSTNode) -> Iterator[cst.CSTNode]:
     while stack:
         node = stack.pop()
         yield node
-        stack.extend(reversed(list(_children(node))))
+        stack.extend(reversed(_children(node)))
 
 
 def calls(root: cst.CSTNode) -> Iterator[cst.Call]:
@@ -73,6 +76,12 @@ def statements(text: str) -> list[cst.BaseStatement]:
     """The statements ``text`` holds, at any common indentation."""
     body = cst.parse_module(dedent(text).strip("\n") + "\n").body
     return [statement for statement in body if isinstance(statement, cst.BaseStatement)]
+
+
+@cache
+def names_in(text: str) -> frozenset[str]:
+    """The variables an expression reads; an attribute's name is none."""
+    return frozenset(node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name))
 
 
 def dotted(node: cst.CSTNode) -> str:

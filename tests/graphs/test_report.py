@@ -19,7 +19,6 @@ from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.settings import RunContext
 from graphs import report
 from graphs.confirmation import CONFIRM
-from store.disk import checksums
 from store.run_folder import RunFolder
 
 BUDGETS = [Budget("params", "parameters", 2000.0), Budget("flops", "multiply-adds an image", 10_000.0)]
@@ -38,6 +37,11 @@ num_validation = 0
 flip_probability = 0.0
 crop_padding = 1
 """
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with what is in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def place(stage, slot=0, generation=1, draw=0, round_number=1):
@@ -303,7 +307,7 @@ def test_300_candidates_take_less_than_two_seconds(page):
 
 def test_a_report_that_cannot_be_written_leaves_the_one_of_before(page, tmp_path):
     page([BASE])
-    before = checksums(tmp_path)
+    before = contents(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
@@ -311,7 +315,7 @@ def test_a_report_that_cannot_be_written_leaves_the_one_of_before(page, tmp_path
             page(CHAIN)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert checksums(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 @pytest.fixture
@@ -341,11 +345,11 @@ def test_the_command_writes_the_report_of_a_running_search(run_folder, capsys):
 
 def test_the_command_changes_nothing_else_of_a_finished_run(run_folder):
     run_folder.close()
-    before = checksums(run_folder.path)
+    before = contents(run_folder.path)
     command = [sys.executable, "-m", "graphs.report", str(run_folder.path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PACK.parents[1], check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{run_folder.path}/report.html\n", "")
-    after = checksums(run_folder.path)
+    after = contents(run_folder.path)
     assert "report.html" in after
     assert {name: after[name] for name in before} == before
 

@@ -31,7 +31,7 @@ numbers = st.floats(allow_nan=False)
 texts = st.text(max_size=30)
 tags = st.builds(Tag, st.sampled_from(Target), st.sampled_from(Granularity), texts, texts)
 sources = st.builds(Source, texts, st.none() | st.integers(0, 3000), texts, texts)
-words = texts.filter(str.split)
+words = texts.filter(lambda text: bool(text.split()))
 ideas = st.one_of(
     st.builds(Idea, words, tag=tags, source=sources),
     st.builds(Idea, texts, st.just(IdeaKind.MUTATED), st.none() | tags),
@@ -49,7 +49,7 @@ failures = st.builds(Failure, st.sampled_from(Step), st.sampled_from(FailureKind
 outcomes = evaluations.map(lambda e: (e, None)) | failures.map(lambda f: (None, f))
 records = st.builds(
     lambda outcome, *fields: Record(*fields[:4], *outcome, *fields[4:]),
-    outcomes, places.map(str), texts, ideas, texts, st.integers(0), st.integers(0), texts,
+    outcomes, places.map(str), texts, ideas, texts, texts, st.integers(0), st.integers(0), texts,
     st.lists(calls, max_size=3).map(tuple), numbers,
 )  # fmt: skip
 answers = st.builds(Answer, calls, st.lists(st.tuples(texts, texts), max_size=3).map(tuple), texts, texts)
@@ -413,7 +413,8 @@ def test_every_record_is_printed_as_one_json_object_with_stable_keys(run: Path, 
     done = print_history(root, run, "--jsonl")
     failed, trained = map(json.loads, done.stdout.splitlines())
     assert list(trained) == [
-        "candidate_id", "generation", "stage", "round", "slot", "draw", "parent_id", "idea", "accuracy", "costs",
+        "candidate_id", "generation", "stage", "round", "slot", "draw", "parent_id", "idea", "note", "accuracy",
+        "costs",
         "failure", "duplicate_of", "num_debugs", "num_downscales", "calls", "seconds", "fingerprint", "recipe_digest",
         "train_loss", "train_seconds", "isolation", "source",
     ]  # fmt: skip

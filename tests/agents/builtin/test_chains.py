@@ -1,0 +1,45 @@
+"""Mutations of mutations: what one generation writes, the next must be able to read."""
+
+import numpy as np
+import pytest
+
+from agents.builtin.adjustments import ADJUSTING, UPSCALING
+from agents.builtin.catalogue import TRANSFORMATIONS
+from agents.builtin.categories import CATEGORIES
+from agents.builtin.mutator import BuiltinMutator
+from fairnad.attributes import Tag
+from fairnad.candidate import Failure
+from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
+from fairnad.ports import Errand, Model, MutationRequest
+from tests.agents.builtin.networks import SOURCES, run
+
+ACTIONS = {f"Please {action}": action for action in [*UPSCALING, *ADJUSTING]}
+WORDS = [found.words.split(",")[0] for found in TRANSFORMATIONS]
+
+
+def _draw_idea(generator: np.random.Generator) -> tuple[Idea, MutationTarget]:
+    if generator.random() < 0.25:
+        return Idea(str(generator.choice(list(ACTIONS))), IdeaKind.UPSCALE), MutationTarget.NETWORK
+    category = CATEGORIES[int(generator.integers(len(CATEGORIES)))]
+    text = f"Use {generator.choice(WORDS)} for it"
+    idea = Idea(text, tag=Tag(category.target, category.granularity, category.main))
+    targets = mutation_targets(idea)
+    return idea, targets[int(generator.integers(len(targets)))]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("name", SOURCES)
+async def test_six_mutations_in_a_row_run(name: str, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    mutator = BuiltinMutator(ACTIONS)
+    source, notes = SOURCES[name], []
+    for step in range(6):
+        idea, target = _draw_idea(generator)
+        errand = Errand(f"g{step + 1:02d}-fair-r1-s{seed:02d}-d0", 0, seed)
+        answer = await mutator.mutate(MutationRequest(errand, idea, target, Model(source)))
+        if isinstance(answer, Failure):
+            continue
+        source = answer.source
+        notes.append(answer.note)
+        run(source, eval_side=28)
+    assert len(notes) >= 4, notes

@@ -1,0 +1,37 @@
+from agents.builtin.structural_judge import BuiltinStructuralJudge
+from fairnad.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.ports import Errand, JudgeRequest, Model, Verdict
+
+PARENT = CheckReport({"params": 1.0, "flops": 1.0}, fingerprint="aa", num_repeats=4)
+
+
+async def judge(judged: CheckReport | None, parent: CheckReport | None = PARENT) -> Verdict | Failure:
+    request = JudgeRequest(Errand("g01-fair-r1-s00-d0", 0, 0), Model("new", judged), Model("old", parent))
+    return await BuiltinStructuralJudge().judge(request)
+
+
+async def test_another_trace_with_repeats_passes() -> None:
+    verdict = await judge(CheckReport({}, fingerprint="bb", num_repeats=2))
+
+    assert verdict == Verdict(True, True, "another operator trace, 2 repeats in series")
+
+
+async def test_the_same_trace_is_unchanged() -> None:
+    verdict = await judge(CheckReport({"params": 2.0}, fingerprint="aa", num_repeats=4))
+
+    assert verdict == Verdict(False, True, "the same operator trace, 4 repeats in series")
+
+
+async def test_a_network_without_repetition_is_a_single_layer() -> None:
+    verdict = await judge(CheckReport({}, fingerprint="bb", num_repeats=1))
+
+    assert verdict == Verdict(True, False, "another operator trace, no block runs twice in series")
+
+
+async def test_a_model_that_was_never_run_is_not_judged() -> None:
+    failure = await judge(None)
+
+    assert failure == Failure(Step.JUDGE, FailureKind.RUNTIME, "nothing is known of how the source runs")
+    assert await judge(PARENT, None) == Failure(
+        Step.JUDGE, FailureKind.RUNTIME, "nothing is known of how its parent runs"
+    )

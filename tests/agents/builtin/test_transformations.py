@@ -1,0 +1,116 @@
+import ast
+
+import numpy as np
+import pytest
+import torch
+
+from agents.builtin.catalogue import TRANSFORMATIONS, Transformation
+from agents.builtin.categories import CATEGORIES
+from agents.builtin.draft import Draft
+from fairnad.attributes import Granularity
+from fairnad.ideas import MutationTarget
+from tests.agents.builtin.networks import SOURCES, build, run
+
+NO_PLACE = {
+    ("position convolution", MutationTarget.MODIFY_MODULE): {"comprehensions", "bottlenecks"},
+    ("position grid", MutationTarget.MODIFY_MODULE): {"comprehensions", "bottlenecks"},
+    ("second stem convolution", MutationTarget.MODIFY_MODULE): {"comprehensions", "bottlenecks"},
+}
+"""A stem without a class of its own cannot be modified; every other transformation applies to every network."""
+
+CASES = [(found, target) for found in TRANSFORMATIONS for target in sorted(found.targets)]
+
+
+def _shape(source: str) -> str:
+    network = build(source)
+    return f"{network}{list(network.state_dict())}"
+
+
+def _output(source: str) -> torch.Tensor:
+    network = build(source).eval()
+    torch.manual_seed(1)
+    return network(1000 * torch.randn(1, 3, 16, 16))
+
+
+SHAPES = {name: _shape(source) for name, source in SOURCES.items()}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize(("found", "target"), CASES, ids=lambda value: getattr(value, "name", str(value)))
+def test_it_makes_a_new_architecture_that_runs(found: Transformation, target: MutationTarget, name: str) -> None:
+    source = SOURCES[name]
+    draft = Draft(source, np.random.default_rng(len(found.name)))
+
+    note = found.apply(draft, target)
+
+    if name in NO_PLACE.get((found.name, target), set()):
+        assert note == ""
+        return
+    assert note
+    network = run(draft.source)
+    is_new = f"{network}{list(network.state_dict())}" != SHAPES[name]
+    assert is_new or not torch.allclose(_output(draft.source), _output(source))
+    added = _num_classes(draft.source) - _num_classes(source)
+    assert added == 0 if target is MutationTarget.MODIFY_MODULE else added <= 1
+
+
+def _num_classes(source: str) -> int:
+    names = [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    assert len(names) == len(set(names))
+    return len(names)
+
+
+@pytest.mark.parametrize(
+    "found", [f for f, target in CASES if target is MutationTarget.NEW_MODULE], ids=lambda f: f.name
+)
+def test_a_new_module_is_a_new_class(found: Transformation) -> None:
+    draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
+
+    found.apply(draft, MutationTarget.NEW_MODULE)
+
+    assert _num_classes(draft.source) == _num_classes(SOURCES["resnet"]) + 1
+
+
+def test_every_main_category_has_a_transformation_for_each_of_its_targets() -> None:
+    assert len(CATEGORIES) == 15
+    for category in CATEGORIES:
+        is_network = category.granularity is Granularity.NETWORK
+        targets = {MutationTarget.NETWORK} if is_network else {MutationTarget.NEW_MODULE, MutationTarget.MODIFY_MODULE}
+        served = set().union(*(found.targets for found in TRANSFORMATIONS if category in found.categories))
+        assert targets <= served, category
+
+
+def test_names_are_unique() -> None:
+    names = [found.name for found in TRANSFORMATIONS]
+    assert len(names) == len(set(names)) >= 35
+
+
+def test_a_module_that_is_there_already_is_not_put_beside_itself() -> None:
+    gate = next(found for found in TRANSFORMATIONS if found.name == "channel gate")
+    draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
+    assert gate.apply(draft, MutationTarget.NEW_MODULE)
+
+    assert gate.apply(draft, MutationTarget.NEW_MODULE) == ""
+
+
+def test_class_names_stay_unique_where_a_template_is_used_twice() -> None:
+    context = next(found for found in TRANSFORMATIONS if found.name == "global context")
+    everywhere = next(found for found in TRANSFORMATIONS if found.name == "global context in every stage")
+    draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
+
+    assert context.apply(draft, MutationTarget.NEW_MODULE)
+    assert everywhere.apply(draft, MutationTarget.NETWORK)
+
+    assert {"class GlobalContext(nn.Module):", "class GlobalContext2(nn.Module):"} <= set(draft.source.splitlines())
+    run(draft.source)
+
+
+def test_what_is_not_changed_keeps_its_form() -> None:
+    gate = next(found for found in TRANSFORMATIONS if found.name == "channel gate")
+    draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
+    gate.apply(draft, MutationTarget.NEW_MODULE)
+
+    lines = draft.source.splitlines()
+
+    lost = [line for line in SOURCES["resnet"].splitlines() if line not in lines]
+    assert lost == ["        return self.act(out + self.shortcut(x))"]
