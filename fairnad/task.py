@@ -43,11 +43,11 @@ class LeftOut(StrEnum):
     """Why a file of an image folder is not used."""
 
     EMPTY = "empty"
-    NO_IMAGE = "not an image"
+    NO_IMAGE = "no image"
     BROKEN = "broken"
     UNREADABLE = "not readable"
     HUGE = "over 100 megapixels"
-    DUPLICATE = "exact duplicate"
+    DUPLICATE = "duplicate"
     AMBIGUOUS = "same file in several classes"
     STRAY = "outside the class folders"
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from graphs.state import CandidateState
     from prompts.loader import Pack
     from store.run_folder import RunFolder
+    from tools.datasets import Task
     from tools.lab import TorchLab
 
 IDEA = TypeAdapter(Idea)
@@ -37,6 +38,7 @@ class Bench:
     context: RunContext
     folder: RunFolder
     pack: Pack
+    task: Task
     budgets: Sequence[Budget]
     base_source: str
     lab: TorchLab

@@ -26,6 +26,7 @@ from fairnad.settings import RunContext
 from graphs.charts import charts
 from graphs.command_line import report_errors
 from graphs.confirmation import CONFIRM
+from graphs.limits import resolve_budgets, stored_budgets
 from graphs.roles import describe
 from graphs.steps import EVALUATION
 from graphs.wording import duration_text, quantity_text, rate_text, spread_text
@@ -188,7 +189,8 @@ def rewrite(path: Path) -> Path:
     context = read_context(path)
     with contextlib.closing(SqliteHistory(path / FILE_NAME, read_only=True)) as store:
         history, held_out = History(store.records()), _held_out(store, context)
-    return write_report(path, context, _budgets(context), history, held_out)
+        budgets = stored_budgets(store)
+    return write_report(path, context, budgets or _stated_budgets(context), history, held_out)
 
 
 def _held_out(store: SqliteHistory, context: RunContext) -> Mapping[str, Sequence[float]]:
@@ -201,8 +203,7 @@ def _held_out(store: SqliteHistory, context: RunContext) -> Mapping[str, Sequenc
     return accuracies
 
 
-def _budgets(context: RunContext) -> Sequence[Budget]:
-    from graphs.assembly import resolve_budgets
+def _stated_budgets(context: RunContext) -> Sequence[Budget]:
     from prompts.loader import load_pack
 
     pack = load_pack(context.pack)

@@ -41,6 +41,8 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any]) ->
         console.print(f"  {count:>3} × {step}: {kind}", markup=False)
     if history.best is not None:
         console.print(f"best architecture: {bench.folder.path}/sources/{history.best.candidate_id}.py.txt")
+    if not bench.task.held_out_is_open:
+        console.print("the test split stays closed; the same command with --final-test opens it and ends the search")
 
 
 def _comparison(bench: Bench, history: History, held_out: Mapping[str, Sequence[float]]) -> Table:

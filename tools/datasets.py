@@ -57,8 +57,8 @@ class Task:
     _load_held_out: Callable[[], Split] | None = field(repr=False)
 
     @property
-    def has_held_out(self) -> bool:
-        """Whether there are images a search may confirm its result with."""
+    def held_out_is_open(self) -> bool:
+        """Whether a search may look at held-out images once it has ended; a published test split it may not."""
         return self._load_held_out is not None
 
     def held_out(self) -> Split:

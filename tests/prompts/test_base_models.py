@@ -73,7 +73,7 @@ def test_a_model_costs_what_it_always_did(name: str, image_size: int, params: in
     assert (count_params(network), count_flops(network, image_size)) == (params, flops)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [name for name, defaults in TASKS.items() if defaults.max_params])
 def test_a_tasks_base_leaves_room_under_its_limits(task: str) -> None:
     defaults = TASKS[task]
     network = build(defaults.base, image_size=defaults.image_size)

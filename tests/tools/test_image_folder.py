@@ -394,7 +394,7 @@ def test_class_folders_without_images(data: Path, load: Callable[..., Task]) -> 
     with pytest.raises(TaskError, match=r"expected images in the class folders, found none among 0 files$"):
         load()
     (data / "cat" / "notes.txt").write_text("x")
-    with pytest.raises(TaskError, match=r"found none among 1 file \(1 not an image\)$"):
+    with pytest.raises(TaskError, match=r"found none among 1 file \(1 no image\)$"):
         load()
 
 

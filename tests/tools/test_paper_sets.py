@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,9 @@ import pytest
 
 from fairnad.errors import TaskError
 from prompts.loader import load_pack
+from tests.published_data import PUBLISHED, needs_published
 from tests.tools.data_files import numbers_of, write_cifar10, write_cifar100, write_imagenet16, write_split
+from tests.tools.watching import Watch
 from tools import paper_sets
 from tools.datasets import Task, load_final_exam, load_task
 from tools.official_splits import FOLDER_NAME, read_halves
@@ -26,10 +26,6 @@ SPLIT_FILES = {
     "cifar100": paper_sets.CIFAR100_SPLIT,
     "imagenet16-120": paper_sets.IMAGENET16_SPLIT,
 }
-PUBLISHED = os.environ.get("FAIRNAD_TEST_DATA", "")
-"""A folder with published data: nasbench201/splits and cifar10_mini. Tests that need it are skipped without it."""
-
-needs_published = pytest.mark.skipif(not PUBLISHED, reason="FAIRNAD_TEST_DATA names no folder of published data")
 
 
 def load(name: str, data: Path, **changes: int | Path) -> Task:
@@ -132,7 +128,7 @@ def test_imagenet16_keeps_the_first_120_classes_and_shares_val_data_out(tmp_path
                                           ("imagenet16-120", 6_000, 3_000)],
 )  # fmt: skip
 def test_the_official_files_are_read_index_by_index(name: str, num_images: int, num_first: int) -> None:
-    folder, file = Path(PUBLISHED) / "nasbench201" / "splits", SPLIT_FILES[name]
+    folder, file = PUBLISHED / "nasbench201" / "splits", SPLIT_FILES[name]
     halves = read_halves(replace(seen(folder), splits=folder), file, np.zeros(num_images, np.int64))
     content = json.loads((folder / file.name).read_text())
     assert [str(number) for number in halves.first] == content[file.keys[0]][1]
@@ -229,7 +225,7 @@ def test_files_that_are_not_the_published_ones_are_named(cifar: Path, monkeypatc
 def test_a_search_has_no_images_it_could_confirm_itself_with(tmp_path: Path, name: str) -> None:
     WRITERS[name](tmp_path)
     task = load(name, tmp_path)
-    assert not task.has_held_out
+    assert not task.held_out_is_open
     assert task.report.num_held_out is None
     with pytest.raises(TaskError, match=f"{name} has no held-out images but a published test split; --final-test"):
         task.held_out()
@@ -241,46 +237,12 @@ def test_a_task_without_a_published_test_split_has_no_final_exam(tmp_path: Path)
         load_final_exam("digits", data=tmp_path, defaults=exam_of)
 
 
-class Watch:
-    """Counts how often any process opens a file."""
-
-    _OPENED = 0x20
-
-    def __init__(self, path: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = libc.inotify_init1(os.O_NONBLOCK)
-        if self._descriptor < 0 or libc.inotify_add_watch(self._descriptor, os.fsencode(path), self._OPENED) < 0:
-            pytest.skip("files cannot be watched here")
-
-    def num_opened(self) -> int:
-        try:
-            return len(os.read(self._descriptor, 2**16)) // 16
-        except BlockingIOError:
-            return 0
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
-@pytest.fixture
-def watch() -> Iterator[Callable[[Path], Watch]]:
-    watches: list[Watch] = []
-
-    def begin(path: Path) -> Watch:
-        watches.append(Watch(path))
-        return watches[-1]
-
-    yield begin
-    for one in watches:
-        one.close()
-
-
-def test_the_test_batch_is_opened_by_the_exam_alone(cifar: Path, watch: Callable[[Path], Watch]) -> None:
-    watched = watch(cifar / "test_batch")
-    load("cifar10", cifar.parent)
-    assert watched.num_opened() == 0
-    exam("cifar10", cifar.parent)
-    assert watched.num_opened() > 0
+def test_the_test_batch_is_opened_by_the_exam_alone(cifar: Path) -> None:
+    with Watch(cifar / "test_batch") as watch:
+        load("cifar10", cifar.parent)
+        assert watch.num_opened() == 0
+        exam("cifar10", cifar.parent)
+        assert watch.num_opened() > 0
 
 
 @pytest.mark.parametrize(
@@ -306,7 +268,7 @@ def test_the_test_half_of_a_file_changes_nothing_in_a_search(tmp_path: Path, nam
 
 @needs_published
 def test_cifar10_reads_batches_that_python_2_wrote() -> None:
-    task = load("cifar10", Path(PUBLISHED) / "cifar10_mini", image_size=16)
+    task = load("cifar10", PUBLISHED / "cifar10_mini", image_size=16)
     assert task.train.images.shape == task.validation.images.shape == (2500, 3, 16, 16)
     assert set(np.bincount(task.train.labels)) == {250}
     assert all(50 < task.train.images[:, channel].mean() < 200 for channel in range(3))
