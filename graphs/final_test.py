@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnad.candidate import Failure, plain
+from fairnad.candidate import Evaluation, Failure, plain
 from fairnad.errors import SettingsError
 from fairnad.history import History, Record
 from fairnad.ports import Lab
@@ -106,6 +106,7 @@ async def _examine(context: RunContext) -> list[str]:
             splits=Path(context.splits) if context.splits else None,
         )
         recipe = resolve_recipe(context, defaults, exam, environment(device_name(context.lab.device)))
+        _refuse_other_recipe(folder, recipe)
         lab = TorchLab(exam, recipe, context.lab, folder.scratch)
         try:
             await lab.start()
@@ -133,6 +134,17 @@ def _finished_history(context: RunContext, folder: RunFolder) -> History:
             "run the same command without --final-test first"
         )
     return history
+
+
+def _refuse_other_recipe(folder: RunFolder, recipe: Recipe) -> None:
+    """A test that goes on must be the test that was begun, with the same images, torch and device."""
+    for _, stored in folder.history.find_steps(FINAL_TEST, 0):
+        result = EVALUATION.validate_python(stored["result"])
+        if isinstance(result, Evaluation) and result.recipe_digest != recipe.digest:
+            raise SettingsError(
+                f"--final-test: {folder.path} was tested by recipe {result.recipe_digest}, this start would test by "
+                f"{recipe.digest} ({recipe.environment}): the data, torch or the device have changed"
+            )
 
 
 def _tested(history: History) -> list[Record]:

@@ -28,7 +28,7 @@ from tools.scratch import writing
 _VERSION = 1
 """Changes whenever the same files would be decoded to other pixels."""
 
-_UNUSABLE = (OSError, ValueError, LookupError)
+_UNUSABLE = (OSError, ValueError, LookupError, TypeError)
 """What reading a file raises that is missing or damaged: it is made again."""
 
 
