@@ -28,7 +28,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
-	@git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400 { print "over 400 lines: " $$2; bad = 1 } END { exit bad }'
+	@git ls-files '*.py' ':!tests' | xargs wc -l | awk '$$2 != "total" && $$1 > 400 { print "over 400 lines: " $$2; bad = 1 } END { exit bad }'
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

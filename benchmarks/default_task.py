@@ -32,14 +32,14 @@ from tools.trainer import PredictRequest, TrainRequest, predict, train
 Edits = tuple[tuple[str, str], ...]
 
 
-def width(channels: int) -> Edits:
-    """The edits that give the three stages ``channels``, twice and four times as many; the last literals first."""
+def width(first: int, second: int, third: int) -> Edits:
+    """The edits that give the three stages these widths instead of 4, 8 and 8; the last literals come first."""
     return (
-        ("Linear(16,", f"Linear({4 * channels},"),
-        ("(8, 16,", f"({2 * channels}, {4 * channels},"),
-        ("(4, 8,", f"({channels}, {2 * channels},"),
-        ("(4, 4,", f"({channels}, {channels},"),
-        ("Stem(3, 4)", f"Stem(3, {channels})"),
+        ("Linear(8,", f"Linear({third},"),
+        ("(8, 8,", f"({second}, {third},"),
+        ("(4, 8,", f"({first}, {second},"),
+        ("(4, 4,", f"({first}, {first},"),
+        ("Stem(3, 4)", f"Stem(3, {first})"),
     )
 
 
@@ -47,26 +47,23 @@ SQUEEZE: Edits = (("use_se=False", "use_se=True"),)
 GELU: Edits = (("nn.ReLU()", "nn.GELU()"),)
 KERNEL_5: Edits = (("kernel_size=3", "kernel_size=5"),)
 DEEPER: Edits = (("repeats=2", "repeats=3"),)
-SHALLOWER: Edits = (("layers2 = self._make_layers(4, 8, repeats=2", "layers2 = self._make_layers(4, 8, repeats=1"),)
-EARLY_STRIDE: Edits = (
-    ("Conv2d(in_channels, out_channels, 3, padding=1", "Conv2d(in_channels, out_channels, 3, 2, padding=1"),
-)
+STRIDED_STEM: Edits = (("Conv2d(in_channels, out_channels, 3, padding=1", "Conv2d(in_channels, out_channels, 3, 2, 1"),)
 
 VARIANTS: dict[str, Edits] = {
-    "base": (),
+    "base, width 4-8-8": (),
     "GELU": GELU,
     "SE": SQUEEZE,
     "5×5 kernels": KERNEL_5,
     "3 blocks a stage": DEEPER,
-    "strided stem": EARLY_STRIDE,
-    "width 6": width(6),
-    "width 6, SE": width(6) + SQUEEZE,
-    "width 7, SE": width(7) + SQUEEZE,
-    "width 8": width(8),
-    "width 8, strided stem": width(8) + EARLY_STRIDE,
-    "width 8, GELU": width(8) + GELU,
-    "width 8, SE": width(8) + SQUEEZE,
-    "width 8, SE, 1 block in stage 2": SHALLOWER + width(8) + SQUEEZE,
+    "strided stem": STRIDED_STEM,
+    "width 4-8-16": width(4, 8, 16),
+    "width 5-10-20": width(5, 10, 20),
+    "width 5-10-20, SE": width(5, 10, 20) + SQUEEZE,
+    "width 8-12-16, SE": width(8, 12, 16) + SQUEEZE,
+    "width 8-16-16": width(8, 16, 16),
+    "width 8-16-16, strided stem": width(8, 16, 16) + STRIDED_STEM,
+    "width 8-16-16, GELU": width(8, 16, 16) + GELU,
+    "width 8-16-16, SE": width(8, 16, 16) + SQUEEZE,
 }
 
 

@@ -198,9 +198,10 @@ def snake_case(name: str) -> str:
 
 
 def imported_names(module: cst.Module) -> set[str]:
-    """The names the import statements of a module bind."""
+    """The names the import statements of a module bind; those inside functions and conditions do not count."""
+    lines = (line for line in module.body if isinstance(line, cst.SimpleStatementLine))
     found: set[str] = set()
-    for node in syntax.walk(module):
+    for node in (small for line in lines for small in line.body):
         if isinstance(node, cst.Import | cst.ImportFrom) and not isinstance(node.names, cst.ImportStar):
             for alias in node.names:
                 bound = alias.asname.name if alias.asname else alias.name

@@ -15,7 +15,7 @@ from tools.checks import Checker
 from tools.job import Job, JobKind, JobResult, Limits
 from tools.sandbox import Sandbox
 
-SECRET = "FAIRNAD_TEST_SECRET"
+SECRET = "LAB_TEST_SECRET"
 LIMITS = Limits(wall_seconds=20, memory_bytes=10**9, output_bytes=10**5)
 
 
@@ -81,7 +81,7 @@ class Pipe:
 
     def read_ids(self, num_ids: int) -> list[int]:
         while self._rest.count(b"\n") < num_ids:
-            assert select.select([self._file], [], [], 20)[0], "no process reported"
+            assert select.select([self._file], [], [], 120)[0], "no process reported"
             self._rest += self._file.read(4096)
         *lines, self._rest = self._rest.split(b"\n", num_ids)
         return [int(line) for line in lines]

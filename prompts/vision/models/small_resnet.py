@@ -69,9 +69,9 @@ class Network(nn.Module):
         self.stem = Stem(3, 4)
         self.layers1 = self._make_layers(4, 4, repeats=2, stride=1)
         self.layers2 = self._make_layers(4, 8, repeats=2, stride=2)
-        self.layers3 = self._make_layers(8, 16, repeats=2, stride=2)
+        self.layers3 = self._make_layers(8, 8, repeats=2, stride=2)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(16, num_classes)
+        self.head = nn.Linear(8, num_classes)
 
     def _make_layers(self, in_channels, out_channels, repeats, stride):
         layers = [BaseBlock(in_channels, out_channels, stride)]

@@ -26,16 +26,7 @@ def failure_of(source: str, side: int = 16) -> Failure:
     """How a check job fails on a source, run in this process."""
     try:
         check_job.check(source, {"num_classes": 10, "image_size": side, "seed": 0})
-    except (
-        ImportError,
-        NameError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        SyntaxError,
-        SourceError,
-    ) as error:
+    except FAULTS as error:
         found = complaint(error)
         return Failure(Step.EXECUTE, found.kind, found.message, found.log_tail)
     raise AssertionError("the source runs")

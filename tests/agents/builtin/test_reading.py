@@ -27,7 +27,7 @@ def network(init: str, methods: str = "") -> str:
 
 def test_widths_are_found_where_they_flow_into_layers() -> None:
     assert literals(RESNET, Role.WIDTH) == [16, 16, 16, 16, 32, 32, 64, 64]
-    assert literals(SMALL_RESNET, Role.WIDTH) == [4, 4, 4, 4, 8, 8, 16, 16]
+    assert literals(SMALL_RESNET, Role.WIDTH) == [4, 4, 4, 4, 8, 8, 8, 8]
     assert literals(COMPREHENSIONS, Role.WIDTH) == [8, 12, 16]
     assert literals(BOTTLENECKS, Role.WIDTH) == [8, 8, 8, 4, 8, 16, 16]
 
@@ -60,8 +60,7 @@ def test_repeats_are_found_where_they_flow_into_loops() -> None:
 )
 def test_numbers_are_followed_through(init: str, widths: list[int], repeats: list[int]) -> None:
     source = network(init)
-    found = [value for value in literals(source, Role.WIDTH)]
-    assert sorted(found) == sorted(widths)
+    assert sorted(literals(source, Role.WIDTH)) == sorted(widths)
     assert literals(source, Role.REPEATS) == repeats
 
 
