@@ -37,8 +37,12 @@ class Finalist:
 
 @dataclass(frozen=True, slots=True)
 class Finals:
-    """Who took part, the finalists by rank and the base last, and who won; all trained by one recipe."""
+    """Who took part, the finalists by rank and the base last, and who won; all trained by one recipe.
 
+    ``rung`` says which of the run's recipes that was, from 0: the search's own.
+    """
+
+    rung: int
     recipe_name: str
     recipe_digest: str
     base_id: str

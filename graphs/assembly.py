@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import difflib
 import hashlib
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairnad.budget import Budget
 from fairnad.errors import SettingsError
 from fairnad.history import History
 from fairnad.recipe import RECIPES, Recipe
@@ -19,6 +19,8 @@ from fairnad.sampling import Fairness
 from fairnad.settings import RunContext
 from fairnad.task import TaskDefaults
 from graphs.context import Bench
+from graphs.ending import refuse_after_final_test
+from graphs.limits import resolve_budgets, settle_budgets
 from graphs.roles import cast, make_roles
 from graphs.steps import Steps
 
@@ -44,16 +46,20 @@ async def open_bench(context: RunContext) -> Bench:
     by_model = any(cast(context).values())
     pack = await asyncio.to_thread(load_pack, context.pack)
     base_source, defaults = await asyncio.to_thread(_base_and_defaults, context, pack)
-    task = await asyncio.to_thread(_load_task, context, defaults)
+    task = await load_task_of(context, defaults)
     recipes = resolve_recipes(context, defaults, task, environment(device_name(context.lab.device)))
-    budgets = resolve_budgets(context, defaults, task.image_size)
+    stated = resolve_budgets(context, defaults, task.image_size)
     idea_store = await asyncio.to_thread(_open_ideas, context, pack)
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
+        refuse_after_final_test(context, folder.history)
         lab = TorchLab(task, recipes[0], context.lab, folder.scratch)
         undo.push_async_callback(lab.close)
         await lab.start()
+        steps = Steps(folder.history)
+        budgets = await settle_budgets(stated, base_source, lab, steps)
+        await asyncio.to_thread(folder.note_task, task.report)
         model = LanguageModel(context.llm, folder.history) if by_model else None
         fairness = Fairness(context.search.fairness)
         bench = Bench(
@@ -68,7 +74,7 @@ async def open_bench(context: RunContext) -> Bench:
             language_model=model,
             ideas=FairIdeaSampler(idea_store, fairness, pack.upscaling_ideas, pack.adjustment_ideas),
             roles=make_roles(context, pack, model, lab, budgets, idea_store),
-            steps=Steps(folder.history),
+            steps=steps,
         )
         _check_recipe(await bench.history(), recipes[0], folder.path)
         undo.pop_all()
@@ -117,29 +123,50 @@ def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, env
     return tuple(recipes)
 
 
-def resolve_budgets(context: RunContext, defaults: TaskDefaults, image_size: int) -> tuple[Budget, ...]:
-    """The limits of a run. The task's limit on FLOPs is for its own image size and grows with the image's area."""
-    area = (image_size / defaults.image_size) ** 2
-    return (
-        Budget("params", "parameters", context.max_params or defaults.max_params),
-        Budget("flops", "multiply-adds an image", context.max_flops or defaults.max_flops * area),
-    )
-
-
 def _base_and_defaults(context: RunContext, pack: Pack) -> tuple[str, TaskDefaults]:
     if context.task not in pack.tasks:
         nearest = _nearest(context.task, pack.tasks)
         raise SettingsError(f"--task: the pack {pack.name} has no task {context.task}{nearest}")
     defaults = pack.tasks[context.task]
+    if context.flip is not None:
+        defaults = replace(defaults, flip_probability=context.flip)
     return pack.base_source(context.base or defaults.base), defaults
 
 
-def _load_task(context: RunContext, defaults: TaskDefaults) -> Task:
+def task_defaults(context: RunContext) -> TaskDefaults:
+    """What the task of these settings brings.
+
+    Raises:
+        UserError: there is no such pack, task or base.
+    """
+    from prompts.loader import load_pack
+
+    return _base_and_defaults(context, load_pack(context.pack))[1]
+
+
+async def load_task_of(context: RunContext, defaults: TaskDefaults) -> Task:
+    """The task of these settings; whoever stops waiting for it ends the reading of its images.
+
+    Raises:
+        UserError: there is no such task, or its images cannot be used.
+    """
     from tools.datasets import load_task
 
-    return load_task(
-        context.task, data=Path(context.data), image_size=context.image_size or defaults.image_size, defaults=defaults
-    )
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(
+            load_task,
+            context.task,
+            data=Path(context.data),
+            image_size=context.image_size,
+            defaults=defaults,
+            splits=Path(context.splits) if context.splits else None,
+            split_seed=context.split_seed,
+            cache=Path(context.runs) / ".images",
+            stop=stop,
+        )
+    finally:
+        stop.set()
 
 
 def _open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:

@@ -69,8 +69,11 @@ def _unknown(what: str, found: str, known: Sequence[str]) -> str:
     return f"unknown {what} {found}" + (f"; did you mean {near[0]}?" if near else "; --help lists what there is")
 
 
-def parse(arguments: Sequence[str]) -> RunContext:
+def parse(arguments: Sequence[str], begun_with: RunContext | None = None) -> RunContext:
     """The settings of a run.
+
+    Args:
+        begun_with: what the run has already been begun with, and what is not given anew.
 
     Raises:
         SettingsError: a flag, variable or key is unknown (with the nearest name), malformed or out of range.
@@ -84,10 +87,13 @@ def parse(arguments: Sequence[str]) -> RunContext:
         allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    parser.add_argument("--final-test", action="store_true", help="open a finished search's test split, and end it")
     known, _ = _config_parser().parse_known_args(arguments)
     flags = CliSettingsSource[argparse.ArgumentParser](Flags, root_parser=parser, cli_parse_args=list(arguments))
-    given = _merge(_from_file(known.config), _from_environment(), flags())
+    before = begun_with.model_dump(mode="json", exclude_none=True) if begun_with is not None else {}
+    given = _merge(before, _from_file(known.config), _from_environment(), flags())
     given.pop("config", None)
+    given.pop("final_test", None)
     try:
         return RunContext.model_validate(given)
     except ValidationError as error:
@@ -97,6 +103,7 @@ def parse(arguments: Sequence[str]) -> RunContext:
 def _config_parser() -> argparse.ArgumentParser:
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", default="")
+    parser.add_argument("--final-test", action="store_true")
     return parser
 
 
@@ -156,7 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
 
     def work() -> int:
-        context = parse(sys.argv[1:] if arguments is None else arguments)
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        context = parse(given)
+        if _config_parser().parse_known_args(given)[0].final_test:
+            from graphs import final_test
+
+            return final_test.run(parse(given, begun_with=final_test.settings_of(context)))
         from graphs.runner import run
 
         return run(context)

@@ -39,16 +39,17 @@ FINALS: TypeAdapter[Finals | None] = TypeAdapter(Finals | None)
 _STEP = "finals"
 
 
-async def hold_finals(bench: Bench, finalist_ids: Sequence[str], recipe: Recipe) -> Finals | None:
+async def hold_finals(bench: Bench, finalist_ids: Sequence[str], rung: int = 0) -> Finals | None:
     """Retrain finalists and base, choose the winner, compare it with the base; each step is taken once.
 
     Args:
         finalist_ids: by rank, the best first.
+        rung: which of the run's recipes they are trained by.
 
     Returns:
         ``None`` where no seed was asked for or nobody trained.
     """
-    history = await bench.history()
+    history, recipe = await bench.history(), bench.recipes[rung]
     assert history.base is not None, "a search without a base ends before its finals"
     base_id = history.base.candidate_id
     ids = [*(candidate_id for candidate_id in finalist_ids if candidate_id != base_id), base_id]
@@ -56,10 +57,11 @@ async def hold_finals(bench: Bench, finalist_ids: Sequence[str], recipe: Recipe)
     winner = winner_of(finalists)
     if winner is None:
         return None
-    compared = {winner.candidate_id, base_id} if bench.task.has_held_out else set()
+    compared = {winner.candidate_id, base_id} if bench.task.held_out_is_open else set()
     shown = [_hold_out(bench, one, recipe) for one in finalists if one.candidate_id in compared]
     told = {one.candidate_id: one for one in await asyncio.gather(*shown)}
     finals = Finals(
+        rung=rung,
         recipe_name=recipe.name,
         recipe_digest=recipe.digest,
         base_id=base_id,

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from graphs.report import gain
 from graphs.roles import describe
+from graphs.task_text import task_text
 from graphs.wording import spread_text
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def make_card(bench: Bench, history: History, finals: Finals, rungs: Sequence[Ru
         "context": bench.context,
         "designer": describe(bench.context),
         "task": bench.task,
+        "task_text": task_text(bench.task.report, bench.budgets),
         "budgets": bench.budgets,
         "evaluation": winner.evaluation,
         "finals": finals,

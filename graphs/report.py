@@ -27,6 +27,7 @@ from fairnad.settings import RunContext
 from graphs.charts import charts
 from graphs.command_line import report_errors
 from graphs.finals import find_finals
+from graphs.limits import resolve_budgets, stored_budgets
 from graphs.roles import describe
 from graphs.wording import duration_text, quantity_text, rate_text, spread_text
 from store.disk import write_whole
@@ -193,11 +194,11 @@ def rewrite(path: Path) -> Path:
     with contextlib.closing(SqliteHistory(path / FILE_NAME, read_only=True)) as store:
         history = History(store.records())
         finals = find_finals(store, history)
-    return write_report(path, context, _budgets(context), history, finals)
+        budgets = stored_budgets(store)
+    return write_report(path, context, budgets or _stated_budgets(context), history, finals)
 
 
-def _budgets(context: RunContext) -> Sequence[Budget]:
-    from graphs.assembly import resolve_budgets
+def _stated_budgets(context: RunContext) -> Sequence[Budget]:
     from prompts.loader import load_pack
 
     pack = load_pack(context.pack)

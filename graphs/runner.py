@@ -18,6 +18,7 @@ from graphs.context import Bench, release, services
 from graphs.progress import Progress
 from graphs.roles import describe
 from graphs.summary import print_summary
+from graphs.task_text import task_text
 from store.disk import storage_error
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ async def _run(context: RunContext) -> int:
     print(f"FairNAD: {describe(context)}", flush=True)
     try:
         bench = await services(context)
+        print(task_text(bench.task.report, bench.budgets), flush=True)
         with _full_disk_in_one_line(bench.folder.path):
             async with _compiled(bench) as graph:
                 return await _search(graph, bench)

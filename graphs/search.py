@@ -113,7 +113,7 @@ async def promote(state: SearchState, runtime: Runtime[RunContext]) -> SearchSta
 async def retrain(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
     """The finals: base and finalists with fresh seeds."""
     bench = await services(runtime.context)
-    finals = await hold_finals(bench, state["finalist_ids"], bench.recipes[len(state["rungs"]) - 1])
+    finals = await hold_finals(bench, state["finalist_ids"], len(state["rungs"]) - 1)
     return {"finals": plain(finals)}
 
 

@@ -47,6 +47,8 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any]) ->
     if finals is None and history.best is not None:
         console.print(f"best architecture: {bench.folder.path}/sources/{history.best.candidate_id}.py.txt")
         console.print("nobody was retrained with fresh seeds (--search.confirm-seeds), so there is no result folder")
+    if not bench.task.held_out_is_open:
+        console.print("the test split stays closed; the same command with --final-test opens it and ends the search")
 
 
 def _comparison(bench: Bench, history: History, finals: Finals | None) -> Table:

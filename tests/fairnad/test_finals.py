@@ -39,10 +39,10 @@ def test_the_best_seed_is_the_highest_on_validation_and_the_lowest_of_equals():
 
 
 def test_finals_know_who_took_part():
-    finals = Finals("quick", "digest", "base", "other", (ONE, OTHER, BASE))
+    finals = Finals(0, "quick", "digest", "base", "other", (ONE, OTHER, BASE))
     assert finals.winner is OTHER and finals.base is BASE
     assert "one" in finals and "two" not in finals
     with pytest.raises(LookupError, match="two took no part in the finals"):
         finals["two"]
     with pytest.raises(LookupError, match="two took no part in the finals"):
-        Finals("quick", "digest", "base", "two", (ONE, BASE))
+        Finals(0, "quick", "digest", "base", "two", (ONE, BASE))

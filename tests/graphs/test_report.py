@@ -71,7 +71,7 @@ def finals_of(finalist_id, winner_id=None):
     """Finals of one finalist, which wins unless told otherwise, and the base, which failed with one seed."""
     finalist = Finalist(finalist_id, {4: 0.67, 5: 0.69, 6: 0.68}, {4: 0.65, 5: 0.66, 6: 0.67})
     base = Finalist(BASE_ID, {4: 0.5, 6: 0.52}, {4: 0.4, 6: 0.42})
-    return Finals("quick", "recipe", BASE_ID, winner_id or finalist_id, (finalist, base))
+    return Finals(0, "quick", "recipe", BASE_ID, winner_id or finalist_id, (finalist, base))
 
 
 class Page(HTMLParser):

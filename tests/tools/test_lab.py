@@ -15,6 +15,7 @@ from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Ste
 from fairnad.errors import StoppingError
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
+from fairnad.task import TaskReport
 from tools.datasets import Split, Task
 from tools.lab import TorchLab
 
@@ -75,6 +76,7 @@ def make_task(load_held_out: Callable[[], Split]) -> Task:
         class_names=("a", "b", "c", "d"),
         train=make_split(64, 0),
         validation=make_split(50, 1),
+        report=TaskReport("quadrants", "", 8, 64, 50, None, dict.fromkeys("abcd", 16), {}, {}, ()),
         _load_held_out=load_held_out,
     )
 
