@@ -43,7 +43,11 @@ from prompts.loader import continuation
 from prompts.templates import Messages
 
 if TYPE_CHECKING:
+    import openai
     from langchain_openai import ChatOpenAI
+
+RESUME_ADVICE = "; nothing is lost; run the same command again to resume"
+"""How the message of every :class:`~fairnad.errors.EndpointError` ends."""
 
 _MESSAGE_CHARACTERS = 300
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
@@ -118,6 +122,31 @@ class LanguageModel:
             answer = await self._go_on(ask, answer)
         return failure(answer, step, self._settings.max_tokens) or answer
 
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        return str(self._chat.root_async_client.base_url).rstrip("/")
+
+    async def served_models(self) -> list[str] | None:
+        """The names of the models the endpoint lists; ``None`` where it lists none, as some servers do.
+
+        Raises:
+            EndpointError: it cannot be reached, or refuses the key.
+        """
+        import openai
+
+        try:
+            page = await self._chat.root_async_client.models.list()
+            return [str(model.id) for model in page.data]
+        except openai.APIStatusError as error:
+            if error.status_code in (401, 403):
+                raise self._gone(self._refusal(error)) from error
+            return None
+        except openai.APIError as error:
+            raise self._gone(interruption(self._said(_first_cause(error)))) from error
+        except _UNREADABLE:
+            return None
+
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""
         if "_chat" in self.__dict__:
@@ -185,10 +214,7 @@ class LanguageModel:
                     reception.add(chunk)
                     limit.reschedule(asyncio.get_running_loop().time() + silence)
         except openai.APIStatusError as error:
-            body = error.body if isinstance(error.body, dict) else {}
-            message = str(body.get("message") or error.message).removeprefix(f"Error code: {error.status_code} - ")
-            code = str(body.get("code") or "")
-            reception.fault = refusal(error.status_code, self._said(message), code, error.response.headers)
+            reception.fault = self._refusal(error)
         except (TimeoutError, openai.APITimeoutError):
             reception.fault = interruption(f"silent for {silence:g} seconds")
         except openai.APIError as error:
@@ -196,6 +222,11 @@ class LanguageModel:
         except _UNREADABLE as error:
             reception.fault = not_a_completion(self._said(str(error)))
         return reception
+
+    def _refusal(self, error: openai.APIStatusError) -> Fault:
+        body = error.body if isinstance(error.body, dict) else {}
+        message = str(body.get("message") or error.message).removeprefix(f"Error code: {error.status_code} - ")
+        return refusal(error.status_code, self._said(message), str(body.get("code") or ""), error.response.headers)
 
     @functools.cached_property
     def _chat(self) -> ChatOpenAI:
@@ -230,13 +261,9 @@ class LanguageModel:
         return (line.replace(self._key, "…") if self._key else line)[:_MESSAGE_CHARACTERS]
 
     def _gone(self, fault: Fault) -> EndpointError:
-        url = str(self._chat.root_async_client.base_url).rstrip("/")
         what = fault.message if fault.kind is FaultKind.HOPELESS else f"does not answer: {fault.message}"
         advice = f": {fault.advice}" if fault.advice else ""
-        return EndpointError(
-            f"endpoint {url} (model {self._settings.model}) {what}{advice}; "
-            "nothing is lost; run the same command again to resume"
-        )
+        return EndpointError(f"endpoint {self.url} (model {self._settings.model}) {what}{advice}{RESUME_ADVICE}")
 
 
 def _first_cause(error: BaseException) -> str:

@@ -171,15 +171,6 @@ class History:
         """a* (Algorithm 2, line 41)."""
         return self.ranking[0] if self.ranking else None
 
-    def lineage(self, record: Record) -> list[Record]:
-        """The ancestors of a record, the oldest first, and the record itself; it ends where a parent is unknown."""
-        line: dict[str, Record] = {}
-        ancestor: Record | None = record
-        while ancestor is not None and ancestor.candidate_id not in line:
-            line[ancestor.candidate_id] = ancestor
-            ancestor = self.get(ancestor.parent_id)
-        return list(reversed(line.values()))
-
     def with_fingerprint(self, fingerprint: str) -> Record | None:
         """The first trained record of that architecture, the base included."""
         for record in self.records:

@@ -7,20 +7,22 @@ import contextlib
 import difflib
 import hashlib
 import threading
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fairnad.budget import Budget, Costs
 from fairnad.errors import SettingsError
 from fairnad.history import History
+from fairnad.ideas import Idea
 from fairnad.recipe import RECIPES, Recipe
 from fairnad.sampling import Fairness
 from fairnad.settings import RunContext
 from fairnad.task import TaskDefaults
 from graphs.context import Bench
 from graphs.ending import refuse_after_final_test
-from graphs.limits import resolve_budgets, settle_budgets
+from graphs.limits import derive_budgets, resolve_budgets, settle_budgets
 from graphs.roles import cast, make_roles
 from graphs.steps import Steps
 
@@ -28,6 +30,49 @@ if TYPE_CHECKING:
     from prompts.loader import Pack
     from store.idea_store import ChromaIdeaStore
     from tools.datasets import Task
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a search is given, read and checked; nothing is started or written for it.
+
+    ``recipes`` are the search's own and those its best are promoted to.
+    """
+
+    pack: Pack
+    base_source: str
+    task: Task
+    recipes: tuple[Recipe, ...]
+    stated_budgets: tuple[Budget, ...]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The search's own."""
+        return self.recipes[0]
+
+    def budgets(self, base_costs: Costs) -> tuple[Budget, ...]:
+        """All limits; those nobody states follow from the base's costs."""
+        return derive_budgets(self.stated_budgets, base_costs)
+
+
+def read_inputs(context: RunContext, stop: threading.Event | None = None) -> Inputs:
+    """What a search with these settings works with.
+
+    Args:
+        stop: reading the images ends soon after it is set.
+
+    Raises:
+        UserError: a setting, the pack or the data cannot be used.
+        StoppingError: reading was cut off.
+    """
+    from prompts.loader import load_pack
+    from tools.lab import device_name, environment
+
+    pack = load_pack(context.pack)
+    base_source, defaults = _base_and_defaults(context, pack)
+    task = _load_task(context, defaults, stop or threading.Event())
+    recipes = resolve_recipes(context, defaults, task, environment(device_name(context.lab.device)))
+    return Inputs(pack, base_source, task, recipes, resolve_budgets(context, defaults, task.image_size))
 
 
 async def open_bench(context: RunContext) -> Bench:
@@ -39,50 +84,54 @@ async def open_bench(context: RunContext) -> Bench:
     """
     from agents.idea_sampler import FairIdeaSampler
     from agents.llm import LanguageModel
-    from prompts.loader import load_pack
     from store.run_folder import RunFolder
-    from tools.lab import TorchLab, device_name, environment
+    from tools.lab import TorchLab
 
     by_model = any(cast(context).values())
-    pack = await asyncio.to_thread(load_pack, context.pack)
-    base_source, defaults = await asyncio.to_thread(_base_and_defaults, context, pack)
-    task = await load_task_of(context, defaults)
-    recipes = resolve_recipes(context, defaults, task, environment(device_name(context.lab.device)))
-    stated = resolve_budgets(context, defaults, task.image_size)
+    stop = threading.Event()
+    try:
+        inputs = await asyncio.to_thread(read_inputs, context, stop)
+    finally:
+        stop.set()  # whoever stops waiting for the images ends their reading
+    pack = inputs.pack
     idea_store = await asyncio.to_thread(_open_ideas, context, pack)
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
         refuse_after_final_test(context, folder.history)
-        lab = TorchLab(task, recipes[0], context.lab, folder.scratch)
+        lab = TorchLab(inputs.task, inputs.recipe, context.lab, folder.scratch)
         undo.push_async_callback(lab.close)
         await lab.start()
         steps = Steps(folder.history)
-        budgets = await settle_budgets(stated, base_source, lab, steps)
-        await asyncio.to_thread(folder.note_task, task.report)
+        budgets = await settle_budgets(inputs.stated_budgets, inputs.base_source, lab, steps)
+        await asyncio.to_thread(folder.note_task, inputs.task.report)
         model = LanguageModel(context.llm, folder.history) if by_model else None
         fairness = Fairness(context.search.fairness)
         bench = Bench(
             context=context,
             folder=folder,
             pack=pack,
-            task=task,
-            recipes=recipes,
+            task=inputs.task,
+            recipes=inputs.recipes,
             budgets=budgets,
-            base_source=base_source,
+            base_source=inputs.base_source,
             lab=lab,
             language_model=model,
             ideas=FairIdeaSampler(idea_store, fairness, pack.upscaling_ideas, pack.adjustment_ideas),
             roles=make_roles(context, pack, model, lab, budgets, idea_store),
             steps=steps,
         )
-        _check_recipe(await bench.history(), recipes[0], folder.path)
+        check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()
     return bench
 
 
-def _check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
-    """Accuracies of two recipes are never compared, also not when only torch or the data have changed."""
+def check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
+    """Accuracies of two recipes are never compared, also not when only torch or the data have changed.
+
+    Raises:
+        SettingsError: the history holds some of another recipe.
+    """
     for record in history.records:
         if record.evaluation is not None and record.evaluation.recipe_digest != recipe.digest:
             raise SettingsError(
@@ -144,39 +193,53 @@ def task_defaults(context: RunContext) -> TaskDefaults:
     return _base_and_defaults(context, load_pack(context.pack))[1]
 
 
-async def load_task_of(context: RunContext, defaults: TaskDefaults) -> Task:
-    """The task of these settings; whoever stops waiting for it ends the reading of its images.
+def load_task_of(context: RunContext) -> Task:
+    """The task of these settings.
 
     Raises:
         UserError: there is no such task, or its images cannot be used.
     """
+    return _load_task(context, task_defaults(context), threading.Event())
+
+
+def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Event) -> Task:
     from tools.datasets import load_task
 
-    stop = threading.Event()
-    try:
-        return await asyncio.to_thread(
-            load_task,
-            context.task,
-            data=Path(context.data),
-            image_size=context.image_size,
-            defaults=defaults,
-            splits=Path(context.splits) if context.splits else None,
-            split_seed=context.split_seed,
-            cache=Path(context.runs) / ".images",
-            stop=stop,
-        )
-    finally:
-        stop.set()
+    return load_task(
+        context.task,
+        data=Path(context.data),
+        image_size=context.image_size,
+        defaults=defaults,
+        splits=Path(context.splits) if context.splits else None,
+        split_seed=context.split_seed,
+        cache=Path(context.runs) / ".images",
+        stop=stop,
+    )
+
+
+def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:
+    """The knowledge ideas of a run.
+
+    Raises:
+        IdeaFileError: their file cannot be read.
+    """
+    from store.idea_files import read_ideas
+
+    return read_ideas(Path(context.ideas) if context.ideas else pack.ideas_file, pack.attribute_tree)
+
+
+def ideas_folder(context: RunContext, ideas: Sequence[Idea]) -> Path:
+    """Where the index of these ideas lies: beside the runs, which share it."""
+    digest = hashlib.sha256("".join(sorted(idea.idea_id for idea in ideas)).encode()).hexdigest()[:12]
+    return Path(context.runs) / ".ideas" / digest
 
 
 def _open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:
-    from store.idea_files import read_ideas
     from store.idea_store import ChromaIdeaStore
     from tools.embedder import HashedEmbedder
 
-    ideas = read_ideas(Path(context.ideas) if context.ideas else pack.ideas_file, pack.attribute_tree)
-    digest = hashlib.sha256("".join(sorted(idea.idea_id for idea in ideas)).encode()).hexdigest()[:12]
-    return ChromaIdeaStore.open(Path(context.runs) / ".ideas" / digest, ideas, HashedEmbedder())
+    ideas = load_ideas(context, pack)
+    return ChromaIdeaStore.open(ideas_folder(context, ideas), ideas, HashedEmbedder())
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -22,6 +20,8 @@ from pydantic_settings import (
 
 from fairnad.errors import FairnadError, SettingsError, UserError
 from fairnad.settings import RunContext
+from graphs.arguments import PROGRAM, Parser, Presentation, unknown
+from graphs.commands import list_of_commands, run_command
 
 ENVIRONMENT_PREFIX = "FAIRNAD_"
 _DELIMITER = "__"
@@ -54,21 +54,6 @@ class Flags(BaseSettings, RunContext):
         return ()
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with the nearest flag, instead of printing the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message:
-            raise SettingsError(_unknown("flag", unknown.split()[0].split("=")[0], list(self._option_string_actions)))
-        raise SettingsError(message)
-
-
-def _unknown(what: str, found: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(found, known, n=1, cutoff=0.5)
-    return f"unknown {what} {found}" + (f"; did you mean {near[0]}?" if near else "; --help lists what there is")
-
-
 def parse(arguments: Sequence[str], begun_with: RunContext | None = None) -> RunContext:
     """The settings of a run.
 
@@ -79,29 +64,58 @@ def parse(arguments: Sequence[str], begun_with: RunContext | None = None) -> Run
         SettingsError: a flag, variable or key is unknown (with the nearest name), malformed or out of range.
         SystemExit: ``--help`` was asked for.
     """
-    parser = _Parser(
-        prog="python -m graphs.search",
-        usage="%(prog)s [FLAGS]",
-        description="Searches for a better network under your limits. Every flag can also be a variable "
-        f"({ENVIRONMENT_PREFIX}LLM{_DELIMITER}MODEL) or a key of the TOML file given by --config.",
+    parser = Parser(
+        prog=PROGRAM,
+        usage="%(prog)s [FLAGS]\n       %(prog)s COMMAND --help",
+        description="Searches for a better network under your limits. Every setting can also be\n"
+        f"a variable ({ENVIRONMENT_PREFIX}LLM{_DELIMITER}MODEL) or a key of the TOML file given by --config.",
+        epilog=list_of_commands(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    _add_presentation(parser)
     parser.add_argument("--final-test", action="store_true", help="open a finished search's test split, and end it")
+    return parse_settings(parser, arguments, begun_with)
+
+
+def parse_presentation(arguments: Sequence[str]) -> Presentation:
+    """How the search is to speak: flags that are no settings."""
+    parser = Parser(add_help=False, allow_abbrev=False)
+    _add_presentation(parser)
+    found, _ = parser.parse_known_args(arguments)
+    return Presentation(quiet=found.quiet, json=found.json, dry_run=found.dry_run)
+
+
+def _add_presentation(parser: Parser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and what it costs at most, then end")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--quiet", action="store_true", help="print the result alone")
+    output.add_argument("--json", action="store_true", help="print events as JSON, one a line, and nothing else")
+
+
+def parse_settings(parser: Parser, arguments: Sequence[str], begun_with: RunContext | None = None) -> RunContext:
+    """The settings of a run, from a command line that may hold flags of the ``parser``'s own besides.
+
+    Args:
+        begun_with: as for :func:`parse`.
+
+    Raises:
+        SettingsError: as :func:`parse`.
+        SystemExit: ``--help`` was asked for.
+    """
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
     known, _ = _config_parser().parse_known_args(arguments)
-    flags = CliSettingsSource[argparse.ArgumentParser](Flags, root_parser=parser, cli_parse_args=list(arguments))
+    flags = CliSettingsSource[argparse.ArgumentParser](Flags, root_parser=parser, cli_parse_args=list(arguments))()
+    settings = {name: value for name, value in flags.items() if name in RunContext.model_fields}
     before = begun_with.model_dump(mode="json", exclude_none=True) if begun_with is not None else {}
-    given = _merge(before, _from_file(known.config), _from_environment(), flags())
-    given.pop("config", None)
-    given.pop("final_test", None)
     try:
-        return RunContext.model_validate(given)
+        return RunContext.model_validate(_merge(before, _from_file(known.config), _from_environment(), settings))
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from error
 
 
-def _config_parser() -> argparse.ArgumentParser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+def _config_parser() -> Parser:
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", default="")
     parser.add_argument("--final-test", action="store_true")
     return parser
@@ -122,7 +136,7 @@ def _from_environment() -> dict[str, object]:
     known = {f"{ENVIRONMENT_PREFIX}{name}".upper() for name in _leaf_names(_DELIMITER)}
     for name in os.environ:
         if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
-            raise SettingsError(_unknown("environment variable", name, sorted(known)))
+            raise SettingsError(unknown("environment variable", name, sorted(known)))
     return EnvSettingsSource(Flags)()
 
 
@@ -148,30 +162,36 @@ def _first_line(error: ValidationError) -> str:
     path = [str(part) for part in first["loc"]]
     flag = "--" + ".".join(path).replace("_", "-")
     if first["type"] == "extra_forbidden":
-        return _unknown("setting", ".".join(path), _leaf_names("."))
+        return unknown("setting", ".".join(path), _leaf_names("."))
     if first["type"] == "value_error":
         return f"{flag}: {first['msg'].removeprefix('Value error, ')}"
     return f"{flag}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a search from the command line.
+    """Run a search from the command line, or one of the commands of :mod:`graphs.commands`.
 
     Returns:
         0 when it finished, 1 when it ended early for a reason that is not the user's (said in one line), 2 after a
         user's mistake, 130 or 143 when it was stopped by Ctrl-C or SIGTERM and can be resumed.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
 
     def work() -> int:
-        given = sys.argv[1:] if arguments is None else list(arguments)
-        context = parse(given)
+        if given and not given[0].startswith("-"):
+            return run_command(given[0], given[1:])
+        context, presentation = parse(given), parse_presentation(given)
         if _config_parser().parse_known_args(given)[0].final_test:
             from graphs import final_test
 
             return final_test.run(parse(given, begun_with=final_test.settings_of(context)))
+        if presentation.dry_run:
+            from graphs.plan_text import tell_plan
+
+            return tell_plan(context, presentation)
         from graphs.runner import run
 
-        return run(context)
+        return run(context, presentation)
 
     return report_errors(work)
 

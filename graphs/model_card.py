@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from graphs.report import gain
+from graphs.lineage import gain, lineage
 from graphs.roles import describe
 from graphs.task_text import task_text
 from graphs.wording import spread_text
@@ -45,7 +45,7 @@ def make_card(bench: Bench, history: History, finals: Finals, rungs: Sequence[Ru
         "recipe": rungs[-1].recipe,
         "rungs": rungs,
         "num_trained": len(history.trained),
-        "lineage": [(record, gain(history, record)) for record in history.lineage(winner)],
+        "lineage": [(record, gain(history, record)) for record in lineage(history, winner)],
         "findings": findings,
         "versions": _versions(),
     }

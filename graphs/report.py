@@ -28,6 +28,7 @@ from graphs.charts import charts
 from graphs.command_line import report_errors
 from graphs.finals import find_finals
 from graphs.limits import resolve_budgets, stored_budgets
+from graphs.lineage import gain, lineage
 from graphs.roles import describe
 from graphs.wording import duration_text, quantity_text, rate_text, spread_text
 from store.disk import write_whole
@@ -69,7 +70,7 @@ def write_report(
         "recipes": {record.evaluation.recipe_digest for record in trained if record.evaluation},
         "charts": charts(history, budgets),
         "charted_stages": [stage for stage in Stage if any(record.stage is stage for record in trained)],
-        "lineage": [(record, gain(history, record)) for record in history.lineage(winner)] if winner else [],
+        "lineage": [(record, gain(history, record)) for record in lineage(history, winner)],
         "stages": {stage: part for stage in Stage if (part := _drawn_in(history, stage)).drawn},
         "raised": raised(history),
         "categories": categories(history),
@@ -107,16 +108,6 @@ def _compared(history: History, winner: Record | None) -> list[tuple[str, Record
             before = compared.get(record.candidate_id)
             compared[record.candidate_id] = (f"{before[0]}, {name}" if before else name, record)
     return list(compared.values())
-
-
-def gain(history: History, record: Record) -> float | None:
-    """Validation accuracy above the parent's; ``None`` unless both were trained, and by the same recipe."""
-    parent = history.get(record.parent_id)
-    if record.evaluation is None or parent is None or parent.evaluation is None:
-        return None
-    if record.evaluation.recipe_digest != parent.evaluation.recipe_digest:
-        return None
-    return record.evaluation.accuracy - parent.evaluation.accuracy
 
 
 def raised(history: History) -> Mapping[Stage, float]:

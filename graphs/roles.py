@@ -46,13 +46,16 @@ def cast(context: RunContext) -> dict[str, bool]:
     return players
 
 
+def players(context: RunContext) -> dict[str, str]:
+    """Who plays each role: the language model's name, or ``built-in``."""
+    return {role: context.llm.model if by_model else "built-in" for role, by_model in cast(context).items()}
+
+
 def describe(context: RunContext) -> str:
     """One line that says who designs."""
-    players = cast(context)
-    names = {True: context.llm.model, False: "built-in"}
-    if not any(players.values()):
+    if not any(cast(context).values()):
         return "all roles built in, no language model (--llm.model sets one)"
-    return ", ".join(f"{role.replace('_', ' ')}: {names[by_model]}" for role, by_model in players.items())
+    return ", ".join(f"{role.replace('_', ' ')}: {player}" for role, player in players(context).items())
 
 
 def make_roles(

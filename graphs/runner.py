@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairnad.settings import RunContext
+from graphs.arguments import SPOKEN, Presentation
 from graphs.context import Bench, release, services
-from graphs.progress import Progress
+from graphs.progress import Follower, follow
 from graphs.roles import describe
-from graphs.summary import print_summary
 from graphs.task_text import task_text
 from store.disk import storage_error
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 EXIT_STATUS = {"finished": 0, "barren": 1}
 
 
-def run(context: RunContext) -> int:
-    """Start a search, or go on with it where it was left.
+def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
+    """Start a search, or go on with it where it was left, and tell of it as asked.
 
     Returns:
         The exit status, see :func:`graphs.command_line.main`.
@@ -36,7 +36,7 @@ def run(context: RunContext) -> int:
     Raises:
         FairnadError: the search cannot begin or cannot go on; what was recorded is kept.
     """
-    return asyncio.run(_run(context))
+    return asyncio.run(_run(context, presentation))
 
 
 def thread_id(context: RunContext) -> str:
@@ -44,14 +44,16 @@ def thread_id(context: RunContext) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"fairnad:{context.run_name}"))
 
 
-async def _run(context: RunContext) -> int:
-    print(f"FairNAD: {describe(context)}", flush=True)
+async def _run(context: RunContext, presentation: Presentation) -> int:
+    if not (presentation.quiet or presentation.json):
+        print(f"FairNAD: {describe(context)}", flush=True)
     try:
         bench = await services(context)
-        print(task_text(bench.task.report, bench.budgets), flush=True)
+        if not (presentation.quiet or presentation.json):
+            print(task_text(bench.task.report, bench.budgets), flush=True)
         with _full_disk_in_one_line(bench.folder.path):
             async with _compiled(bench) as graph:
-                return await _search(graph, bench)
+                return await _search(graph, bench, presentation)
     finally:
         await release(context)
 
@@ -82,25 +84,25 @@ async def _compiled(bench: Bench) -> AsyncIterator[CompiledStateGraph[Any, Any, 
         yield build().compile(name="search", checkpointer=saver)
 
 
-async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench) -> int:
+async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, presentation: Presentation) -> int:
     config = {"configurable": {"thread_id": thread_id(bench.context)}}
     start = await _starting_point(graph, bench, config)
-    with Progress(bench.context, await bench.history()) as progress:
+    with follow(bench, await bench.history(), presentation) as progress:
         search = asyncio.ensure_future(_follow(graph, bench, config, start, progress))
         with _signals() as stopping:
             futures: set[asyncio.Future[Any]] = {search, stopping}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         if not search.done():
-            progress.say(f"stopping: running jobs get {bench.context.grace_seconds:g} s (--grace-seconds)")
+            progress.stopping(bench.context.grace_seconds)
             await bench.stop(bench.context.grace_seconds)
             search.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await search
             await bench.write_files(None)
-            progress.say(f"stopped; nothing is lost. Run the same command again to resume {bench.folder.path}")
-            return 128 + int(stopping.result())
+            progress.stopped(stopping.result(), bench.folder.path)
+            return 128 + stopping.result()
     outcome = search.result()
-    print_summary(bench, await bench.history(), outcome)
+    progress.finished(await bench.history(), outcome)
     return EXIT_STATUS[outcome["outcome"]]
 
 
@@ -117,7 +119,7 @@ async def _starting_point(graph: CompiledStateGraph[Any, Any, Any, Any], bench: 
 
 
 async def _follow(
-    graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any, start: Any, progress: Progress
+    graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any, start: Any, progress: Follower
 ) -> dict[str, Any]:
     stream = graph.astream(
         start, config, context=bench.context, stream_mode=["custom", "tasks"], subgraphs=True, durability="sync"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from statistics import mean, stdev
 
@@ -11,10 +13,15 @@ from fairnad.history import PassRate, Record
 def record_line(record: Record) -> str:
     """What became of a candidate, in a line."""
     if record.evaluation is not None:
-        costs = "  ".join(f"{quantity_text(cost)} {name}" for name, cost in record.evaluation.costs.items())
+        costs = "  ".join(f"{quantity_text(cost):>5} {name}" for name, cost in record.evaluation.costs.items())
         return f"{record.candidate_id:<21} accuracy {record.evaluation.accuracy:.4f}  {costs}"
     assert record.failure is not None
     return f"{record.candidate_id:<21} {record.failure.step}: {record.failure.kind}"
+
+
+def count_text(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def rate_text(rate: PassRate) -> str:
@@ -36,6 +43,30 @@ def duration_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def rough_duration_text(seconds: float) -> str:
+    """Seconds as a forecast says them: no more exact than it can be."""
+    for unit, name, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 48)):
+        if seconds < most * unit:
+            return f"{max(seconds / unit, 1):.0f} {name}"
+    return f"{seconds / 86400:.0f} days"
+
+
+def signed_text(value: float, digits: int = 4) -> str:
+    """A difference with its sign."""
+    return f"{value:+.{digits}f}"
+
+
+def share_text(share: float) -> str:
+    """A cost as a share of its limit; 100% is said only of what is neither below nor above it."""
+    percent = round(share * 100, 6)
+    return f"{math.floor(percent) if percent < 100 else math.ceil(percent)}%"
+
+
+def printable(text: str) -> str:
+    """``text`` without a terminal's commands: sources and messages come from language models and from jobs."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
 
 
 def spread_text(values: Sequence[float]) -> str:

@@ -60,17 +60,21 @@ def write_whole(path: Path, pieces: Iterable[str], *, durable: bool = False) -> 
             raise
 
 
-def lock(path: Path, *, wait: bool) -> int:
+def lock(path: Path, *, wait: bool, shared: bool = False) -> int:
     """Lock a file or folder that exists, until the descriptor that comes back is closed.
 
     However the process ends, the kernel lets go of the lock; programs it starts do not inherit it.
+
+    Args:
+        wait: whether to wait until nobody else holds it.
+        shared: whether others may hold it too, all of them shared: for those who only ask whether it is held.
 
     Raises:
         BlockingIOError: another process holds it, and ``wait`` is false.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(descriptor)
         raise

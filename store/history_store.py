@@ -76,7 +76,8 @@ class SqliteHistory:
         """Open the history at ``path``, or begin it where there is none.
 
         Args:
-            read_only: read a history that another process may be writing; it must exist.
+            read_only: read a history that another process may be writing; it must exist. Where none has it open
+                now, nothing is written beside it, and what is written later is not seen.
 
         Raises:
             RunFolderError: the file is no history, or one of another version.
@@ -134,6 +135,11 @@ class SqliteHistory:
         """Every finished step of a candidate, in the order they were finished."""
         query = "SELECT step, version, result FROM steps WHERE candidate_id = ? ORDER BY rowid"
         return [StepResult(step, version, json.loads(text)) for step, version, text in self._read(query, candidate_id)]
+
+    def candidate_ids(self) -> list[str]:
+        """Every candidate that has finished a step or is recorded, in alphabetical order."""
+        rows = self._read("SELECT candidate_id FROM steps UNION SELECT candidate_id FROM records ORDER BY candidate_id")
+        return [candidate_id for (candidate_id,) in rows]
 
     def find_record(self, candidate_id: str) -> Record | None:
         """The record of that id, ``None`` where there is none yet."""
@@ -209,8 +215,8 @@ class SqliteHistory:
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
-    if read_only and not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK):
-        mode += "&immutable=1"  # nobody writes here, and SQLite may not put its shared memory beside the file
+    if read_only and not path.with_name(f"{path.name}-wal").exists():
+        mode += "&immutable=1"  # nobody writes, so that SQLite needs no shared memory, which it would leave behind
     # Every statement is a transaction of its own; the lock, not SQLite's check of thread ids, keeps threads apart.
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None, check_same_thread=False)

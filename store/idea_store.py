@@ -84,6 +84,10 @@ class ChromaIdeaStore:
             store._ensure_index()
         return store
 
+    def is_indexed(self) -> bool:
+        """Whether the index on disk is whole and one of these ideas; otherwise it is built when it is opened."""
+        return is_sealed(self._folder / "index", self._digest)
+
     def __len__(self) -> int:
         return len(self._ideas)
 
@@ -159,7 +163,7 @@ class ChromaIdeaStore:
 
     def _ensure_index(self) -> Path:
         index = self._folder / "index"
-        if not is_sealed(index, self._digest):
+        if not self.is_indexed():
             for left_over in (index, *self._folder.glob("partial-*")):
                 shutil.rmtree(left_over, ignore_errors=True)
             # Never the same name twice: Chroma keeps what it failed to open, by its path, as long as the process lives.

@@ -65,6 +65,13 @@ def json_line(record: Record) -> str:
     )
 
 
+def without_source(record: Record) -> dict[str, Any]:
+    """The record as JSON data with the keys the module lists, but ``source``, which is by far the longest."""
+    content: dict[str, Any] = json.loads(json_line(record))
+    del content["source"]
+    return content
+
+
 def table(records: Sequence[Record]) -> Iterator[str]:
     """A heading and one line a record: id, accuracy in %, costs, and what became of it."""
     names = list(dict.fromkeys(name for record in records if record.evaluation for name in record.evaluation.costs))

@@ -50,7 +50,7 @@ class RunFolder:
             SettingsError: the run was begun with other settings than those that may change.
             StorageError: the disk is full, or the folder cannot be read or written.
         """
-        path = _place(context)
+        path = run_path(context)
         with contextlib.ExitStack() as undo:
             with disk_errors(path):
                 _check_is_run(path)
@@ -141,7 +141,27 @@ def read_context(path: Path) -> RunContext:
         raise RunFolderError(f"{settings} must be the TOML file a run was begun with, but: {error}") from error
 
 
-def _place(context: RunContext) -> Path:
+def refuse_changes(path: Path, context: RunContext) -> None:
+    """Nothing, where the run in folder ``path`` may go on with these settings.
+
+    Raises:
+        SettingsError: settings differ that may not change within a run; the message names them.
+        RunFolderError: the folder holds no settings, or those of another version.
+    """
+    changed = changed_settings(read_context(path), context)
+    if changed:
+        raise SettingsError(
+            f"{path} was begun with other settings: {', '.join(changed)}; "
+            "resume it with those it was begun with, or choose another --run"
+        )
+
+
+def run_path(context: RunContext) -> Path:
+    """Where the run of these settings lies, whether or not it has begun.
+
+    Raises:
+        SettingsError: the run's name is no plain name of a folder.
+    """
     name = context.run_name
     if Path(name).name != name or name == "..":
         raise SettingsError(f"--run must be the plain name of a folder, found {name!r}; --runs says where it lies")
@@ -180,12 +200,7 @@ def _settle(path: Path, history: SqliteHistory, context: RunContext) -> None:
     settings = path / SETTINGS_NAME
     text = tomli_w.dumps(_without_credentials(context).model_dump(mode="json", exclude_none=True))
     if settings.exists():
-        changed = changed_settings(read_context(path), context)
-        if changed:
-            raise SettingsError(
-                f"{path} was begun with other settings: {', '.join(changed)}; "
-                "resume it with those it was begun with, or choose another --run"
-            )
+        refuse_changes(path, context)
         with disk_errors(settings):
             if settings.read_text(encoding="utf-8") == text:
                 return

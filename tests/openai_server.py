@@ -86,10 +86,12 @@ class ScriptedServer:
 
     ``requests`` holds every request in the order of arrival, ``asked`` counts them by their prompt, and ``answered``
     counts those that got a whole completion: no refusal, no raw body, nothing cut. ``most_at_once`` is the largest
-    number of requests that were open at one time.
+    number of requests that were open at one time. ``models`` are listed under ``/v1/models``, or else a refusal of
+    that; it is not there where they are ``None``.
     """
 
-    def __init__(self, script: Script, *, port: int = 0) -> None:
+    def __init__(self, script: Script, *, port: int = 0, models: Sequence[str] | Reply | None = None) -> None:
+        self.models = models
         self.requests: list[Request] = []
         self.api_keys: list[str] = []
         self.asked: Counter[str] = Counter()
@@ -173,8 +175,14 @@ class _Handler(BaseHTTPRequestHandler):
     _open = False
 
     def do_GET(self) -> None:
+        models = self.server.owner.models
         if self.path == "/counts":
             self._send(200, json.dumps(self.server.owner.counts()).encode(), "application/json")
+        elif self.path == "/v1/models" and isinstance(models, Reply):
+            self._send(models.status, models.body or b"", models.content_type)
+        elif self.path == "/v1/models" and models is not None:
+            content = {"object": "list", "data": [{"id": name, "object": "model"} for name in models]}
+            self._send(200, json.dumps(content).encode(), "application/json")
         else:
             self._send(404, b"{}", "application/json")
 

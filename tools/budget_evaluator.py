@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from math import prod
@@ -107,20 +106,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _measure(file: Path, num_classes: int, image_size: int) -> Mapping[str, float]:
-    from tools.checks import Checker
-    from tools.sandbox import Sandbox
+    from tools.checks import check_alone
 
     try:
         source = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BaseModelError(f"{file}: expected a Python source, found that it cannot be read: {error}") from error
-    with tempfile.TemporaryDirectory(prefix="fairnad-") as scratch:
-        sandbox = Sandbox(Path(scratch))
-        try:
-            await sandbox.start()
-            report = await Checker(sandbox, LabSettings(), num_classes, image_size, num_slots=1).check(source)
-        finally:
-            await sandbox.close()
+    report = await check_alone(source, LabSettings(), num_classes, image_size)
     if isinstance(report, Failure):
         raise BaseModelError(f"{file}: {report.kind}: {report.message}")
     return report.costs

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import tempfile
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import (
@@ -134,3 +136,19 @@ def _checked(result: JobResult) -> Checked | Failure:
         seconds=result.wall_seconds,
     )
     return Checked(report, claims.weights)
+
+
+async def check_alone(source: str, settings: LabSettings, num_classes: int, image_size: int) -> CheckReport | Failure:
+    """One check in a sandbox that is started for it alone, in a folder that is removed again.
+
+    Raises:
+        StorageError: the folder cannot be written.
+        LabError: the sandbox did not start or broke.
+    """
+    with tempfile.TemporaryDirectory(prefix="fairnad-") as scratch:
+        sandbox = Sandbox(Path(scratch))
+        try:
+            await sandbox.start()
+            return await Checker(sandbox, settings, num_classes, image_size, num_slots=1).check(source)
+        finally:
+            await sandbox.close()

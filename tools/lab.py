@@ -282,6 +282,15 @@ def _num_gpus() -> int:
     return num_files if visible is None else min(num_files, len([name for name in visible.split(",") if name]))
 
 
+def num_slots(settings: LabSettings) -> int:
+    """How many trainings run at a time.
+
+    Raises:
+        SettingsError: the device asked for is not there.
+    """
+    return len(_devices(device_name(settings.device), settings.slots))
+
+
 def _devices(device: DeviceName, num_slots: int) -> list[str]:
     """The device of each slot; GPUs take turns."""
     if device == "cpu":

@@ -20,6 +20,7 @@ from fairnad.history import History, Record
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.settings import RunContext
 from graphs import report
+from graphs.lineage import lineage
 from store.run_folder import RunFolder
 
 BUDGETS = [Budget("params", "parameters", 2000.0), Budget("flops", "multiply-adds an image", 10_000.0)]
@@ -317,9 +318,9 @@ def test_accuracies_of_different_recipes_are_not_compared(page):
 
 def test_a_lineage_ends_where_a_parent_is_unknown_or_comes_again():
     orphan = trained(FIRST, 0.9, "g00-initial-r1-s07-d0")
-    assert History([orphan]).lineage(orphan) == [orphan]
+    assert lineage(History([orphan]), orphan) == [orphan]
     one, other = trained(FIRST, 0.9, SECOND), trained(SECOND, 0.8, FIRST)
-    assert History([one, other]).lineage(one) == [other, one]
+    assert lineage(History([one, other]), one) == [other, one]
 
 
 def test_300_candidates_take_less_than_four_seconds_of_the_processor(page):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -23,7 +24,7 @@ from fairnad.errors import RunFolderError, StorageError
 from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.ports import Answer, CallKey, HistoryStore
-from store.history_store import SCHEMA_VERSION, SqliteHistory, StepResult
+from store.history_store import FILE_NAME, SCHEMA_VERSION, SqliteHistory, StepResult
 
 KEY = CallKey("g01-fair-r1-s00-d0", "mutator", 0, 0, "d1gest")
 
@@ -473,3 +474,20 @@ def test_a_reader_that_goes_away_early_ends_the_output_quietly(
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["slot"] == 0
+
+
+def test_every_candidate_that_was_heard_of_is_named_once(tmp_path: Path, make_record: Callable[..., Record]) -> None:
+    with contextlib.closing(SqliteHistory(tmp_path / FILE_NAME)) as history:
+        history.add_step("under-way", "mutate", 0, {})
+        history.add_step(make_record(1).candidate_id, "mutate", 0, {})
+        history.add_record(make_record(2))
+        history.add_record(make_record(1))
+        assert history.candidate_ids() == [make_record(1).candidate_id, make_record(2).candidate_id, "under-way"]
+
+
+def test_reading_a_history_that_nobody_writes_leaves_nothing_behind(tmp_path: Path) -> None:
+    SqliteHistory(tmp_path / FILE_NAME).close()
+    before = {path.name for path in tmp_path.iterdir()}
+    with contextlib.closing(SqliteHistory(tmp_path / FILE_NAME, read_only=True)) as history:
+        assert history.records() == ()
+    assert {path.name for path in tmp_path.iterdir()} == before

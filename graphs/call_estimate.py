@@ -1,0 +1,136 @@
+"""What a search asks of a language model: calls and tokens by role, as few as may be and as many as can be.
+
+The fewest: every candidate passes everything the first time. The most: every candidate is reached with the last of
+its slot's draws, and each draw needs all its repairs and reductions. Retries after an endpoint's faults, and
+continuations of replies that were cut off, come on top.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fairnad.attributes import Target
+from fairnad.candidate import Stage
+from fairnad.ideas import Idea, MutationTarget
+from fairnad.settings import RunContext
+from graphs.roles import cast
+
+if TYPE_CHECKING:
+    from prompts.loader import Pack
+
+CHARACTERS_A_TOKEN = 3
+"""Of source code; prose has about four, so that tokens are over- rather than underestimated."""
+
+_LOG_CHARACTERS = 4000
+_VERDICT_TOKENS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class CallEstimate:
+    """Calls and tokens of one role; ``least`` tokens take all sources to be as long as the base's."""
+
+    role: str
+    least_calls: int
+    most_calls: int
+    least_input_tokens: int
+    most_input_tokens: int
+    least_output_tokens: int
+    most_output_tokens: int
+
+
+def estimate_calls(
+    context: RunContext,
+    pack: Pack,
+    base_source: str,
+    ideas: Sequence[Idea],
+    num_trained: Mapping[Stage, int],
+    *,
+    base_is_over: bool,
+) -> list[CallEstimate]:
+    """One estimate a role that a language model plays, and that is asked at all.
+
+    Args:
+        num_trained: candidates to train by stage.
+        base_is_over: whether the base must be brought under its limits first.
+    """
+    usual = _input_tokens(pack, base_source, ideas)
+    longest = _input_tokens(pack, "x" * (context.llm.max_tokens * CHARACTERS_A_TOKEN), ideas)
+    reply = math.ceil(len(base_source) / CHARACTERS_A_TOKEN)
+    estimates = []
+    for role, (least, most) in _num_calls(context, num_trained, base_is_over).items():
+        if cast(context)[role] and most:
+            usual_reply = _VERDICT_TOKENS if role == "structural_judge" else min(reply, context.llm.max_tokens)
+            estimates.append(
+                CallEstimate(
+                    role=role,
+                    least_calls=least,
+                    most_calls=most,
+                    least_input_tokens=least * usual[role],
+                    most_input_tokens=most * max(longest[role], usual[role]),
+                    least_output_tokens=least * usual_reply,
+                    most_output_tokens=most * context.llm.max_tokens,
+                )
+            )
+    return estimates
+
+
+def _num_calls(context: RunContext, num_trained: Mapping[Stage, int], base_is_over: bool) -> dict[str, tuple[int, int]]:
+    """(least, most) by role."""
+    search = context.search
+    num_all = sum(num_trained.values())
+    num_refined = num_trained.get(Stage.REFINE, 0)
+    most_draws = num_all * search.max_draws
+    for_base = search.max_downscales if base_is_over else 0
+    judged = num_all if search.judge_structure else 0
+    return {
+        "mutator": (num_all - num_refined, (num_all - num_refined) * search.max_draws),
+        "idea_mutator": (num_refined, num_refined * search.max_draws),
+        "debugger": (0, most_draws * search.max_debugs),
+        "downscaler": (min(for_base, 1), most_draws * search.max_downscales + for_base),
+        "structural_judge": (judged, judged * search.max_draws),
+    }
+
+
+def _input_tokens(pack: Pack, source: str, ideas: Sequence[Idea]) -> dict[str, int]:
+    """Tokens of one prompt by role, where every source in it is ``source`` and the idea is the longest."""
+    idea = max(ideas, key=lambda idea: len(idea.text))
+    request = pack.format_idea(idea, MutationTarget.NEW_MODULE)
+    chain: dict[str, object] = {
+        "current": source,
+        "previous": source,
+        "idea": idea.text,
+        "performance_attributes": pack.attribute_tree.outline(Target.PERFORMANCE),
+        "efficiency_attributes": pack.attribute_tree.outline(Target.EFFICIENCY),
+        "refinement_ideas": (*pack.upscaling_ideas, *pack.adjustment_ideas),
+    }
+    failed: dict[str, object] = {
+        "failed": source,
+        "parent": source,
+        "prompt": request,
+        "error": "",
+        "traceback": "x" * _LOG_CHARACTERS,
+    }
+    oversized: dict[str, object] = {
+        "oversized": source,
+        "parent": source,
+        "prompt": request,
+        "shrinking": pack.single_use_idea,
+    }
+    variables: dict[str, dict[str, dict[str, object]]] = {
+        "mutator": {"mutation": {"idea": request, "parent": source}},
+        "idea_mutator": {"idea_mutation_improved": chain, "idea_mutation_degraded": chain},
+        "debugger": {"debug": failed},
+        "downscaler": {"downscale": oversized | {"single_use": True}},
+        "structural_judge": {"structural_judge": {"judged": source, "parent": source}},
+    }
+    return {
+        role: max(_tokens(pack, name, shown) for name, shown in prompts.items()) for role, prompts in variables.items()
+    }
+
+
+def _tokens(pack: Pack, name: str, variables: Mapping[str, object]) -> int:
+    messages = pack.messages(name, **variables)
+    return math.ceil(sum(len(text) for _, text in messages) / CHARACTERS_A_TOKEN)

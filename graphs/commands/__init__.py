@@ -1,0 +1,45 @@
+"""What can be asked beside a search: ``python -m graphs.search COMMAND``, one module a command, all of them read-only.
+
+Each module has ``execute(parser, arguments)``, which adds its arguments to the parser, does what the command does and
+returns the exit status; it is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from fairnad.errors import SettingsError
+from graphs.arguments import PROGRAM, Parser, unknown
+
+SUMMARIES = {
+    "show": "everything about one candidate",
+    "diff": "how two candidates differ, and what that cost and gained",
+    "best": "the best candidate of a run and how it came about",
+    "runs": "all runs in a table",
+    "doctor": "whether machine, endpoint, data and stores are ready",
+}
+"""Every command by its name, which is also its module's."""
+
+
+def run_command(name: str, arguments: Sequence[str]) -> int:
+    """The exit status of a command.
+
+    Raises:
+        SettingsError: there is no such command, or its arguments are wrong.
+        SystemExit: ``--help`` was asked for.
+    """
+    from graphs.terminal import until_reader_leaves
+
+    if name not in SUMMARIES:
+        raise SettingsError(unknown("command", name, SUMMARIES))
+    module = importlib.import_module(f"graphs.commands.{name}")
+    summary = SUMMARIES[name]
+    parser = Parser(prog=f"{PROGRAM} {name}", description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False)
+    return until_reader_leaves(lambda: int(module.execute(parser, arguments)))
+
+
+def list_of_commands() -> str:
+    """For ``--help``."""
+    rows = "\n".join(f"  {name:<22}{summary}" for name, summary in SUMMARIES.items())
+    return f"commands, in place of flags:\n{rows}"

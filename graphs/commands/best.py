@@ -1,0 +1,135 @@
+"""``best``: the best candidate of a run and how it came about, from the base on.
+
+With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id``, ``accuracy``, ``costs``,
+``limits`` and ``shares`` of them, ``validation`` and ``held_out`` (of trainings with fresh seeds, after a search),
+``over_base`` (gain), ``lineage`` (``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``),
+the oldest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from fairnad.budget import load
+from fairnad.candidate import Evaluation
+from fairnad.errors import RunFolderError
+from fairnad.history import Record
+from graphs.arguments import Parser
+from graphs.commands.options import add_run
+from graphs.lineage import accuracy_change, gain, lineage
+from graphs.result import RESULT
+from graphs.stored_runs import StoredRun, find_run, open_run
+from graphs.terminal import make_console, print_json, print_text
+from graphs.wording import printable, quantity_text, share_text, signed_text, spread_text
+
+
+def execute(parser: Parser, arguments: Sequence[str]) -> int:
+    """Print the best candidate of a run.
+
+    Raises:
+        UserError: there is no such run, or nothing has trained in it yet.
+    """
+    add_run(parser)
+    options = parser.parse_args(arguments)
+    with open_run(find_run(options.runs, options.run)) as run:
+        best = run.best
+        if best is None or best.evaluation is None:
+            raise RunFolderError(f"nothing has trained yet in run {run.name}")
+        if options.json:
+            print_json(_plain(run, best, best.evaluation))
+        else:
+            _print(make_console(), run, best, best.evaluation)
+    return 0
+
+
+def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluation) -> None:
+    count = f"{len(run.history.trained)} of {run.context.archs} trained"
+    console.print(f"run {run.name}: {run.context.task}, seed {run.context.seed}; {run.state}, {count}\n")
+    console.print(Text.assemble("best  ", (best.candidate_id, "bold")))
+    base = run.history.base
+    gained = accuracy_change(base, best) if base is not None and base is not best else None
+    ahead = f", {signed_text(gained)} over the base" if gained is not None else ""
+    console.print(f"  validation accuracy {evaluation.accuracy:.4f}{ahead}")
+    for what, values, base_values in _fresh(run):
+        beside = f"; the base {spread_text(base_values)}" if base is not best else ""
+        console.print(f"  {what} {spread_text(values)}{beside}")
+    shares = load(evaluation.costs, run.budgets)
+    for name, cost in evaluation.costs.items():
+        limit = next((budget.limit for budget in run.budgets if budget.name == name), None)
+        share = f", {share_text(shares[name])} of {quantity_text(limit)}" if limit else ""
+        console.print(f"  {cost:,.10g} {name}{share}")
+    if run.why_no_budgets:
+        console.print(f"  {run.why_no_budgets}")
+    source, result = run.path / "sources" / f"{best.candidate_id}.py.txt", run.path / RESULT
+    if source.exists():
+        console.print(f"  source {source}")
+    if run.finals is not None and result.exists():
+        console.print(f"  result {result}")
+    console.print()
+    _print_lineage(console, run, best)
+
+
+def _print_lineage(console: Console, run: StoredRun, best: Record) -> None:
+    """A line of figures and a paragraph an ancestor, which needs no more than 80 columns."""
+    ancestry = lineage(run.history, best)
+    names = list(dict.fromkeys(name for record in ancestry if record.evaluation for name in record.evaluation.costs))
+    console.print(Text(_figures("lineage", "accuracy", "gain", names), "bold"))
+    for record in ancestry:
+        assert record.evaluation is not None, "who has a trained descendant is trained"
+        gained = gain(run.history, record)
+        costs = [quantity_text(record.evaluation.costs[name]) for name in names]
+        told = "" if gained is None else signed_text(gained)
+        console.print(_figures(record.candidate_id, f"{record.evaluation.accuracy:.4f}", told, costs))
+        idea = printable(record.idea.text) or ("" if record.parent_id else "the base model")
+        if idea:
+            print_text(console, Text(idea, "dim"), indent=4)
+
+
+def _figures(name: str, accuracy: str, gained: str, costs: Sequence[str]) -> str:
+    return f"{name:<22}  {accuracy:>8}  {gained:>8}" + "".join(f"  {cost:>8}" for cost in costs)
+
+
+def _fresh(run: StoredRun) -> list[tuple[str, list[float], list[float]]]:
+    """(what, the winner's accuracies, the base's) with fresh seeds; none before the finals."""
+    if run.finals is None:
+        return []
+    winner, base = run.finals.winner, run.finals.base
+    told = [
+        ("validation, fresh seeds", [*winner.validation.values()], [*base.validation.values()]),
+        ("held out", [*winner.held_out.values()], [*base.held_out.values()]),
+    ]
+    return [row for row in told if row[1]]
+
+
+def _plain(run: StoredRun, best: Record, evaluation: Evaluation) -> dict[str, Any]:
+    base = run.history.base
+    return {
+        "run": run.name,
+        "state": str(run.state),
+        "num_trained": len(run.history.trained),
+        "archs": run.context.archs,
+        "candidate_id": best.candidate_id,
+        "accuracy": evaluation.accuracy,
+        "costs": dict(evaluation.costs),
+        "limits": {budget.name: budget.limit for budget in run.budgets},
+        "shares": load(evaluation.costs, run.budgets),
+        "validation": [*run.finals.winner.validation.values()] if run.finals else [],
+        "held_out": [*run.finals.winner.held_out.values()] if run.finals else [],
+        "over_base": accuracy_change(base, best) if base is not None else None,
+        "lineage": [_ancestor(run, record) for record in lineage(run.history, best)],
+    }
+
+
+def _ancestor(run: StoredRun, record: Record) -> dict[str, Any]:
+    assert record.evaluation is not None, "who has a trained descendant is trained"
+    return {
+        "candidate_id": record.candidate_id,
+        "idea": record.idea.text,
+        "accuracy": record.evaluation.accuracy,
+        "gain": gain(run.history, record),
+        "costs": dict(record.evaluation.costs),
+    }

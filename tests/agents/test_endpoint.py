@@ -1,0 +1,91 @@
+"""Asking an endpoint whether it is fit: every answer is a report, never an exception."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.endpoint import EndpointReport, ask_endpoint, has_key
+from fairnad.errors import SettingsError
+from fairnad.settings import LanguageModelSettings
+from tests.openai_server import Reply, Script, ScriptedServer
+
+
+async def report_on(script: Script, models: list[str] | None = None) -> EndpointReport:
+    with ScriptedServer(script, models=models) as server:
+        report = await ask_endpoint(LanguageModelSettings(model="m", base_url=server.url, temperature=0.2))
+        assert report.url == server.url
+        assert server.num_requests <= 2, "nothing is tried again"
+        assert all(request["max_tokens"] == 64 for request in server.requests)
+        return report
+
+
+async def test_an_endpoint_that_answers_is_timed() -> None:
+    report = await report_on(lambda request: Reply("ready", usage=(10, 5)), ["m", "n"])
+    assert (report.models, report.fault, report.advice, report.output_tokens) == (("m", "n"), "", "", 5)
+    assert report.tokens_a_second == pytest.approx(5 / report.seconds)
+
+
+async def test_one_that_lists_no_models_and_counts_no_tokens_is_fit_too() -> None:
+    report = await report_on(lambda request: Reply("ready", usage=None))
+    assert (report.models, report.fault, report.tokens_a_second) == (None, "", None)
+
+
+async def test_a_model_that_still_thinks_at_the_limit_has_answered() -> None:
+    report = await report_on(lambda request: Reply("", reasoning="hm", finish="length", usage=(10, 64)))
+    assert (report.fault, report.output_tokens) == ("", 64)
+
+
+async def test_a_key_that_is_refused_comes_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
+    assert has_key()
+    report = await report_on(lambda request: Reply.error(401, "Incorrect API key: sk-wrong"))
+    assert "refuses the key (401: Incorrect API key: …)" in report.fault
+    assert report.advice == "set OPENAI_API_KEY to a key it accepts"
+    assert "resume" not in report.fault + report.advice
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert not has_key()
+
+
+async def test_a_key_that_is_refused_for_the_list_of_models_is_no_list() -> None:
+    with ScriptedServer(lambda request: Reply("ready"), models=Reply.error(403, "no")) as server:
+        report = await ask_endpoint(LanguageModelSettings(model="m", base_url=server.url))
+    assert "refuses the key (403" in report.fault
+    assert report.models is None
+    assert server.num_requests == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault", "advice"),
+    [
+        (Reply.error(404, "no model m"), "has no such model (404: no model m)", "set --llm.model to a model it serves"),
+        (Reply.error(503, "overloaded"), "does not answer: 503: overloaded", ""),
+        (
+            Reply.page("<html>hello</html>"),
+            "what it sends is no chat completion",
+            "set --llm.base-url to where its API",
+        ),
+    ],
+)
+async def test_why_there_is_no_answer(reply: Reply, fault: str, advice: str) -> None:
+    report = await report_on(lambda request: reply)
+    assert fault in report.fault
+    assert report.advice.startswith(advice)
+    assert bool(report.advice) == bool(advice)
+
+
+async def test_nobody_there() -> None:
+    with ScriptedServer(lambda request: Reply()) as server:
+        url = server.url
+    report = await ask_endpoint(LanguageModelSettings(model="m", base_url=url))
+    assert "does not answer" in report.fault
+    assert report.models is None
+
+
+async def test_an_answer_that_says_nothing_is_a_fault() -> None:
+    report = await report_on(lambda request: Reply("", usage=(10, 0)))
+    assert report.fault == "the reply is empty, twice"
+
+
+async def test_a_url_that_is_none() -> None:
+    with pytest.raises(SettingsError, match=r"--llm\.base-url: expected a URL"):
+        await ask_endpoint(LanguageModelSettings(model="m", base_url="localhost"))

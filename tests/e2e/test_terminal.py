@@ -1,0 +1,168 @@
+"""Ways a search speaks, the plan it tells beforehand, and the questions that can be asked while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from graphs.command_line import main, parse
+from store.run_folder import SETTINGS_NAME
+from tests.e2e.networks import BROKEN, costs, network
+from tests.e2e.scripts import lively
+from tests.e2e.test_resuming import Endless, wait_for
+from tests.openai_server import Reply, ScriptedServer
+
+Flags = Callable[..., list[str]]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("FAIRNAD_")]:
+        monkeypatch.delenv(name)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path):
+    with ScriptedServer(lively) as server:
+        told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "archs": 3, "search.confirm_seeds": 1})
+        assert main([*told, "--json"]) == 0
+        events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        names = [event["event"] for event in events]
+        assert names[:3] == ["start", "record", "forecast"]
+        assert (names[-1], set(names[3:-1])) == ("finish", {"record"})
+        assert events[0]["designers"] == dict.fromkeys(events[0]["designers"], "scripted")
+        trainings = events[2]["num_trainings"]
+        assert (trainings, events[2]["num_slots"]) == (3 + 2, 2)
+        finish = events[-1]
+        assert (finish["outcome"], finish["num_trained"]) == ("finished", 3)
+        assert len(finish["best"]["held_out"]) == 1
+        settings = (tmp_path / "runs" / "test" / SETTINGS_NAME).read_text()
+        assert not {"json", "quiet", "dry"} & set(settings.split()), "how a search speaks is no setting of the run"
+
+        assert main([*told, "--quiet"]) == 0
+        output = capsys.readouterr()
+        lines = output.out.strip().splitlines()
+        assert lines[0] == "digits, seed 0"
+        assert lines[-1].startswith("best architecture: ")
+        assert "FairNAD" not in output.out + output.err
+        assert main(told) == 0
+        assert capsys.readouterr().out.splitlines()[:2] == [
+            "FairNAD: mutator: scripted, idea mutator: scripted, debugger: scripted, downscaler: scripted, "
+            "structural judge: scripted",
+            "resuming: 3 of 3 candidates are trained",
+        ]
+
+
+@pytest.mark.parametrize(("flag", "error"), [("--json", ""), ("--quiet", "stopped; nothing is lost")])
+def test_a_running_search_can_be_asked_and_when_stopped_says_so(flags: Flags, tmp_path, capsys, flag, error):
+    began = tmp_path / "began"
+    with ScriptedServer(Endless(began)) as server:
+        told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.1})
+        command = [sys.executable, "-m", "graphs.search", *told, flag]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for(began)
+        here = ["--runs", str(tmp_path / "runs"), "--json"]
+        assert main(["runs", *here]) == 0
+        assert main(["show", "initial", *here]) == 0
+        assert main(["best", *here]) == 0
+        runs, shown, best = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert runs["runs"][0]["state"] == best["state"] == "running"
+    assert (shown["is_recorded"], shown["steps"][0]["step"]) == (False, "mutate 0")
+    assert "class Network" in shown["source"]
+    assert best["lineage"][0]["candidate_id"] == "g00-base-r1-s00-d0"
+    assert error in errors
+    if flag == "--json":
+        stop = json.loads(output.splitlines()[-1])
+        assert (stop["event"], stop["signal"], stop["num_trained"]) == ("stop", 15, 0)
+    else:
+        assert output == ""
+
+
+def test_a_search_tells_its_forecast_in_the_log(flags: Flags, capsys):
+    with ScriptedServer(lively) as server:
+        assert main(flags(**{"llm.model": "scripted", "llm.base_url": server.url})) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:2] == ["0/1", "g00-base-r1-s00-d0"]
+    assert lines[2].startswith("forecast: about ")
+    assert " for 1 training on 2 slots" in lines[2]
+
+
+def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_path):
+    with ScriptedServer(lambda request: Reply("never asked")) as server:
+        told = flags(**{"llm.model": "m", "llm.base_url": server.url, "archs": 20, "search.confirm_seeds": 2})
+        before = contents(tmp_path)
+        assert main([*told, "--dry-run"]) == 0
+        text = capsys.readouterr().out
+        assert main([*told, "--dry-run", "--json"]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert server.num_requests == 0
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "runs").exists()
+    assert "plan of a search; nothing is begun or written\n" in text
+    assert f"{costs():,} params, 60% of the limit of 2.5k" in text
+    assert "trainings  29: 1 base + 20 candidates + 8 for the finals" in text
+    assert plan["task"] == {
+        "name": "digits",
+        "num_train": 60,
+        "num_validation": 200,
+        "num_classes": 10,
+        "image_size": 8,
+    }
+    assert plan["base"]["costs"]["params"] == costs()
+    assert plan["trainings"] == {"base": 1, "candidates": 20, "promotions": 0, "finals": 8}
+    assert (plan["num_generations"], plan["most_draws"]) == (1, 80)
+    assert [leg["num_trained"] for leg in plan["legs"]] == [1, 8, 8, 3]
+    assert {estimate["role"]: estimate["most_calls"] for estimate in plan["calls"]} == {
+        "mutator": 68,
+        "idea_mutator": 12,
+        "debugger": 160,
+        "downscaler": 320,
+        "structural_judge": 80,
+    }
+
+
+def test_a_dry_run_of_a_run_that_has_begun_plans_what_is_left_and_refuses_what_the_search_would(flags: Flags, capsys):
+    with ScriptedServer(lively) as server:
+        told = {"llm.model": "scripted", "llm.base_url": server.url}
+        assert main(flags(**told)) == 0
+        capsys.readouterr()
+        assert main([*flags(**told, archs=3), "--dry-run", "--json"]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert (plan["num_trained"], plan["trainings"]["base"], plan["trainings"]["candidates"]) == (1, 0, 2)
+        assert main([*flags(**told, seed=7), "--dry-run"]) == 2
+        assert "was begun with other settings: --seed (was 0, now 7)" in capsys.readouterr().err
+        assert main([*flags(**told, epochs=2), "--dry-run"]) == 2
+        assert "--epochs (was 1, now 2)" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_a_base_that_does_not_run(flags: Flags, capsys, tmp_path):
+    base = tmp_path / "base.py"
+    base.write_text(BROKEN)
+    assert main([*flags(base=base), "--dry-run"]) == 2
+    assert capsys.readouterr().err.startswith("error: the base model cannot be used: execute: ")
+
+
+def test_a_base_over_its_limits_is_planned_to_be_brought_under_them(flags: Flags, capsys, tmp_path):
+    base = tmp_path / "base.py"
+    base.write_text(network(width=30))
+    assert main([*flags(base=base), "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "over its limits: it is brought under them first, in at most 4 downscales" in text
+    assert "no language model: no calls, no tokens" in text
+
+
+def test_how_a_search_speaks_does_not_change_its_settings():
+    assert parse(["--json"]) == parse(["--quiet"]) == parse(["--dry-run"]) == parse([])
