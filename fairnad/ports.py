@@ -16,6 +16,7 @@ import numpy as np
 from fairnad.candidate import Call, CandidateId, CheckReport, Evaluation, Failure
 from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.recipe import Recipe
 from fairnad.sampling import Fairness, Key
 
 
@@ -182,6 +183,14 @@ class IdeaSampler(Protocol):
         """One idea; knowledge ideas are drawn fairly, the predefined ones uniformly."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Retrained:
+    """A training with what it leaves: ``weights`` is the content of a safetensors file."""
+
+    evaluation: Evaluation
+    weights: bytes
+
+
 class Lab(Protocol):
     """Runs untrusted sources, each in a process of its own."""
 
@@ -191,8 +200,11 @@ class Lab(Protocol):
     async def train(self, source: str, *, seed: int) -> Evaluation | Failure:
         """Train on the training split; the accuracy is the validation split's, computed outside the job."""
 
-    async def hold_out(self, source: str, *, seed: int) -> Evaluation | Failure:
-        """Train as :meth:`train` does; the accuracy is that on the held-out images. Only after a search."""
+    async def retrain(self, source: str, *, seed: int, recipe: Recipe) -> Retrained | Failure:
+        """Train as :meth:`train` does, by any recipe, and hand the weights out."""
+
+    async def hold_out(self, source: str, weights: bytes, *, seed: int) -> float | Failure:
+        """The accuracy on the held-out images of what :meth:`retrain` handed out. Only after a search."""
 
 
 class IdeaStore(Protocol):

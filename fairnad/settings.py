@@ -42,6 +42,9 @@ def _prompt(role: str, nodes: tuple[str, ...]) -> Any:
     )
 
 
+_MAX_NAME = 40
+"""Characters of a run's name that come from a folder's name."""
+
 CHANGEABLE: JsonDict = {"changeable": True}
 """Marks a setting that may differ when a run is resumed: it decides when to stop, not what is found."""
 
@@ -77,7 +80,10 @@ class SearchSettings(_Section):
         description="draws in a row without one that trains, until the search stops",
         json_schema_extra=CHANGEABLE,
     )
-    confirm_seeds: int = Field(3, ge=0, description="fresh seeds base and best are retrained with at the end")
+    finalists: int = Field(3, ge=1, description="best candidates that are retrained with fresh seeds at the end")
+    confirm_seeds: int = Field(3, ge=0, description="fresh seeds base and finalists are retrained with; 0: no result")
+    promote: str = Field("", description="recipes the best of a cheap search are trained again by, a comma between")
+    promote_one_in: int = Field(4, ge=2, description="one candidate in this many is promoted to the next recipe")
 
     @model_validator(mode="after")
     def _can_go_on(self) -> Self:
@@ -131,8 +137,15 @@ class RunContext(_Section):
     run: str = Field("", description="name of the run folder; empty: made of task and seed")
     runs: str = Field("runs", description="folder the run folders lie in")
     task: str = Field("digits", description="data set to search on")
-    data: str = Field("data", description="folder the data sets lie in")
+    data: str = Field("data", description="folder the data sets lie in; with task folder that of the class folders")
+    splits: str = Field(
+        "", description="folder of the official NAS-Bench-201 split files; empty: nasbench201-splits in the data folder"
+    )
+    split_seed: int = Field(0, ge=0, description="seed of the split where own images come in none")
     image_size: int = Field(0, ge=0, description="side of the images in pixels; 0: the task's own")
+    flip: float | None = Field(
+        None, ge=0, le=1, description="share of training images that are mirrored; default: the task's"
+    )
     base: str = Field("", description="base model: a name of the pack or a Python file; empty: the task's default")
     recipe: str = Field("", description="training recipe; empty: the task's default")
     epochs: int = Field(0, ge=0, description="epochs of a training; 0: the recipe's")
@@ -169,8 +182,15 @@ class RunContext(_Section):
 
     @property
     def run_name(self) -> str:
-        """The run's name, made of task and seed where none is given."""
-        return self.run or f"{self.task}-{self.seed}"
+        """The run's name, made of task and seed where none is given; of own images, of their folder's name."""
+        return self.run or f"{self._task_name}-{self.seed}"
+
+    @property
+    def _task_name(self) -> str:
+        if self.task != "folder":
+            return self.task
+        name = re.split(r"[/\\]+", self.data.rstrip("/\\"))[-1]
+        return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:_MAX_NAME] or self.task
 
     @property
     def prompt_wordings(self) -> dict[str, str]:

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import difflib
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairnad.budget import Budget
+from fairnad.budget import Budget, Costs
 from fairnad.errors import SettingsError
 from fairnad.history import History
 from fairnad.ideas import Idea
@@ -22,6 +23,8 @@ from fairnad.selection import IdeaSelection, find_categories
 from fairnad.settings import RunContext
 from fairnad.task import TaskDefaults
 from graphs.context import Bench
+from graphs.ending import refuse_after_final_test
+from graphs.limits import derive_budgets, resolve_budgets, settle_budgets
 from graphs.roles import cast, make_roles
 from graphs.steps import Steps
 
@@ -33,29 +36,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a search is given, read and checked; nothing is started or written for it."""
+    """Everything a search is given, read and checked; nothing is started or written for it.
+
+    ``recipes`` are the search's own and those its best are promoted to.
+    """
 
     pack: Pack
     base_source: str
     task: Task
-    recipe: Recipe
-    budgets: tuple[Budget, ...]
+    recipes: tuple[Recipe, ...]
+    stated_budgets: tuple[Budget, ...]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The search's own."""
+        return self.recipes[0]
+
+    def budgets(self, base_costs: Costs) -> tuple[Budget, ...]:
+        """All limits; those nobody states follow from the base's costs."""
+        return derive_budgets(self.stated_budgets, base_costs)
 
 
-def read_inputs(context: RunContext) -> Inputs:
+def read_inputs(context: RunContext, stop: threading.Event | None = None) -> Inputs:
     """What a search with these settings works with.
+
+    Args:
+        stop: reading the images ends soon after it is set.
 
     Raises:
         UserError: a setting, the pack or the data cannot be used.
+        StoppingError: reading was cut off.
     """
     from prompts.loader import load_pack
     from tools.lab import device_name, environment
 
     pack = load_pack(context.pack, context.prompt_wordings)
     base_source, defaults = _base_and_defaults(context, pack)
-    task = _load_task(context, defaults)
-    recipe = resolve_recipe(context, defaults, task, environment(device_name(context.lab.device)))
-    return Inputs(pack, base_source, task, recipe, resolve_budgets(context, defaults, task.image_size))
+    task = _load_task(context, defaults, stop or threading.Event())
+    recipes = resolve_recipes(context, defaults, task, environment(device_name(context.lab.device)))
+    return Inputs(pack, base_source, task, recipes, resolve_budgets(context, defaults, task.image_size))
 
 
 async def open_bench(context: RunContext) -> Bench:
@@ -70,27 +89,37 @@ async def open_bench(context: RunContext) -> Bench:
     from tools.lab import TorchLab
 
     by_model = any(cast(context).values())
-    inputs = await asyncio.to_thread(read_inputs, context)
-    pack, budgets = inputs.pack, inputs.budgets
+    stop = threading.Event()
+    try:
+        inputs = await asyncio.to_thread(read_inputs, context, stop)
+    finally:
+        stop.set()  # whoever stops waiting for the images ends their reading
+    pack = inputs.pack
     select = _selection(context, pack, await asyncio.to_thread(_open_ideas, context, pack))
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
+        refuse_after_final_test(context, folder.history)
         lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch)
         undo.push_async_callback(lab.close)
         await lab.start()
+        steps = Steps(folder.history)
+        budgets = await settle_budgets(inputs.stated_budgets, inputs.base_source, lab, steps)
+        await asyncio.to_thread(folder.note_task, inputs.task.report)
         model = LanguageModel(context.llm, folder.history) if by_model else None
         bench = Bench(
             context=context,
             folder=folder,
             pack=pack,
+            task=inputs.task,
+            recipes=inputs.recipes,
             budgets=budgets,
             base_source=inputs.base_source,
             lab=lab,
             language_model=model,
             select=select,
             roles=make_roles(context, pack, model, lab, budgets, select(())),
-            steps=Steps(folder.history),
+            steps=steps,
         )
         check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()
@@ -112,32 +141,35 @@ def check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
             )
 
 
-def resolve_recipe(context: RunContext, defaults: TaskDefaults, task: Task, environment: str) -> Recipe:
-    """The recipe of a run, with the task's augmentation and all that decides its outcome in its digest.
+def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, environment: str) -> tuple[Recipe, ...]:
+    """The search's recipe, then those its best are promoted to, with all that decides an outcome in their digests.
 
     Raises:
-        SettingsError: there is no recipe of that name.
+        SettingsError: there is no recipe of that name, or it is there twice.
     """
-    name = context.recipe or defaults.recipe
-    if name not in RECIPES:
-        raise SettingsError(f"--recipe: there is no recipe {name}{_nearest(name, RECIPES)}")
-    return replace(
-        RECIPES[name],
-        num_epochs=context.epochs or RECIPES[name].num_epochs,
-        flip_probability=task.flip_probability,
-        crop_padding=task.crop_padding,
-        task_digest=task.digest,
-        environment=environment,
-    )
 
+    def resolve(flag: str, name: str, num_epochs: int) -> Recipe:
+        if name not in RECIPES:
+            raise SettingsError(f"{flag}: there is no recipe {name}{_nearest(name, RECIPES)}")
+        return replace(
+            RECIPES[name],
+            num_epochs=num_epochs or RECIPES[name].num_epochs,
+            flip_probability=task.flip_probability,
+            crop_padding=task.crop_padding,
+            task_digest=task.digest,
+            environment=environment,
+        )
 
-def resolve_budgets(context: RunContext, defaults: TaskDefaults, image_size: int) -> tuple[Budget, ...]:
-    """The limits of a run. The task's limit on FLOPs is for its own image size and grows with the image's area."""
-    area = (image_size / defaults.image_size) ** 2
-    return (
-        Budget("params", "parameters", context.max_params or defaults.max_params),
-        Budget("flops", "multiply-adds an image", context.max_flops or defaults.max_flops * area),
-    )
+    recipes = [resolve("--recipe", context.recipe or defaults.recipe, context.epochs)]
+    for name in filter(None, map(str.strip, context.search.promote.split(","))):
+        recipe = resolve("--search.promote", name, 0)
+        if recipe in recipes:
+            raise SettingsError(
+                f"--search.promote: {name} with {recipe.num_epochs} epochs has trained these candidates already; "
+                "name a longer recipe, or search by a shorter one (--recipe, --epochs)"
+            )
+        recipes.append(recipe)
+    return tuple(recipes)
 
 
 def _base_and_defaults(context: RunContext, pack: Pack) -> tuple[str, TaskDefaults]:
@@ -145,7 +177,20 @@ def _base_and_defaults(context: RunContext, pack: Pack) -> tuple[str, TaskDefaul
         nearest = _nearest(context.task, pack.tasks)
         raise SettingsError(f"--task: the pack {pack.name} has no task {context.task}{nearest}")
     defaults = pack.tasks[context.task]
+    if context.flip is not None:
+        defaults = replace(defaults, flip_probability=context.flip)
     return pack.base_source(context.base or defaults.base), defaults
+
+
+def task_defaults(context: RunContext) -> TaskDefaults:
+    """What the task of these settings brings.
+
+    Raises:
+        UserError: there is no such pack, task or base.
+    """
+    from prompts.loader import load_pack
+
+    return _base_and_defaults(context, load_pack(context.pack))[1]
 
 
 def load_task_of(context: RunContext) -> Task:
@@ -154,16 +199,21 @@ def load_task_of(context: RunContext) -> Task:
     Raises:
         UserError: there is no such task, or its images cannot be used.
     """
-    from prompts.loader import load_pack
-
-    return _load_task(context, _base_and_defaults(context, load_pack(context.pack))[1])
+    return _load_task(context, task_defaults(context), threading.Event())
 
 
-def _load_task(context: RunContext, defaults: TaskDefaults) -> Task:
+def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Event) -> Task:
     from tools.datasets import load_task
 
     return load_task(
-        context.task, data=Path(context.data), image_size=context.image_size or defaults.image_size, defaults=defaults
+        context.task,
+        data=Path(context.data),
+        image_size=context.image_size,
+        defaults=defaults,
+        splits=Path(context.splits) if context.splits else None,
+        split_seed=context.split_seed,
+        cache=Path(context.runs) / ".images",
+        stop=stop,
     )
 
 

@@ -54,8 +54,11 @@ class Flags(BaseSettings, RunContext):
         return ()
 
 
-def parse(arguments: Sequence[str]) -> RunContext:
+def parse(arguments: Sequence[str], begun_with: RunContext | None = None) -> RunContext:
     """The settings of a run.
+
+    Args:
+        begun_with: what the run has already been begun with, and what is not given anew.
 
     Raises:
         SettingsError: a flag, variable or key is unknown (with the nearest name), malformed or out of range.
@@ -71,7 +74,8 @@ def parse(arguments: Sequence[str]) -> RunContext:
         allow_abbrev=False,
     )
     _add_presentation(parser)
-    return parse_settings(parser, arguments)
+    parser.add_argument("--final-test", action="store_true", help="open a finished search's test split, and end it")
+    return parse_settings(parser, arguments, begun_with)
 
 
 def parse_presentation(arguments: Sequence[str]) -> Presentation:
@@ -89,8 +93,11 @@ def _add_presentation(parser: Parser) -> None:
     output.add_argument("--json", action="store_true", help="print events as JSON, one a line, and nothing else")
 
 
-def parse_settings(parser: Parser, arguments: Sequence[str]) -> RunContext:
+def parse_settings(parser: Parser, arguments: Sequence[str], begun_with: RunContext | None = None) -> RunContext:
     """The settings of a run, from a command line that may hold flags of the ``parser``'s own besides.
+
+    Args:
+        begun_with: as for :func:`parse`.
 
     Raises:
         SettingsError: as :func:`parse`.
@@ -100,8 +107,9 @@ def parse_settings(parser: Parser, arguments: Sequence[str]) -> RunContext:
     known, _ = _config_parser().parse_known_args(arguments)
     flags = CliSettingsSource[argparse.ArgumentParser](Flags, root_parser=parser, cli_parse_args=list(arguments))()
     settings = {name: value for name, value in flags.items() if name in RunContext.model_fields}
+    before = begun_with.model_dump(mode="json", exclude_none=True) if begun_with is not None else {}
     try:
-        return RunContext.model_validate(_merge(_from_file(known.config), _from_environment(), settings))
+        return RunContext.model_validate(_merge(before, _from_file(known.config), _from_environment(), settings))
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from error
 
@@ -109,6 +117,7 @@ def parse_settings(parser: Parser, arguments: Sequence[str]) -> RunContext:
 def _config_parser() -> Parser:
     parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", default="")
+    parser.add_argument("--final-test", action="store_true")
     return parser
 
 
@@ -172,6 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and not given[0].startswith("-"):
             return run_command(given[0], given[1:])
         context, presentation = parse(given), parse_presentation(given)
+        if _config_parser().parse_known_args(given)[0].final_test:
+            from graphs import final_test
+
+            return final_test.run(parse(given, begun_with=final_test.settings_of(context)))
         if presentation.dry_run:
             from graphs.plan_text import tell_plan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from fairnad import budget, sampling
 from fairnad.budget import Budget
 from fairnad.candidate import CandidateId, CheckReport, Evaluation, Failure, FailureKind, Stage, Step
 from fairnad.errors import RunFolderError
+from fairnad.finals import Finals
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, MutationTarget
 from fairnad.ports import Errand, IdeaMutationRequest, Model, MutationRequest, Proposal
+from fairnad.recipe import Recipe
 from fairnad.selection import IdeaSelection
 from fairnad.settings import RunContext
 from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from graphs.state import CandidateInput, CandidateState, SearchState
     from prompts.loader import Pack
     from store.run_folder import RunFolder
+    from tools.datasets import Task
     from tools.lab import TorchLab
 
 IDEA = TypeAdapter(Idea)
@@ -38,12 +41,14 @@ class Bench:
     """Everything a node needs of the world.
 
     ``language_model`` is ``None`` where no role is played by one; ``select`` gives the ideas that may be drawn, with a
-    person's own beside them.
+    person's own beside them. ``recipes`` are the search's own and those its best are promoted to.
     """
 
     context: RunContext
     folder: RunFolder
     pack: Pack
+    task: Task
+    recipes: Sequence[Recipe]
     budgets: Sequence[Budget]
     base_source: str
     lab: TorchLab
@@ -185,18 +190,18 @@ class Bench:
         await asyncio.to_thread(self.folder.history.add_record, record)
         self.steps.let_others_be_judged(record.candidate_id)
 
-    async def finish(self, outcome: str, held_out: Mapping[str, Sequence[float]]) -> None:
+    async def finish(self, outcome: str, finals: Finals | None) -> None:
         """Note how the search ended, and write the files people read."""
         await asyncio.to_thread(self.folder.history.set_status, outcome)
-        await self.write_files(held_out)
+        await self.write_files(finals)
 
-    async def write_files(self, held_out: Mapping[str, Sequence[float]]) -> None:
+    async def write_files(self, finals: Finals | None) -> None:
         """Sources, calls and the report, for people and other programs to read."""
         from graphs.report import write_report
 
         history = await self.history()
         await asyncio.to_thread(self.folder.export)
-        await asyncio.to_thread(write_report, self.folder.path, self.context, self.budgets, history, held_out)
+        await asyncio.to_thread(write_report, self.folder.path, self.context, self.budgets, history, finals)
 
     async def stop(self, grace_seconds: float) -> None:
         """Begin no new work, give running jobs and calls their grace, then kill the jobs; all stay pending."""

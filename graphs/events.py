@@ -5,7 +5,7 @@ Every line has ``event`` and ``time`` (UTC, ISO 8601), and by event:
 ============  =======================================================================================================
 ``start``     ``run``, ``folder``, ``task``, ``seed``, ``designers`` (by role), ``budgets`` (limits by name),
               ``num_slots``, ``archs``, ``num_trained`` (above 0 where a run is resumed)
-``forecast``  once the base has trained: ``num_trainings`` with ``num_confirmations`` among them, ``num_slots``,
+``forecast``  once the base has trained: ``num_trainings`` with ``num_retrainings`` among them, ``num_slots``,
               ``seconds``, ``most_seconds``
 ``record``    ``archs``, ``num_trained``, ``best_id``, ``best_accuracy`` and ``record``: what
               ``python -m store.history_store --jsonl`` prints, without the source
@@ -99,7 +99,8 @@ class JsonEvents:
         self._tell("finish", **facts(self._bench, history, outcome))
 
     def _tell_forecast(self) -> None:
-        ahead = forecast(self._bench.context, self._bench.budgets, self._history, self._bench.lab.num_slots)
+        bench = self._bench
+        ahead = forecast(bench.context, bench.budgets, self._history, bench.lab.num_slots, bench.recipes)
         if ahead is not None:
             shown = {"seconds": ahead.seconds, "most_seconds": ahead.most_seconds}
             counts = {key: value for key, value in asdict(ahead).items() if key.startswith("num_")}

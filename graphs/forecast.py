@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from fairnad.budget import Budget
 from fairnad.history import History
+from fairnad.promotion import ending
+from fairnad.recipe import Recipe
 from fairnad.settings import RunContext
 from graphs.wording import count_text, rough_duration_text
 
@@ -19,12 +21,13 @@ _TIME_GROWS_WITH = "flops"
 class Forecast:
     """Trainings that are left, and what they take if all cost what the base cost, or all are at their limits.
 
-    ``num_confirmations`` of the ``num_trainings`` retrain base and best at the end; ``seconds_each`` is the base's
-    training. Calls of language models come on top.
+    ``num_retrainings`` of the ``num_trainings`` follow the search; ``worth`` is all of them in trainings of the
+    search's recipe. ``seconds_each`` is the base's training. Calls of language models come on top.
     """
 
     num_trainings: int
-    num_confirmations: int
+    num_retrainings: int
+    worth: float
     num_slots: int
     seconds_each: float
     most_each: float
@@ -41,7 +44,7 @@ class Forecast:
 
     @property
     def _num_turns(self) -> int:
-        return math.ceil(self.num_trainings / self.num_slots)
+        return math.ceil(self.worth / self.num_slots)
 
     def __str__(self) -> str:
         what = f"{count_text(self.num_trainings, 'training')} on {count_text(self.num_slots, 'slot')}"
@@ -51,18 +54,25 @@ class Forecast:
         return text
 
 
-def forecast(context: RunContext, budgets: Sequence[Budget], history: History, num_slots: int) -> Forecast | None:
-    """The forecast for what is left of a run; ``None`` until its base has trained, and when nothing is left."""
+def forecast(
+    context: RunContext, budgets: Sequence[Budget], history: History, num_slots: int, recipes: Sequence[Recipe]
+) -> Forecast | None:
+    """The forecast for what is left of a run; ``None`` until its base has trained, and when nothing is left.
+
+    Args:
+        recipes: the search's own and those its best are promoted to.
+    """
     base = history.base.evaluation if history.base is not None else None
     num_left = context.archs - len(history.trained)
     if base is None or num_left <= 0:
         return None
-    num_confirmations = 2 * context.search.confirm_seeds
+    after = ending(context.search, context.archs, recipes)
     room = {budget.name: budget.limit / base.costs[budget.name] for budget in budgets if base.costs[budget.name]}
     growth = room.get(_TIME_GROWS_WITH, max(room.values(), default=1.0))
     return Forecast(
-        num_trainings=num_left + num_confirmations,
-        num_confirmations=num_confirmations,
+        num_trainings=num_left + after.num_trainings,
+        num_retrainings=after.num_trainings,
+        worth=num_left + after.worth,
         num_slots=num_slots,
         seconds_each=base.seconds,
         most_each=base.seconds * max(growth, 1.0),

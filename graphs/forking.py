@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fairnad.candidate import Step
 from fairnad.errors import RunFolderError
 from fairnad.history import Record
 from fairnad.settings import RunContext
 from graphs.checkpointer import newest_thread, thread_id
-from graphs.confirmation import CONFIRM
+from graphs.drawing import DRAW
+from graphs.ending import FINAL_TEST
+from graphs.limits import LIMITS
+from graphs.reviewing import REVIEW_IDEA
 from store.disk import disk_errors
 from store.history_store import FILE_NAME, SqliteHistory
 from store.run_folder import CHECKPOINTS_NAME, OWN_IDEAS_NAME, RunFolder
@@ -27,6 +31,10 @@ from store.run_folder import CHECKPOINTS_NAME, OWN_IDEAS_NAME, RunFolder
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+
+_SEARCHING = frozenset({*Step, DRAW, LIMITS, REVIEW_IDEA})
+"""The steps of a search; those after it, its finals for one, are taken anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +126,24 @@ async def _path_to(saver: AsyncSqliteSaver, thread: str, checkpoint_id: str, ori
 
 
 def _copy_history(origin: Path, recorded: set[str], into: SqliteHistory) -> int:
-    """Records with their steps and answers; how many records. What the end of a search retrains is left out."""
+    """Records with their steps and answers; how many records.
+
+    Raises:
+        RunFolderError: the test split of this search was opened.
+    """
     with contextlib.closing(SqliteHistory(origin / FILE_NAME, read_only=True)) as history:
+        if history.find_steps(FINAL_TEST, 0):
+            raise RunFolderError(
+                f"{origin.name} has had its final test, and what was seen there could choose the candidates of a fork: "
+                "begin a new search instead"
+            )
         records: list[Record] = [record for record in history.records() if record.candidate_id in recorded]
         for key, answer in history.answers():
             if key.candidate_id in recorded:
                 into.add_answer(key, answer)
         for record in records:
             for step in history.steps(record.candidate_id):
-                if step.step != CONFIRM:
+                if step.step in _SEARCHING:
                     into.add_step(record.candidate_id, step.step, step.version, step.result)
             into.add_record(record)
     return len(records)

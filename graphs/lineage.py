@@ -20,10 +20,10 @@ def gain(history: History, record: Record) -> float | None:
     return None if parent is None else accuracy_change(parent, record)
 
 
-def lineage(history: History) -> list[Record]:
-    """The ancestors of the best, the oldest first, and the best itself; empty while nothing has trained."""
+def lineage(history: History, descendant: Record | None) -> list[Record]:
+    """The ancestors of a record, the oldest first, and the record itself; of none where there is none."""
     line: dict[str, Record] = {}
-    record = history.best
+    record = descendant
     while record is not None and record.candidate_id not in line:
         line[record.candidate_id] = record
         record = history.get(record.parent_id)

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fairnad.budget import load, within
+from fairnad.budget import Budget, load, within
 from fairnad.candidate import CheckReport, Failure
 from fairnad.errors import BaseModelError
 from fairnad.history import History
+from fairnad.promotion import Ending, ending
 from fairnad.settings import RunContext
 from graphs.assembly import Inputs, check_recipe, load_ideas, read_inputs
 from graphs.call_estimate import CallEstimate, estimate_calls
@@ -38,7 +39,12 @@ class Plan:
     @property
     def shares(self) -> dict[str, float]:
         """The costs of the base as shares of the limits."""
-        return load(self.base.costs, self.inputs.budgets)
+        return load(self.base.costs, self.budgets)
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """The limits; those nobody states follow from the base's costs."""
+        return self.inputs.budgets(self.base.costs)
 
     @property
     def base_is_over(self) -> bool:
@@ -51,14 +57,14 @@ class Plan:
         return sum(leg.num_trained for leg in self.legs)
 
     @property
-    def num_confirmations(self) -> int:
-        """Retrainings of base and best at the end."""
-        return 2 * self.context.search.confirm_seeds
+    def ending(self) -> Ending:
+        """What is trained once the search has ended."""
+        return ending(self.context.search, self.context.archs, self.inputs.recipes)
 
     @property
     def num_trainings(self) -> int:
         """All of them, with that of the base where it has not trained yet."""
-        return self.num_to_train + self.num_confirmations + (not self.has_base)
+        return self.num_to_train + self.ending.num_trainings + (not self.has_base)
 
     @property
     def most_draws(self) -> int:
@@ -83,7 +89,7 @@ def make_plan(context: RunContext) -> Plan:
         raise BaseModelError(f"the base model cannot be used: {base.step}: {base.message}")
     planned = remaining(context.search, context.archs, len(history.trained))
     has_base = history.base is not None
-    base_is_over = not has_base and not within(base.costs, inputs.budgets)
+    base_is_over = not has_base and not within(base.costs, inputs.budgets(base.costs))
     calls = estimate_calls(
         context, inputs.pack, inputs.base_source, ideas, by_stage(planned), base_is_over=base_is_over
     )

@@ -4,7 +4,7 @@ With ``--json`` one object: ``run``, ``folder``, ``num_trained`` already, ``task
 ``num_validation``, ``num_classes``, ``image_size``), ``base`` (``costs``, ``shares``), ``budgets`` (limits by name),
 ``recipe`` (``name``, ``digest``, ``num_epochs``, ``batch_size``), ``num_ideas``, ``designers`` by role, ``device``,
 ``num_slots``, ``legs`` (``generation``, ``stage``, ``num_trained``), ``num_generations``, ``trainings`` (``base``,
-``candidates``, ``confirmations``), ``most_draws``, ``calls`` (see :class:`graphs.call_estimate.CallEstimate`).
+``candidates``, ``promotions``, ``finals``), ``most_draws``, ``calls`` (see :class:`graphs.call_estimate.CallEstimate`).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     costs = [
         f"{plan.base.costs[budget.name]:,.10g} {budget.name}, {share_text(plan.shares[budget.name])} of the limit of "
         f"{quantity_text(budget.limit)}"
-        for budget in plan.inputs.budgets
+        for budget in plan.budgets
     ]
     over = [f"over its limits: it is brought under them first, in at most {context.search.max_downscales} downscales"]
     base = [*costs, *(over if plan.base_is_over else [])]
@@ -100,8 +100,10 @@ def _trainings(plan: Plan) -> str:
     parts = [f"{plan.num_to_train} candidates"]
     if not plan.has_base:
         parts.insert(0, "1 base")
-    if plan.num_confirmations:
-        parts.append(f"{plan.num_confirmations} to confirm base and best")
+    if plan.ending.num_promotions:
+        parts.append(f"{plan.ending.num_promotions} to promote the best")
+    if plan.ending.num_finals:
+        parts.append(f"{plan.ending.num_finals} for the finals")
     return f"{plan.num_trainings}: {' + '.join(parts)}"
 
 
@@ -157,7 +159,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
             "image_size": task.image_size,
         },
         "base": {"costs": dict(plan.base.costs), "shares": plan.shares},
-        "budgets": {budget.name: budget.limit for budget in plan.inputs.budgets},
+        "budgets": {budget.name: budget.limit for budget in plan.budgets},
         "recipe": {
             "name": recipe.name,
             "digest": recipe.digest,
@@ -173,7 +175,8 @@ def _plain(plan: Plan) -> dict[str, Any]:
         "trainings": {
             "base": 0 if plan.has_base else 1,
             "candidates": plan.num_to_train,
-            "confirmations": plan.num_confirmations,
+            "promotions": plan.ending.num_promotions,
+            "finals": plan.ending.num_finals,
         },
         "most_draws": plan.most_draws,
         "calls": [asdict(estimate) for estimate in plan.calls],

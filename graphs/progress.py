@@ -23,12 +23,13 @@ from graphs.events import JsonEvents
 from graphs.forecast import Forecast, forecast
 from graphs.summary import print_summary
 from graphs.terminal import make_console, moves
-from graphs.wording import duration_text, rate_text, record_line
+from graphs.wording import count_text, duration_text, rate_text, record_line
 
 if TYPE_CHECKING:
     from graphs.context import Bench
 
 STEPS = {"mutate", "execute", "debug", "measure", "downscale", "judge", "train", "record"}
+ENDING = {"promote", "retrain", "finish"}
 _MAX_ROWS = 8
 _MAX_BAR, _MIN_BAR = 30, 8
 
@@ -45,7 +46,7 @@ class Follower(Protocol):
         """The search has ended, in whatever way."""
 
     def task(self, event: Mapping[str, Any]) -> None:
-        """A step of a candidate begins, or that of the search that retrains base and best."""
+        """A step of a candidate begins, or one of the search's end."""
 
     def recorded(self, record: Record) -> None:
         """A candidate is done."""
@@ -120,12 +121,21 @@ class Progress:
             self._live.start()
 
     def task(self, event: Mapping[str, Any]) -> None:
-        """Note it for the display; the retraining of base and best gets a line."""
+        """Note it for the display; the steps of the search's end get a line."""
         state = event.get("input")
         if event.get("name") in STEPS and isinstance(state, Mapping) and "candidate_id" in state:
             self._steps[state["candidate_id"]] = (event["name"], time.monotonic())
-        if event.get("name") == "finish" and "input" in event and self._bench.context.search.confirm_seeds:
-            self.say("retraining base and best on fresh seeds")
+        if event.get("name") in ENDING and "input" in event:
+            self._end(event["name"])
+
+    def _end(self, step: str) -> None:
+        search = self._bench.context.search
+        if step == "promote" and search.promote:
+            self.say(f"training the best again by {search.promote}")
+        elif step == "retrain" and search.confirm_seeds:
+            self.say(f"retraining base and finalists with {count_text(search.confirm_seeds, 'fresh seed')}")
+        elif step == "finish" and search.confirm_seeds:
+            self.say("writing the result")
 
     def recorded(self, record: Record) -> None:
         """Print a line; the first one, the base's, is followed by the forecast."""
@@ -158,7 +168,8 @@ class Progress:
             self.say(f"forecast: {ahead}")
 
     def _forecast(self) -> Forecast | None:
-        return forecast(self._bench.context, self._bench.budgets, self._history, self._bench.lab.num_slots)
+        bench = self._bench
+        return forecast(bench.context, bench.budgets, self._history, bench.lab.num_slots, bench.recipes)
 
     def _count(self) -> str:
         return f"{len(self._history.trained)}/{self._archs}"

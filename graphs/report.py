@@ -18,17 +18,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from fairnad.attributes import Category
 from fairnad.budget import Budget
-from fairnad.candidate import Call, Evaluation, Stage
+from fairnad.candidate import Call, Stage
 from fairnad.errors import SettingsError
+from fairnad.finals import Finals
 from fairnad.history import History, Record, accuracy
 from fairnad.ideas import IdeaKind
 from fairnad.settings import RunContext
 from graphs.charts import charts
 from graphs.command_line import report_errors
-from graphs.confirmation import CONFIRM
+from graphs.finals import find_finals
+from graphs.limits import resolve_budgets, stored_budgets
 from graphs.lineage import gain, lineage
 from graphs.roles import describe
-from graphs.steps import EVALUATION
 from graphs.wording import duration_text, quantity_text, rate_text, spread_text
 from store.disk import write_whole
 from store.history_store import FILE_NAME, SqliteHistory
@@ -43,30 +44,33 @@ def write_report(
     context: RunContext,
     budgets: Sequence[Budget],
     history: History,
-    held_out: Mapping[str, Sequence[float]],
+    finals: Finals | None,
 ) -> Path:
     """Write ``report.html`` into the run folder ``path``, whole or not at all, and return where it lies.
 
     Args:
-        held_out: accuracies in [0, 1] on the held-out images by candidate id, one a fresh seed; empty before the end.
+        finals: how base and finalists did with fresh seeds; ``None`` before the end.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
     """
     report = path / REPORT_NAME
     trained = [record for record in history.records if record.evaluation]
+    best = history.best if history.trained else None
+    winner = history[finals.winner_id] if finals is not None else best
     contents = {
         "context": context,
         "designer": describe(context),
         "budgets": budgets,
         "history": history,
-        "held_out": held_out,
+        "finals": finals,
         "base": history.base if history.base is not None and history.base.trained else None,
-        "best": history.best if history.trained else None,
+        "best": best,
+        "compared": _compared(history, winner if finals else None),
         "recipes": {record.evaluation.recipe_digest for record in trained if record.evaluation},
         "charts": charts(history, budgets),
         "charted_stages": [stage for stage in Stage if any(record.stage is stage for record in trained)],
-        "lineage": [(record, gain(history, record)) for record in lineage(history)],
+        "lineage": [(record, gain(history, record)) for record in lineage(history, winner)],
         "stages": {stage: part for stage in Stage if (part := _drawn_in(history, stage)).drawn},
         "raised": raised(history),
         "categories": categories(history),
@@ -89,10 +93,21 @@ def _template() -> Template:
         "quantity": quantity_text,
         "rate": rate_text,
         "duration": duration_text,
-        "spread": spread_text,
+        "spread": lambda values: spread_text([*values]),
         "signed": lambda value: "–" if value is None else f"{value:+.4f}".replace("-", "−"),
     }
     return environment.get_template(TEMPLATE_NAME)
+
+
+def _compared(history: History, winner: Record | None) -> list[tuple[str, Record]]:
+    """What stands side by side: base, best, and the winner of the finals where it is neither of them."""
+    records = [("base", history.base), ("best", history.best if history.trained else None), ("winner", winner)]
+    compared: dict[str, tuple[str, Record]] = {}
+    for name, record in records:
+        if record is not None and record.trained:
+            before = compared.get(record.candidate_id)
+            compared[record.candidate_id] = (f"{before[0]}, {name}" if before else name, record)
+    return list(compared.values())
 
 
 def raised(history: History) -> Mapping[Stage, float]:
@@ -168,22 +183,13 @@ def rewrite(path: Path) -> Path:
     """
     context = read_context(path)
     with contextlib.closing(SqliteHistory(path / FILE_NAME, read_only=True)) as store:
-        history, held_out = History(store.records()), _held_out(store, context)
-    return write_report(path, context, _budgets(context), history, held_out)
+        history = History(store.records())
+        finals = find_finals(store, history)
+        budgets = stored_budgets(store)
+    return write_report(path, context, budgets or _stated_budgets(context), history, finals)
 
 
-def _held_out(store: SqliteHistory, context: RunContext) -> Mapping[str, Sequence[float]]:
-    accuracies: defaultdict[str, list[float]] = defaultdict(list)
-    for number in range(context.search.confirm_seeds):
-        for candidate_id, stored in store.find_steps(CONFIRM, number):
-            result = EVALUATION.validate_python(stored["result"])
-            if isinstance(result, Evaluation):
-                accuracies[candidate_id].append(result.accuracy)
-    return accuracies
-
-
-def _budgets(context: RunContext) -> Sequence[Budget]:
-    from graphs.assembly import resolve_budgets
+def _stated_budgets(context: RunContext) -> Sequence[Budget]:
     from prompts.loader import load_pack
 
     pack = load_pack(context.pack)

@@ -20,6 +20,7 @@ from graphs.progress import Follower, follow
 from graphs.review_prompt import answer
 from graphs.roles import describe
 from graphs.services import release, services
+from graphs.task_text import task_text
 from store.disk import storage_error
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ async def _run(context: RunContext, presentation: Presentation) -> int:
         print(f"FairNAD: {describe(context)}", flush=True)
     try:
         bench = await services(context)
+        if not (presentation.quiet or presentation.json):
+            print(task_text(bench.task.report, bench.budgets), flush=True)
         with _full_disk_in_one_line(bench.folder.path):
             async with _compiled(bench) as graph:
                 return await _search(graph, bench, presentation)
@@ -93,7 +96,7 @@ async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, p
             search.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await search
-            await bench.write_files({})
+            await bench.write_files(None)
             progress.stopped(stopping.result(), bench.folder.path)
             return 128 + stopping.result()
     outcome = search.result()

@@ -1,4 +1,6 @@
-"""The search: prepare → initial → fair → pareto → refine → next generation → finish (paper Algorithm 2).
+"""The search: prepare → initial → fair → pareto → refine → next generation → … → finish (paper Algorithm 2).
+
+What Algorithm 2 does not have comes at the end: promote → retrain, and a result folder.
 
 ``python -m graphs.search`` runs it; :mod:`graphs.served` holds it for a LangGraph server.
 """
@@ -8,12 +10,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
-from fairnad.candidate import Stage
+from fairnad.candidate import Stage, plain
 from fairnad.errors import BaseModelError, RunFolderError
 from fairnad.settings import RunContext
 from graphs import candidate, planning
-from graphs.confirmation import confirm
 from graphs.drawing import draw_once
+from graphs.finals import FINALS, hold_finals
+from graphs.promotion import climb
+from graphs.result import write_result
 from graphs.reviewing import review_ideas
 from graphs.services import let_go, services
 from graphs.state import Schedule, SearchState, Slot
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph
     from langgraph.runtime import Runtime
 
-Route = Literal["draw", "initial", "fair", "pareto", "refine", "next_generation", "finish"]
+Route = Literal["draw", "initial", "fair", "pareto", "refine", "next_generation", "promote"]
 
 
 async def prepare(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
@@ -111,14 +115,33 @@ async def settle(state: SearchState, runtime: Runtime[RunContext]) -> SearchStat
     }
 
 
+async def promote(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
+    """Train the best again by better recipes, where the search was a screening; name the finalists."""
+    bench = await services(runtime.context)
+    rungs = await climb(bench)
+    told = [
+        {"recipe": rung.recipe.name, "digest": rung.recipe.digest, "num_trained": len(rung.evaluations)}
+        for rung in rungs
+    ]
+    return {"rungs": told, "finalist_ids": list(rungs[-1].ranking[: bench.context.search.finalists])}
+
+
+async def retrain(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
+    """The finals: base and finalists with fresh seeds."""
+    bench = await services(runtime.context)
+    finals = await hold_finals(bench, state["finalist_ids"], len(state["rungs"]) - 1)
+    return {"finals": plain(finals)}
+
+
 async def finish(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
-    """Retrain base and best on fresh seeds, and export."""
+    """Write the result folder and what people read."""
     bench = await services(runtime.context)
     outcome = "finished" if not state["num_left"] else "barren"
-    held_out = await confirm(bench)
-    await bench.finish(outcome, held_out)
+    finals = FINALS.validate_python(state["finals"])
+    result = await write_result(bench, finals, await climb(bench)) if finals is not None else None
+    await bench.finish(outcome, finals)
     await let_go(runtime.context)
-    return {"outcome": outcome, "held_out": held_out}
+    return {"outcome": outcome, "result": plain(result)}
 
 
 def goes_on(state: SearchState) -> bool:
@@ -139,9 +162,9 @@ def send_wave(state: SearchState) -> list[Any]:
 
 
 def route_settled(state: SearchState) -> Route:
-    """Enough trained, or nothing trains any more: finish. Open slots are drawn again; then the next stage begins."""
+    """Enough trained, or nothing trains any more: promote. Open slots are drawn again; then the next stage begins."""
     if not state["num_left"] or state["num_barren"] >= state["schedule"]["max_barren_draws"]:
-        return "finish"
+        return "promote"
     return "draw" if planning.open_slots(state) else _after_stage(state)
 
 
@@ -161,7 +184,8 @@ def build() -> StateGraph[SearchState, RunContext, SearchState, SearchState]:
     from langgraph.graph import END, START, StateGraph
 
     graph = StateGraph(SearchState, context_schema=RunContext)
-    for node in (prepare, initial, next_generation, fair, pareto, refine, draw, review, settle, finish):
+    nodes = (prepare, initial, next_generation, fair, pareto, refine, draw, review, settle, promote, retrain, finish)
+    for node in nodes:
         graph.add_node(node)
     graph.add_node("candidate", candidate.build().compile(name="candidate"))
     graph.add_edge(START, "prepare")
@@ -173,6 +197,8 @@ def build() -> StateGraph[SearchState, RunContext, SearchState, SearchState]:
     graph.add_conditional_edges("review", send_wave, ["candidate", "settle"])
     graph.add_edge("candidate", "settle")
     graph.add_conditional_edges("settle", route_settled)
+    graph.add_edge("promote", "retrain")
+    graph.add_edge("retrain", "finish")
     graph.add_edge("finish", END)
     return graph
 

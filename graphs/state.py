@@ -118,10 +118,11 @@ class SearchState(TypedDict, total=False):
     """The search (Algorithm 2).
 
     ``wave`` is what is drawn together; ``recorded`` which of it is done; ``num_left`` how many trainings are still
-    wanted. For people: ``last_wave`` has a line for each candidate of the last wave, ``pass_rate`` is that of all
-    draws, ``best_id`` and ``best_accuracy`` name the best so far. ``outcome`` is empty until the search ends:
-    ``finished`` or ``barren``; ``held_out`` are then the accuracies of base and best on held-out images, one a fresh
-    seed, by candidate id.
+    wanted. ``outcome`` is empty until the search ends: ``finished`` or ``barren``. ``rungs`` says what each recipe
+    brought, ``finalist_ids`` are the best of the highest; ``finals`` and ``result`` are the fields of
+    :class:`fairnad.finals.Finals` and :class:`graphs.result.Result`, ``None`` where nobody was retrained. For people:
+    ``last_wave`` has a line for each candidate of the last wave, ``pass_rate`` is that of all draws, ``best_id`` and
+    ``best_accuracy`` name the best so far.
     """
 
     schedule: Schedule
@@ -139,4 +140,7 @@ class SearchState(TypedDict, total=False):
     best_id: str
     best_accuracy: float | None
     outcome: str
-    held_out: dict[str, list[float]]
+    rungs: list[dict[str, Any]]
+    finalist_ids: list[str]
+    finals: dict[str, Any] | None
+    result: dict[str, Any] | None

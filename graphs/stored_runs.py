@@ -13,8 +13,11 @@ from pathlib import Path
 
 from fairnad.budget import Budget
 from fairnad.errors import RunFolderError, SettingsError, UserError
-from fairnad.history import History
+from fairnad.finals import Finals
+from fairnad.history import History, Record
 from fairnad.settings import RunContext
+from graphs.finals import find_finals
+from graphs.limits import resolve_budgets, stored_budgets
 from store.history_store import FILE_NAME, SqliteHistory
 from store.holder import find_holder
 from store.run_folder import read_context
@@ -60,12 +63,11 @@ class StoredRun:
     @cached_property
     def _budgets(self) -> tuple[Sequence[Budget], str]:
         try:
-            return self._resolve_budgets(), ""
+            return stored_budgets(self.store) or self._stated_budgets(), ""
         except UserError as error:
             return (), f"the limits are unknown: {error}"
 
-    def _resolve_budgets(self) -> Sequence[Budget]:
-        from graphs.assembly import resolve_budgets
+    def _stated_budgets(self) -> Sequence[Budget]:
         from prompts.loader import load_pack
 
         pack = load_pack(self.context.pack)
@@ -73,6 +75,16 @@ class StoredRun:
             raise SettingsError(f"the run is of task {self.context.task}, which the pack {pack.name} no longer has")
         defaults = pack.tasks[self.context.task]
         return resolve_budgets(self.context, defaults, self.context.image_size or defaults.image_size)
+
+    @cached_property
+    def finals(self) -> Finals | None:
+        """How base and finalists did with fresh seeds, ``None`` before the end."""
+        return find_finals(self.store, self.history)
+
+    @property
+    def best(self) -> Record | None:
+        """The winner of the finals; before them, the best of the search."""
+        return self.history[self.finals.winner_id] if self.finals else self.history.best
 
     @property
     def state(self) -> RunState:
@@ -95,8 +107,8 @@ class StoredRun:
         ids = self.store.candidate_ids()
         if text in ids:
             return text
-        if text == "best" and self.history.best is not None:
-            return self.history.best.candidate_id
+        if text == "best" and self.best is not None:
+            return self.best.candidate_id
         found = [candidate_id for candidate_id in ids if _fits(text, candidate_id)]
         if len(found) == 1:
             return found[0]

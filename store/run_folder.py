@@ -16,10 +16,12 @@ import tomli_w
 from pydantic import ValidationError
 
 from fairnad.attributes import AttributeTree
+from fairnad.candidate import plain
 from fairnad.errors import RunFolderError, SettingsError
 from fairnad.ideas import Idea
 from fairnad.ports import Answer, CallKey
 from fairnad.settings import RunContext, changed_settings
+from fairnad.task import TaskReport
 from store.disk import disk_errors, lock, write_whole
 from store.history_store import FILE_NAME, SqliteHistory
 from store.idea_files import read_ideas
@@ -33,8 +35,8 @@ OWN_IDEAS_NAME = "ideas.jsonl"
 class RunFolder:
     """``runs/<name>/`` while this process works on it.
 
-    ``history.sqlite`` is the truth; ``settings.toml`` what was asked for; ``checkpoints.sqlite`` LangGraph's;
-    ``ideas.jsonl`` the ideas a person has added;
+    ``history.sqlite`` is the truth; ``settings.toml`` what was asked for; ``task.json`` what the images are;
+    ``checkpoints.sqlite`` LangGraph's; ``ideas.jsonl`` the ideas a person has added;
     ``scratch/`` for jobs, emptied at every start; ``sources/`` and ``llm.jsonl`` are written by :meth:`export` from
     the history, for people and other programs to read.
     """
@@ -92,6 +94,14 @@ class RunFolder:
     def scratch(self) -> Path:
         """A folder for what jobs leave behind; nothing in it outlives the next start."""
         return self.path / "scratch"
+
+    def note_task(self, report: TaskReport) -> None:
+        """Write ``task.json``: counts of the images, classes and files left out.
+
+        Raises:
+            StorageError: the disk is full, or the folder cannot be written.
+        """
+        write_whole(self.path / "task.json", [json.dumps(plain(report), indent=1, ensure_ascii=False), "\n"])
 
     def export(self) -> None:
         """Write ``sources/<candidate id>.py.txt`` and ``llm.jsonl``, each whole, from what the history holds.

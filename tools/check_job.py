@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fairnad.candidate import FailureKind
 from tools import budget_evaluator, fingerprint, trainer
 from tools.network_source import SourceError, build_network, seed_everything
+from tools.weights import ITEM_BYTES
 
 _BATCH_SIZE = 4
 
@@ -23,8 +24,8 @@ def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
         request: ``num_classes``, ``image_size`` (side in pixels) and ``seed``.
 
     Returns:
-        The fields of :class:`fairnad.candidate.CheckReport` but its seconds, and ``num_weight_bytes``, the length
-        of what a training of this source will deliver.
+        The fields of :class:`fairnad.candidate.CheckReport` but its seconds, and ``weights``, name, type and shape of
+        each tensor a training of this source will deliver.
 
     Raises:
         SourceError: the network's output or its gradients are not what they must be.
@@ -49,8 +50,19 @@ def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
         "num_repeats": found.num_repeats,
         "num_buffer_elements": budget_evaluator.count_buffers(network),
         "blocks": found.blocks,
-        "num_weight_bytes": trainer.num_weight_bytes(network),
+        "weights": _layout(network),
     }
+
+
+def _layout(network: nn.Module) -> list[tuple[str, str, list[int]]]:
+    """Name, type and shape of every tensor, as :class:`tools.weights.WeightTensor` has them."""
+    layout = []
+    for name, tensor in trainer.weights(network).items():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype not in ITEM_BYTES:
+            raise _interface(f"{name} is of type {dtype}; weights may be of type {', '.join(ITEM_BYTES)}")
+        layout.append((name, dtype, list(tensor.shape)))
+    return layout
 
 
 def _logits(network: nn.Module, images: Tensor, num_classes: int) -> Tensor:

@@ -11,13 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+)
 
 from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.errors import StoppingError
 from fairnad.settings import LabSettings
 from tools.job import MALFORMED_REPORT, Job, JobKind, JobResult, Limits
 from tools.sandbox import Sandbox
+from tools.weights import WeightTensor, num_weight_bytes
 
 _CHECK_SEED = 0
 _MAX_REMEMBERED = 1024
@@ -25,10 +35,15 @@ _MAX_REMEMBERED = 1024
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A source that runs. ``num_weight_bytes`` is what a training of it must deliver, to the byte."""
+    """A source that runs. ``layout`` says what the weights a training of it delivers must be, to the byte."""
 
     report: CheckReport
-    num_weight_bytes: int
+    layout: tuple[WeightTensor, ...]
+
+    @property
+    def num_weight_bytes(self) -> int:
+        """The length of what a training of the source delivers."""
+        return num_weight_bytes(self.layout)
 
 
 class Checker:
@@ -84,6 +99,14 @@ class Checker:
             return _checked(await self._sandbox.run(job))
 
 
+def _storable(layout: tuple[WeightTensor, ...]) -> tuple[WeightTensor, ...]:
+    """Refuse names a weights file cannot hold; those of a network's state dict are never among them."""
+    names = {tensor.name for tensor in layout}
+    if len(names) < len(layout) or "__metadata__" in names:
+        raise ValueError("the weights need a name of their own each")
+    return layout
+
+
 class _Claims(BaseModel):
     """The form of a check job's report; its content is taken as a claim."""
 
@@ -93,7 +116,7 @@ class _Claims(BaseModel):
     fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     num_repeats: PositiveInt
     num_buffer_elements: NonNegativeInt
-    num_weight_bytes: NonNegativeInt
+    weights: Annotated[tuple[WeightTensor, ...], AfterValidator(_storable)]
     blocks: tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
@@ -112,7 +135,7 @@ def _checked(result: JobResult) -> Checked | Failure:
         blocks=claims.blocks,
         seconds=result.wall_seconds,
     )
-    return Checked(report, claims.num_weight_bytes)
+    return Checked(report, claims.weights)
 
 
 async def check_alone(source: str, settings: LabSettings, num_classes: int, image_size: int) -> CheckReport | Failure:

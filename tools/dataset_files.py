@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import pickle
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,8 +17,6 @@ from fairnad.errors import TaskError
 
 _BYTES_TYPE = 0x08
 """The idx format's code for unsigned bytes, the only element type of the MNIST family."""
-
-_CIFAR_SHAPE = (3, 32, 32)
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
@@ -46,25 +46,72 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def read_cifar_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of a CIFAR batch, a pickle of one dictionary.
+def read_batch(path: Path, *, side: int, labels: str = "labels") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images uint8 (N, 3, side, side) and labels int64 (N,) of a batch of the CIFAR family, a pickle of a dictionary.
+
+    Args:
+        labels: the key of the labels.
 
     Raises:
         TaskError: the file cannot be read, names anything but arrays, or has another shape.
     """
     batch = _read_pickle(path)
-    if not isinstance(batch, dict) or not isinstance(batch.get(b"data"), _PickledArray) or b"labels" not in batch:
-        raise TaskError(f"{path} should hold a dictionary with data and labels; fetch it again")
-    images, labels = batch[b"data"].array, batch[b"labels"]
-    if not isinstance(labels, list) or not all(type(label) is int and 0 <= label < 256 for label in labels):
-        raise TaskError(f"{path} should hold a list of labels from 0 to 255; fetch it again")
-    num_pixels = int(np.prod(_CIFAR_SHAPE))
-    if images.shape != (len(labels), num_pixels):
+    # Python 2 wrote the keys of CIFAR as bytes, Python 3 those of the downsampled ImageNet as text.
+    entries = {_text(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
+    images, numbers = _array(entries.get("data")), _whole_numbers(entries.get(labels))
+    if images is None or images.dtype != np.uint8 or labels not in entries:
+        raise TaskError(f"{path} should hold a dictionary with data, an array of bytes, and {labels}; fetch it again")
+    if numbers is None:
+        raise TaskError(f"{path} should hold a list of whole numbers as {labels}; fetch it again")
+    num_pixels = 3 * side**2
+    if images.shape != (len(numbers), num_pixels):
         raise TaskError(
             f"{path} should hold {num_pixels} bytes a label, "
-            f"found {images.shape} bytes and {len(labels)} labels; fetch it again"
+            f"found {images.shape} bytes and {len(numbers)} labels; fetch it again"
         )
-    return images.reshape(-1, *_CIFAR_SHAPE), np.array(labels, np.int64)
+    return images.reshape(-1, 3, side, side), numbers
+
+
+def read_names(path: Path, key: str) -> tuple[str, ...]:
+    """A list of names in a pickle of a dictionary; empty where there is none under that key.
+
+    Raises:
+        TaskError: the file cannot be read, or names anything but plain data.
+    """
+    content = _read_pickle(path)
+    entries = {_text(name): value for name, value in content.items()} if isinstance(content, dict) else {}
+    names = entries.get(key)
+    return tuple(str(_text(name)) for name in names) if isinstance(names, list) else ()
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 digest of a file's content, as data sets publish it to be checked by.
+
+    Raises:
+        TaskError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise TaskError(f"{path} cannot be read ({error.strerror}); fetch it again") from error
+
+
+def _text(key: object) -> object:
+    return key.decode("latin1") if isinstance(key, bytes) else key
+
+
+def _array(value: object) -> NDArray[Any] | None:
+    return value.array if isinstance(value, _PickledArray) else None
+
+
+def _whole_numbers(value: object) -> NDArray[np.int64] | None:
+    array = _array(value)
+    if array is not None and array.ndim == 1:
+        return array.astype(np.int64)
+    if isinstance(value, list) and all(type(number) is int and abs(number) < 2**31 for number in value):
+        return np.array(value, np.int64)
+    return None
 
 
 _DAMAGED_PICKLE = (
@@ -92,40 +139,58 @@ def _read_pickle(path: Path) -> Any:
         raise TaskError(f"{path} is damaged ({error}); fetch it again") from error
 
 
+_ELEMENT_CODES = frozenset({"u1", "i2", "i4", "i8"})
+_BYTE_ORDERS = frozenset({"<", ">", "|"})
+
+
 class _PickledType:
-    """Stands in for numpy's dtype while a pickle is read."""
+    """Stands in for numpy's dtype while a pickle is read; ``name`` is empty for types no data set is made of."""
 
     def __init__(self, code: object, *_flags: object) -> None:
-        self.is_byte = code in ("u1", b"u1")
+        self._code = _text(code)
+        self.name = ""
 
-    def __setstate__(self, state: object) -> None:
-        """Byte order and the like say nothing about bytes."""
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = _text(state[1])
+        if self._code in _ELEMENT_CODES and order in _BYTE_ORDERS:
+            self.name = f"{order}{self._code}"
 
 
 class _PickledArray:
-    """Stands in for numpy's array while a pickle is read: numpy trusts a pickled state, and crashes on a bad one."""
+    """Stands in for numpy's array while a pickle is read: numpy trusts a pickled state, and crashes on a bad one.
+
+    ``array`` is ``None`` where the elements are no whole numbers, as in the mean image some batches hold.
+    """
 
     def __init__(self, *_arguments: object) -> None:
-        self.array = np.empty(0, np.uint8)
+        self.array: NDArray[Any] | None = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _version, shape, element_type, is_fortran, content = state
-        if not isinstance(element_type, _PickledType) or not element_type.is_byte or not isinstance(content, bytes):
-            raise pickle.UnpicklingError("it holds an array of something else than bytes")
-        self.array = np.frombuffer(content, np.uint8).reshape(shape, order="F" if is_fortran else "C")
+        if isinstance(element_type, _PickledType) and element_type.name and isinstance(content, bytes):
+            elements = np.frombuffer(content, element_type.name)
+            self.array = elements.reshape(shape, order="F" if is_fortran else "C")
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stands in for ``_codecs.encode``, with which Python 3 writes bytes in the pickle format of Python 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding}")
+    return text.encode("latin1")
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays of bytes and plain data; whatever else a pickle names is refused before it is called."""
+    """Builds arrays of numbers and plain data; whatever else a pickle names is refused before it is called."""
 
-    _STAND_INS: ClassVar[dict[tuple[str, str], type]] = {
+    _STAND_INS: ClassVar[dict[tuple[str, str], Callable[..., object]]] = {
         ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
         ("numpy._core.multiarray", "_reconstruct"): _PickledArray,
         ("numpy", "ndarray"): _PickledArray,
         ("numpy", "dtype"): _PickledType,
+        ("_codecs", "encode"): _latin1,
     }
 
-    def find_class(self, module_name: str, global_name: str) -> type:
+    def find_class(self, module_name: str, global_name: str) -> Any:
         if (module_name, global_name) not in self._STAND_INS:
             raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
         return self._STAND_INS[module_name, global_name]

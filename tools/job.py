@@ -26,8 +26,11 @@ SOURCE_FILE = "candidate.py"
 REPORT_FILE = "report.json"
 WEIGHTS_FILE = "weights.bin"
 LOGITS_FILE = "logits.bin"
+ONNX_FILE = "best.onnx"
+PROBABILITIES_FILE = "probabilities.bin"
 MALFORMED_REPORT = "left a malformed report"
-MAX_REPORT_BYTES = 65536
+MAX_REPORT_BYTES = 2**18
+"""Room for the names and shapes of some thousand weights."""
 MAX_MESSAGE_CHARACTERS = 300
 MAX_LOG_CHARACTERS = 4000
 
@@ -49,6 +52,9 @@ class JobKind(StrEnum):
     CHECK = "check"
     TRAIN = "train"
     PREDICT = "predict"
+    EXPORT = "export"
+    INFER = "infer"
+    TRY_OUT = "try out"
 
 
 class EndReason(StrEnum):
@@ -80,8 +86,8 @@ class Job:
     """Work for a child of the fork server.
 
     ``request`` is JSON data for the function of this kind. ``inputs`` are files the job finds in its folder, and
-    ``deliveries`` the files it must leave there, each with its exact length in bytes. ``step`` is the step of the
-    feedback loop a failure of this job belongs to.
+    ``deliveries`` the files it must leave there, each with its exact length in bytes; those in ``bounded_deliveries``
+    may have any length up to that. ``step`` is the step of the feedback loop a failure of this job belongs to.
     """
 
     kind: JobKind
@@ -92,6 +98,7 @@ class Job:
     device: str = "cpu"
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     deliveries: Mapping[str, int] = field(default_factory=dict)
+    bounded_deliveries: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,8 @@ def read_result(folder: Path, job: Job, end: JobEnd) -> JobResult:
     try:
         report = _read_report(folder, job, end)
         deliveries = {name: _read_delivery(folder / name, size) for name, size in job.deliveries.items()}
+        for name, most in job.bounded_deliveries.items():
+            deliveries[name] = _read_bounded(folder / name, most)
     except _JobFailedError as error:
         failure = Failure(job.step, error.kind, printable(error.message, MAX_MESSAGE_CHARACTERS), error.log_tail)
         return JobResult(failure, end.wall_seconds, end.cpu_seconds)
@@ -189,14 +198,19 @@ def _death(limits: Limits, end: JobEnd) -> tuple[FailureKind, str]:
 
 
 def _read_delivery(path: Path, size: int) -> bytes:
-    try:
-        content = _read_file(path, size)
-    except (OSError, ValueError) as error:
-        found = error.strerror if isinstance(error, OSError) else error
-        raise _JobFailedError(FailureKind.CRASH, f"{path.name}: expected {size} bytes, found: {found}") from error
+    content = _read_bounded(path, size, expected=f"{size} bytes")
     if len(content) != size:
         raise _JobFailedError(FailureKind.CRASH, f"{path.name}: expected {size} bytes, found: {len(content)} bytes")
     return content
+
+
+def _read_bounded(path: Path, most: int, expected: str = "") -> bytes:
+    try:
+        return _read_file(path, most)
+    except (OSError, ValueError) as error:
+        found = error.strerror if isinstance(error, OSError) else error
+        expected = expected or f"up to {most} bytes"
+        raise _JobFailedError(FailureKind.CRASH, f"{path.name}: expected {expected}, found: {found}") from error
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:

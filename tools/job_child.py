@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tools import check_job, process_control, train_job
+from tools import check_job, export_job, process_control, train_job
 from tools.job import REPORT_FILE, REQUEST_FILE, SOURCE_FILE, JobKind
 from tools.network_source import Complaint, complaint, read_source
 
@@ -30,6 +30,9 @@ _JOBS: Mapping[JobKind, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
     JobKind.CHECK: check_job.check,
     JobKind.TRAIN: train_job.train,
     JobKind.PREDICT: train_job.predict,
+    JobKind.EXPORT: export_job.export,
+    JobKind.INFER: export_job.infer,
+    JobKind.TRY_OUT: export_job.try_out,
 }
 
 

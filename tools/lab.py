@@ -10,10 +10,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +21,21 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
 from fairnad.errors import SettingsError, StoppingError
+from fairnad.ports import Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
 from tools.checks import Checker
 from tools.datasets import Split, Task
-from tools.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, Job, JobKind, JobResult, Limits
+from tools.exporter import Exporter
+from tools.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, JobResult, Limits
 from tools.sandbox import Sandbox
 from tools.scratch import writing
+from tools.training_jobs import TrainingJobs
+from tools.weights import from_safetensors, to_safetensors
 
 ISOLATION = "E"
 """The level stored with every result: limits and a process of its own, but no jail around it."""
 
-_PREDICT_BATCH_SIZE = 256
 _ORDER_SEED = 5819
 
 DeviceName = Literal["cpu", "cuda"]
@@ -74,8 +77,14 @@ class _Exam:
     labels: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    accuracy: float
+    seconds: float
+
+
 class TorchLab:
-    """The lab of one run, for one task and one recipe: :class:`fairnad.ports.Lab`.
+    """The lab of one run, for one task and the recipe of its search: :class:`fairnad.ports.Lab`.
 
     A training and its prediction hold one slot together. Checks have as many slots of their own: they take a fraction
     of a second, and the feedback loop of one candidate need not wait for the training of another.
@@ -93,7 +102,8 @@ class TorchLab:
         self._task = task
         self._recipe = recipe
         self._data = scratch.resolve() / "images"
-        self._limits = Limits(settings.train_seconds, int(settings.memory), int(settings.output))
+        limits = Limits(settings.train_seconds, int(settings.memory), int(settings.output))
+        self._jobs = TrainingJobs(task, limits, self._data / "train-images.npy", self._data / "train-labels.npy")
         devices = _devices(device_name(settings.device), settings.slots)
         self.num_slots = len(devices)
         self._devices: asyncio.Queue[str] = asyncio.Queue()
@@ -101,6 +111,7 @@ class TorchLab:
             self._devices.put_nowait(device)
         self._sandbox = Sandbox(scratch)
         self._checker = Checker(self._sandbox, settings, task.num_classes, task.image_size, self.num_slots)
+        self.exporter = Exporter(self._sandbox, self._checker, self._jobs)
         self._validation: _Exam | None = None
         self._held_out: _Exam | None = None
         self._writing = asyncio.Lock()
@@ -143,17 +154,54 @@ class TorchLab:
         return await self._checker.check(source)
 
     async def train(self, source: str, *, seed: int) -> Evaluation | Failure:
-        """Train on the training split and score on the validation split.
+        """Train on the training split by the lab's recipe and score on the validation split.
+
+        Raises:
+            StoppingError: the lab is being stopped.
+            LabError: the sandbox broke.
+        """
+        trained = await self.retrain(source, seed=seed, recipe=self._recipe)
+        return trained if isinstance(trained, Failure) else trained.evaluation
+
+    async def retrain(self, source: str, *, seed: int, recipe: Recipe) -> Retrained | Failure:
+        """Train as :meth:`train` does, by any recipe of this task, and hand the weights out.
 
         Raises:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
         assert self._validation is not None, "the lab was not started"
-        return await self._evaluate(source, seed, self._validation)
+        checked = await self._checker.examine(source)
+        if isinstance(checked, Failure):
+            return checked
+        async with self._slot() as device:
+            job = self._jobs.train(
+                source, recipe=recipe, seed=seed, device=device, num_weight_bytes=checked.num_weight_bytes
+            )
+            trained = await self._sandbox.run(job)
+            losses = _train_loss(trained)
+            if isinstance(losses, Failure):
+                return losses
+            weights = trained.deliveries[WEIGHTS_FILE]
+            scored = await self._score(source, weights, self._validation, seed, device)
+        if isinstance(scored, Failure):
+            return scored
+        evaluation = Evaluation(
+            accuracy=scored.accuracy,
+            recipe_digest=recipe.digest,
+            costs=checked.report.costs,
+            fingerprint=checked.report.fingerprint,
+            train_loss=losses,
+            seconds=trained.wall_seconds + scored.seconds,
+            isolation=ISOLATION,
+        )
+        return Retrained(evaluation, to_safetensors(weights, checked.layout))
 
-    async def hold_out(self, source: str, *, seed: int) -> Evaluation | Failure:
-        """Train as :meth:`train` does and score on the held-out images, which are loaded at the first call.
+    async def hold_out(self, source: str, weights: bytes, *, seed: int) -> float | Failure:
+        """The accuracy on the held-out images, which are loaded at the first call, of a trained network.
+
+        Args:
+            weights: what :meth:`retrain` handed out for the same source and seed.
 
         Raises:
             TaskError: the held-out images are missing.
@@ -161,37 +209,30 @@ class TorchLab:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
+        checked = await self._checker.examine(source)
+        if isinstance(checked, Failure):
+            return checked
+        raw = from_safetensors(weights, checked.layout)
+        exam = await self._held_out_exam()
+        async with self._slot() as device:
+            scored = await self._score(source, raw, exam, seed, device)
+        return scored if isinstance(scored, Failure) else scored.accuracy
+
+    async def _held_out_exam(self) -> _Exam:
         async with self._writing:
             if self._held_out is None:
                 split = await asyncio.to_thread(self._task.held_out)
                 with writing(self._data):
                     self._held_out = await asyncio.to_thread(self._write_exam, "held-out", split)
-        return await self._evaluate(source, seed, self._held_out)
+        return self._held_out
 
-    async def _evaluate(self, source: str, seed: int, exam: _Exam) -> Evaluation | Failure:
-        checked = await self._checker.examine(source)
-        if isinstance(checked, Failure):
-            return checked
-        async with self._slot() as device:
-            request = self._request(seed, device)
-            trained = await self._sandbox.run(self._train_job(source, request, checked.num_weight_bytes))
-            losses = self._train_loss(trained)
-            if isinstance(losses, Failure):
-                return losses
-            weights = trained.deliveries[WEIGHTS_FILE]
-            predicted = await self._sandbox.run(self._predict_job(source, request, weights, exam))
+    async def _score(self, source: str, weights: bytes, exam: _Exam, seed: int, device: str) -> _Scored | Failure:
+        job = self._jobs.predict(source, weights, str(exam.images), len(exam.labels), seed=seed, device=device)
+        predicted = await self._sandbox.run(job)
         if predicted.failure is not None:
             return predicted.failure
         logits = np.frombuffer(predicted.deliveries[LOGITS_FILE], "<f4").reshape(-1, self._task.num_classes)
-        return Evaluation(
-            accuracy=accuracy_of(logits, exam.labels),
-            recipe_digest=self._recipe.digest,
-            costs=checked.report.costs,
-            fingerprint=checked.report.fingerprint,
-            train_loss=losses,
-            seconds=trained.wall_seconds + predicted.wall_seconds,
-            isolation=ISOLATION,
-        )
+        return _Scored(accuracy_of(logits, exam.labels), predicted.wall_seconds)
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[str]:
@@ -204,54 +245,10 @@ class TorchLab:
         finally:
             self._devices.put_nowait(device)
 
-    def _request(self, seed: int, device: str) -> dict[str, Any]:
-        """What a training and its prediction are both told."""
-        return {
-            "num_classes": self._task.num_classes,
-            "image_size": self._task.image_size,
-            "mean": self._task.mean,
-            "std": self._task.std,
-            "seed": seed,
-            "device": device,
-        }
-
-    def _train_job(self, source: str, request: dict[str, Any], num_weight_bytes: int) -> Job:
-        files = {name: str(self._data / f"train-{name}.npy") for name in ("images", "labels")}
-        return Job(
-            kind=JobKind.TRAIN,
-            step=Step.TRAIN,
-            source=source,
-            request=request | files | {"recipe": asdict(self._recipe)},
-            limits=self._limits,
-            device=request["device"],
-            deliveries={WEIGHTS_FILE: num_weight_bytes},
-        )
-
-    def _predict_job(self, source: str, request: dict[str, Any], weights: bytes, exam: _Exam) -> Job:
-        return Job(
-            kind=JobKind.PREDICT,
-            step=Step.TRAIN,
-            source=source,
-            request=request | {"images": str(exam.images), "batch_size": _PREDICT_BATCH_SIZE},
-            limits=self._limits,
-            device=request["device"],
-            inputs={WEIGHTS_FILE: weights},
-            deliveries={LOGITS_FILE: len(exam.labels) * self._task.num_classes * np.dtype("<f4").itemsize},
-        )
-
-    def _train_loss(self, trained: JobResult) -> tuple[float, ...] | Failure:
-        if trained.failure is not None:
-            return trained.failure
-        try:
-            losses = _TrainClaims.model_validate(trained.report).train_loss
-        except ValidationError:
-            return Failure(Step.TRAIN, FailureKind.CRASH, MALFORMED_REPORT)
-        return tuple(losses)
-
     def _write_training_images(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
-        np.save(self._data / "train-images.npy", self._task.train.images)
-        np.save(self._data / "train-labels.npy", self._task.train.labels)
+        np.save(self._jobs.images, self._task.train.images)
+        np.save(self._jobs.labels, self._task.train.labels)
 
     def _write_exam(self, name: str, split: Split) -> _Exam:
         # Shuffled, so that the position of an image says nothing about its label.
@@ -259,6 +256,16 @@ class TorchLab:
         path = self._data / f"{name}-images.npy"
         np.save(path, split.images[order])
         return _Exam(path, split.labels[order])
+
+
+def _train_loss(trained: JobResult) -> tuple[float, ...] | Failure:
+    if trained.failure is not None:
+        return trained.failure
+    try:
+        losses = _TrainClaims.model_validate(trained.report).train_loss
+    except ValidationError:
+        return Failure(Step.TRAIN, FailureKind.CRASH, MALFORMED_REPORT)
+    return tuple(losses)
 
 
 class _TrainClaims(BaseModel):

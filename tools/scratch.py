@@ -13,8 +13,8 @@ _MIN_FREE_BYTES = 2**20
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turn an ``OSError`` on the way into one line about ``folder``.
+def writing(folder: Path, what: str = "a job's files") -> Iterator[None]:
+    """Turn an ``OSError`` on the way into one line about ``folder`` and ``what`` is written to it.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -22,7 +22,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _storage_error(folder, (error.strerror or str(error)).lower()) from error
+        raise _storage_error(folder, what, (error.strerror or str(error)).lower()) from error
 
 
 def check_room(folder: Path) -> None:
@@ -33,11 +33,11 @@ def check_room(folder: Path) -> None:
     """
     free = shutil.disk_usage(folder).free
     if free < _MIN_FREE_BYTES:
-        raise _storage_error(folder, f"the disk has {free} bytes left")
+        raise _storage_error(folder, "a job's files", f"the disk has {free} bytes left")
 
 
-def _storage_error(folder: Path, reason: str) -> StorageError:
+def _storage_error(folder: Path, what: str, reason: str) -> StorageError:
     return StorageError(
-        f"{folder}: expected a folder to write a job's files to, but: {reason}; make room or mend the permissions, "
+        f"{folder}: expected a folder to write {what} to, but: {reason}; make room or mend the permissions, "
         "then run the same command again"
     )

@@ -179,12 +179,12 @@ class TrainingBatches:
 
 def weights_to_bytes(network: nn.Module) -> bytes:
     """Parameters and buffers as the state dict orders them: raw little-endian elements, nothing between them."""
-    return b"".join(_bytes_of(tensor) for tensor in _weights(network))
+    return b"".join(_bytes_of(tensor) for tensor in weights(network).values())
 
 
 def num_weight_bytes(network: nn.Module) -> int:
     """The length of what :func:`weights_to_bytes` gives."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in _weights(network))
+    return sum(tensor.numel() * tensor.element_size() for tensor in weights(network).values())
 
 
 @torch.no_grad()
@@ -198,7 +198,7 @@ def load_weights(network: nn.Module, data: bytes) -> None:
     if len(data) != expected:
         raise ValueError(f"expected {expected} bytes of weights, found {len(data)}")
     start = 0
-    for tensor in _weights(network):
+    for tensor in weights(network).values():
         end = start + tensor.numel() * tensor.element_size()
         if end > start:
             # A copy of its own for each tensor: a view of wider elements needs an aligned start.
@@ -207,8 +207,9 @@ def load_weights(network: nn.Module, data: bytes) -> None:
         start = end
 
 
-def _weights(network: nn.Module) -> list[Tensor]:
-    return [value for value in network.state_dict().values() if isinstance(value, Tensor)]
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers a network is stored by, in the order of its state dict."""
+    return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
 
 
 def _bytes_of(tensor: Tensor) -> bytes:

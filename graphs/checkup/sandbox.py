@@ -46,7 +46,7 @@ async def examine_sandbox(context: RunContext, inputs: Inputs | None) -> list[Fi
         advice = "choose another --base" if context.base else "mend the pack's base model"
         return [ok("sandbox", f"starts; isolation {ISOLATION}"), fail("base", _line(report), advice)]
     started = f"starts in {seconds - report.seconds:.1f} s, a check takes {report.seconds:.1f} s; isolation {ISOLATION}"
-    return [ok("sandbox", started), *([_base(report, inputs.budgets)] if inputs else [])]
+    return [ok("sandbox", started), *([_base(report, inputs.budgets(report.costs))] if inputs else [])]
 
 
 def _base(report: CheckReport, budgets: Sequence[Budget]) -> Finding:

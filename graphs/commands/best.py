@@ -1,8 +1,9 @@
 """``best``: the best candidate of a run and how it came about, from the base on.
 
 With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id``, ``accuracy``, ``costs``,
-``limits`` and ``shares`` of them, ``held_out`` (accuracies of fresh trainings, after a search), ``over_base`` (gain),
-``lineage`` (``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``), the oldest first.
+``limits`` and ``shares`` of them, ``validation`` and ``held_out`` (of trainings with fresh seeds, after a search),
+``over_base`` (gain), ``lineage`` (``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``),
+the oldest first.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from fairnad.errors import RunFolderError
 from fairnad.history import Record
 from graphs.arguments import Parser
 from graphs.commands.options import add_run
-from graphs.confirmation import CONFIRM
 from graphs.lineage import accuracy_change, gain, lineage
-from graphs.steps import EVALUATION
+from graphs.result import RESULT
 from graphs.stored_runs import StoredRun, find_run, open_run
 from graphs.terminal import make_console, print_json, print_text
 from graphs.wording import printable, quantity_text, share_text, signed_text, spread_text
@@ -36,7 +36,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     add_run(parser)
     options = parser.parse_args(arguments)
     with open_run(find_run(options.runs, options.run)) as run:
-        best = run.history.best
+        best = run.best
         if best is None or best.evaluation is None:
             raise RunFolderError(f"nothing has trained yet in run {run.name}")
         if options.json:
@@ -54,9 +54,9 @@ def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluatio
     gained = accuracy_change(base, best) if base is not None and base is not best else None
     ahead = f", {signed_text(gained)} over the base" if gained is not None else ""
     console.print(f"  validation accuracy {evaluation.accuracy:.4f}{ahead}")
-    if held_out := _held_out(run, best):
-        beside = f"; the base {spread_text(_held_out(run, base))}" if base is not None and base is not best else ""
-        console.print(f"  held out {spread_text(held_out)}{beside}")
+    for what, values, base_values in _fresh(run):
+        beside = f"; the base {spread_text(base_values)}" if base is not best else ""
+        console.print(f"  {what} {spread_text(values)}{beside}")
     shares = load(evaluation.costs, run.budgets)
     for name, cost in evaluation.costs.items():
         limit = next((budget.limit for budget in run.budgets if budget.name == name), None)
@@ -64,16 +64,18 @@ def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluatio
         console.print(f"  {cost:,.10g} {name}{share}")
     if run.why_no_budgets:
         console.print(f"  {run.why_no_budgets}")
-    source = run.path / "sources" / f"{best.candidate_id}.py.txt"
+    source, result = run.path / "sources" / f"{best.candidate_id}.py.txt", run.path / RESULT
     if source.exists():
         console.print(f"  source {source}")
+    if run.finals is not None and result.exists():
+        console.print(f"  result {result}")
     console.print()
-    _print_lineage(console, run)
+    _print_lineage(console, run, best)
 
 
-def _print_lineage(console: Console, run: StoredRun) -> None:
+def _print_lineage(console: Console, run: StoredRun, best: Record) -> None:
     """A line of figures and a paragraph an ancestor, which needs no more than 80 columns."""
-    ancestry = lineage(run.history)
+    ancestry = lineage(run.history, best)
     names = list(dict.fromkeys(name for record in ancestry if record.evaluation for name in record.evaluation.costs))
     console.print(Text(_figures("lineage", "accuracy", "gain", names), "bold"))
     for record in ancestry:
@@ -91,12 +93,16 @@ def _figures(name: str, accuracy: str, gained: str, costs: Sequence[str]) -> str
     return f"{name:<22}  {accuracy:>8}  {gained:>8}" + "".join(f"  {cost:>8}" for cost in costs)
 
 
-def _held_out(run: StoredRun, record: Record | None) -> list[float]:
-    if record is None:
+def _fresh(run: StoredRun) -> list[tuple[str, list[float], list[float]]]:
+    """(what, the winner's accuracies, the base's) with fresh seeds; none before the finals."""
+    if run.finals is None:
         return []
-    steps = sorted((step.version, step.result) for step in run.store.steps(record.candidate_id) if step.step == CONFIRM)
-    results = [EVALUATION.validate_python(stored["result"]) for _, stored in steps]
-    return [result.accuracy for result in results if isinstance(result, Evaluation)]
+    winner, base = run.finals.winner, run.finals.base
+    told = [
+        ("validation, fresh seeds", [*winner.validation.values()], [*base.validation.values()]),
+        ("held out", [*winner.held_out.values()], [*base.held_out.values()]),
+    ]
+    return [row for row in told if row[1]]
 
 
 def _plain(run: StoredRun, best: Record, evaluation: Evaluation) -> dict[str, Any]:
@@ -111,9 +117,10 @@ def _plain(run: StoredRun, best: Record, evaluation: Evaluation) -> dict[str, An
         "costs": dict(evaluation.costs),
         "limits": {budget.name: budget.limit for budget in run.budgets},
         "shares": load(evaluation.costs, run.budgets),
-        "held_out": _held_out(run, best),
+        "validation": [*run.finals.winner.validation.values()] if run.finals else [],
+        "held_out": [*run.finals.winner.held_out.values()] if run.finals else [],
         "over_base": accuracy_change(base, best) if base is not None else None,
-        "lineage": [_ancestor(run, record) for record in lineage(run.history)],
+        "lineage": [_ancestor(run, record) for record in lineage(run.history, best)],
     }
 
 

@@ -27,6 +27,19 @@ def newest_source(steps: Iterable[StepResult]) -> str:
 
 def _told(result: Any) -> str:
     match result:
+        case {"evaluation": evaluation, "weights_digest": _}:
+            return _told(evaluation)
+        case {"winner_id": winner_id, "finalists": finalists}:
+            return f"{winner_id} won of {len(finalists)}"
+        case {"folder": folder, "trial": _}:
+            return str(folder)
+        case float():
+            return f"accuracy {result:.4f}"
+    return _told_in_search(result)
+
+
+def _told_in_search(result: Any) -> str:
+    match result:
         case {"source": source, **rest}:
             return str(rest.get("note") or count_text(len(source.splitlines()), "line"))
         case {"kind": kind, "message": message}:

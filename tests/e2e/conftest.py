@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,22 +44,22 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def flags(pack: Path, tmp_path: Path) -> Callable[..., list[str]]:
     """Flags of a search in this test's own folder: one candidate, one epoch, nothing confirmed."""
 
-    def make(**settings: object) -> list[str]:
-        defaults: dict[str, object] = {
-            "run": "test",
-            "runs": tmp_path / "runs",
-            "pack": pack,
-            "epochs": 1,
-            "archs": 1,
-            "search.initial": 1,
-            "search.confirm_seeds": 0,
-            "lab.slots": 2,
-        }
-        given = {name.replace("__", "."): value for name, value in settings.items()}
-        merged = defaults | given
-        return [part for name, value in merged.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return lambda **settings: search_flags({"pack": pack, "runs": tmp_path / "runs", **settings})
 
-    return make
+
+def search_flags(settings: Mapping[str, object]) -> list[str]:
+    """Flags of the search ``test``: one candidate, one epoch, nothing confirmed, and whatever is given."""
+    defaults: dict[str, object] = {
+        "run": "test",
+        "epochs": 1,
+        "archs": 1,
+        "search.initial": 1,
+        "search.confirm_seeds": 0,
+        "lab.slots": 2,
+    }
+    given = {name.replace("__", "."): value for name, value in settings.items()}
+    merged = defaults | given
+    return [part for name, value in merged.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_p
     assert not (tmp_path / "runs").exists()
     assert "plan of a search; nothing is begun or written\n" in text
     assert f"{costs():,} params, 60% of the limit of 2.5k" in text
-    assert "trainings  25: 1 base + 20 candidates + 4 to confirm base and best" in text
+    assert "trainings  29: 1 base + 20 candidates + 8 for the finals" in text
     assert plan["task"] == {
         "name": "digits",
         "num_train": 60,
@@ -122,7 +122,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_p
         "image_size": 8,
     }
     assert plan["base"]["costs"]["params"] == costs()
-    assert plan["trainings"] == {"base": 1, "candidates": 20, "confirmations": 4}
+    assert plan["trainings"] == {"base": 1, "candidates": 20, "promotions": 0, "finals": 8}
     assert (plan["num_generations"], plan["most_draws"]) == (1, 80)
     assert [leg["num_trained"] for leg in plan["legs"]] == [1, 8, 8, 3]
     assert {estimate["role"]: estimate["most_calls"] for estimate in plan["calls"]} == {

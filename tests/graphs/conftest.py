@@ -15,11 +15,12 @@ import pytest
 
 from fairnad.attributes import Granularity, Tag, Target
 from fairnad.candidate import Call, CheckReport, Evaluation, Failure, FailureKind, Step, plain
+from fairnad.finals import Finalist, Finals
 from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.ports import Judgement, Proposal, Verdict
 from fairnad.settings import RunContext
-from graphs.confirmation import CONFIRM
+from graphs.finals import Retraining
 from store.run_folder import RunFolder
 
 BASE_SOURCE = "import torch.nn as nn\n\n\nclass Network(nn.Module):\n    width = 8\n"
@@ -29,6 +30,19 @@ BEST_SOURCE = (
 GATES = Tag(Target.PERFORMANCE, Granularity.OPERATION, "gating", "sigmoid")
 PAPER = Source("Gates for Networks", 2021, "https://example.org/gates", "§3")
 BASE, PARENT, BEST = "g00-base-r1-s00-d0", "g00-initial-r1-s00-d0", "g01-fair-r1-s03-d0"
+NUM_TRAINED = 2
+FINALS = Finals(
+    rung=0,
+    recipe_name="quick",
+    recipe_digest="24455aa1c67d",
+    base_id=BASE,
+    winner_id=BEST,
+    finalists=(
+        Finalist(BEST, {1: 0.92, 2: 0.94}, {1: 0.91, 2: 0.93}),
+        Finalist(PARENT, {1: 0.9, 2: 0.91}),
+        Finalist(BASE, {1: 0.9, 2: 0.88}, {1: 0.89, 2: 0.87}),
+    ),
+)
 FAILED, DUPLICATE, PENDING = "g00-initial-r1-s01-d0", "g01-fair-r1-s02-d0", "g01-fair-r1-s03-d1"
 
 
@@ -96,10 +110,13 @@ def make_run(runs: Path) -> Callable[..., RunFolder]:
             ("later", 0, None),
         ):
             folder.history.add_step(BEST, step, version, {"result": plain(result)})
-        for candidate_id, accuracies in ((BASE, (0.89, 0.87)), (BEST, (0.91, 0.93))):
-            for number, accuracy in enumerate(accuracies):
-                result = Evaluation(accuracy, "24455aa1c67d", {}, "f", seconds=12.5)
-                folder.history.add_step(candidate_id, CONFIRM, number, {"result": plain(result)})
+        for one in FINALS.finalists:
+            for number, accuracy in enumerate(one.validation.values()):
+                retraining = Retraining(Evaluation(accuracy, "24455aa1c67d", {}, "f", seconds=12.5), "digest")
+                folder.history.add_step(one.candidate_id, "retrain 24455aa1c67d", number, {"result": plain(retraining)})
+            for number, accuracy in enumerate(one.held_out.values()):
+                folder.history.add_step(one.candidate_id, "hold out 24455aa1c67d", number, {"result": accuracy})
+        folder.history.add_step(BEST, "finals", NUM_TRAINED, {"result": plain(FINALS)})
         folder.history.add_step(PENDING, "mutate", 0, {"result": plain(Proposal("pending = 1\n", "a prompt"))})
         return folder
 

@@ -9,6 +9,7 @@ import pytest
 from fairnad.budget import Budget
 from fairnad.candidate import Stage
 from fairnad.history import History
+from fairnad.recipe import RECIPES
 from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
 from graphs.assembly import load_ideas
 from graphs.call_estimate import CHARACTERS_A_TOKEN, estimate_calls
@@ -20,37 +21,45 @@ from tests.graphs.conftest import made_records
 BUDGETS = [Budget("params", "parameters", 45_000.0), Budget("flops", "multiply-adds an image", 1_819_840.0)]
 CONTEXT = RunContext(archs=32)
 BASE = made_records()[0]
+ALONE = [RECIPES["nasbench201-12"]]
 
 
 def test_the_base_tells_how_long_all_others_take():
-    ahead = forecast(CONTEXT, BUDGETS, History([BASE]), num_slots=2)
-    assert (ahead.num_trainings, ahead.num_confirmations, ahead.num_slots) == (38, 6, 2)
-    assert (ahead.seconds, ahead.most_seconds) == (19 * 12.5, 19 * 12.5 * 4)
-    assert str(ahead) == "about 4 min for 38 trainings on 2 slots, up to 16 min at the limits"
+    ahead = forecast(CONTEXT, BUDGETS, History([BASE]), num_slots=2, recipes=ALONE)
+    assert (ahead.num_trainings, ahead.num_retrainings, ahead.num_slots) == (44, 12, 2)
+    assert (ahead.seconds, ahead.most_seconds) == (22 * 12.5, 22 * 12.5 * 4)
+    assert str(ahead) == "about 5 min for 44 trainings on 2 slots, up to 18 min at the limits"
+
+
+def test_promotions_count_by_the_length_of_their_recipe():
+    recipes = [RECIPES["nasbench201-12"], replace(RECIPES["nasbench201"], num_epochs=120)]
+    ahead = forecast(CONTEXT, BUDGETS, History([BASE]), 1, recipes)
+    assert (ahead.num_trainings, ahead.num_retrainings) == (32 + 8 + 12, 8 + 12)
+    assert ahead.seconds == (32 + 10 * (8 + 12)) * 12.5
 
 
 def test_what_has_trained_counts_no_more_and_a_slot_more_is_a_turn_less():
     records = made_records()
-    assert forecast(CONTEXT, BUDGETS, History(records), num_slots=1).num_trainings == 36
-    assert forecast(CONTEXT, BUDGETS, History(records), num_slots=5).seconds == 8 * 12.5
+    assert forecast(CONTEXT, BUDGETS, History(records), 1, ALONE).num_trainings == 42
+    assert forecast(CONTEXT, BUDGETS, History(records), 5, ALONE).seconds == 9 * 12.5
 
 
 def test_a_base_at_its_limits_leaves_no_room_to_grow():
     tight = [replace(budget, limit=100.0) for budget in BUDGETS]
-    ahead = forecast(RunContext(archs=1, search=SearchSettings(confirm_seeds=0)), tight, History([BASE]), 1)
+    ahead = forecast(RunContext(archs=1, search=SearchSettings(confirm_seeds=0)), tight, History([BASE]), 1, ALONE)
     assert ahead.seconds == ahead.most_seconds
     assert str(ahead) == "about 12 s for 1 training on 1 slot"
 
 
 def test_without_a_limit_on_flops_the_widest_room_counts():
     other = [Budget("params", "parameters", 113_740.0)]
-    assert forecast(CONTEXT, other, History([BASE]), 2).most_each == 125
-    assert forecast(CONTEXT, [], History([BASE]), 2).most_each == 12.5
+    assert forecast(CONTEXT, other, History([BASE]), 2, ALONE).most_each == 125
+    assert forecast(CONTEXT, [], History([BASE]), 2, ALONE).most_each == 12.5
 
 
 def test_there_is_no_forecast_before_the_base_and_after_the_last():
-    assert forecast(CONTEXT, BUDGETS, History(), 2) is None
-    assert forecast(RunContext(archs=2), BUDGETS, History(made_records()), 2) is None
+    assert forecast(CONTEXT, BUDGETS, History(), 2, ALONE) is None
+    assert forecast(RunContext(archs=2), BUDGETS, History(made_records()), 2, ALONE) is None
 
 
 def test_the_stages_follow_each_other_and_the_last_is_cut_short():

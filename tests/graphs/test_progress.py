@@ -12,18 +12,25 @@ import pytest
 from rich.console import Console
 
 from fairnad.budget import Budget
+from fairnad.candidate import plain
 from fairnad.history import History
+from fairnad.recipe import RECIPES
 from fairnad.settings import RunContext
 from graphs.arguments import Presentation
 from graphs.events import JsonEvents
 from graphs.progress import Progress, Quiet, follow
 from graphs.summary import facts, print_summary
-from tests.graphs.conftest import BASE, BEST, DUPLICATE, made_records
+from tests.graphs.conftest import BASE, BEST, DUPLICATE, FINALS, made_records
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORDS = made_records()
-FINISHED = {"outcome": "finished", "held_out": {BASE: [0.89, 0.87], BEST: [0.91, 0.93]}}
-BARREN = {"outcome": "barren", "held_out": {}}
+FINISHED = {
+    "outcome": "finished",
+    "rungs": [{"recipe": "quick", "digest": "24455aa1c67d", "num_trained": 2}],
+    "finals": plain(FINALS),
+    "result": {"folder": "runs/made/result", "trial": "best.py was tried out", "onnx": "best.onnx takes any number"},
+}
+BARREN = {"outcome": "barren", "finals": None}
 
 
 @pytest.fixture
@@ -32,7 +39,10 @@ def bench(tmp_path):
     budgets = [Budget("params", "parameters", 45_000.0), Budget("flops", "multiply-adds an image", 1_800_000.0)]
     context = RunContext(run="made", runs=str(tmp_path), archs=4)
     folder, lab = SimpleNamespace(path=Path("runs/made")), SimpleNamespace(num_slots=2)
-    return SimpleNamespace(context=context, budgets=budgets, folder=folder, lab=lab)
+    task = SimpleNamespace(held_out_is_open=True)
+    return SimpleNamespace(
+        context=context, budgets=budgets, folder=folder, lab=lab, task=task, recipes=[RECIPES["quick"]]
+    )
 
 
 class Terminal(io.StringIO):
@@ -46,7 +56,8 @@ def tell_everything(follower):
         for record in RECORDS:
             told.task({"name": "train", "input": {"candidate_id": record.candidate_id}})
             told.recorded(record)
-        told.task({"name": "finish", "input": {}})
+        for step in ("promote", "retrain", "finish"):
+            told.task({"name": step, "input": {}})
         told.stopping(20.0)
         told.stopped(15, Path("runs/made"))
     told.finished(History(RECORDS), FINISHED)
@@ -66,7 +77,7 @@ def test_a_log_of_a_run_that_is_resumed(bench, capsys):
         pass
     assert capsys.readouterr().out.splitlines() == [
         "resuming: 1 of 4 candidates are trained",
-        "forecast: about 62 s for 9 trainings on 2 slots, up to 4 min at the limits",
+        "forecast: about 2 min for 15 trainings on 2 slots, up to 7 min at the limits",
     ]
 
 
@@ -116,7 +127,7 @@ def test_the_display_has_the_count_the_best_and_what_is_under_way(bench):
     for number in range(10):
         progress.task({"name": "mutate", "input": {"candidate_id": f"g01-pareto-r1-s{number:02d}-d0"}})
     head, *rows = rendered(progress, 80)
-    assert re.search(r"2/4  best 0.9250  pass rate 0.67 \(n=3\)  \d+s left", head)
+    assert re.search(r"2/4  best 0.9250  pass rate 0.67 \(n=3\)  \dm\d\ds left", head)
     assert "━" in head
     assert rows[0].split() == ["g01-pareto-r1-s00-d0", "mutate", "0s"]
     assert (len(rows), rows[-1].strip()) == (9, "and 2 more")
@@ -149,7 +160,7 @@ def test_events(bench, capsys):
     assert start["designers"]["mutator"] == "built-in"
     assert (base["record"]["candidate_id"], base["best_accuracy"], base["num_trained"]) == (BASE, 0.9, 0)
     assert "source" not in base["record"]
-    assert (ahead["num_trainings"], ahead["seconds"]) == (10, 62.5)
+    assert (ahead["num_trainings"], ahead["seconds"]) == (16, 100.0)
     assert (stop["signal"], stop["num_trained"]) == (15, 2)
     assert {key: value for key, value in finish.items() if key not in ("event", "time")} == facts(
         bench, History(RECORDS), FINISHED
@@ -169,4 +180,4 @@ def test_a_resumed_run_tells_programs_what_it_has(bench, capsys):
     with JsonEvents(bench, History(RECORDS[:4])):
         pass
     start, ahead = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert (start["num_trained"], ahead["event"], ahead["num_trainings"]) == (2, "forecast", 8)
+    assert (start["num_trained"], ahead["event"], ahead["num_trainings"]) == (2, "forecast", 14)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from fairnad.attributes import Granularity, Tag, Target
 from fairnad.budget import Budget
 from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step, plain
 from fairnad.errors import StorageError
+from fairnad.finals import Finalist, Finals
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.settings import RunContext
 from graphs import report
-from graphs.confirmation import CONFIRM
+from graphs.lineage import lineage
 from store.run_folder import RunFolder
 
 BUDGETS = [Budget("params", "parameters", 2000.0), Budget("flops", "multiply-adds an image", 10_000.0)]
@@ -66,6 +68,13 @@ BASE = trained(BASE_ID, 0.5, idea=Idea("", IdeaKind.NONE))
 CHAIN = [BASE, trained(FIRST, 0.45, BASE_ID, SKIPS), trained(SECOND, 0.6, FIRST, GATES), trained(THIRD, 0.7, SECOND)]
 
 
+def finals_of(finalist_id, winner_id=None):
+    """Finals of one finalist, which wins unless told otherwise, and the base, which failed with one seed."""
+    finalist = Finalist(finalist_id, {4: 0.67, 5: 0.69, 6: 0.68}, {4: 0.65, 5: 0.66, 6: 0.67})
+    base = Finalist(BASE_ID, {4: 0.5, 6: 0.52}, {4: 0.4, 6: 0.42})
+    return Finals(0, "quick", "recipe", BASE_ID, winner_id or finalist_id, (finalist, base))
+
+
 class Page(HTMLParser):
     """What a browser would make of a report: tags with their attributes, the text, and whether the tags nest."""
 
@@ -105,9 +114,9 @@ class Page(HTMLParser):
 def page(tmp_path):
     """Writes a report and reads it back."""
 
-    def write(records=(), held_out=None, **settings):
+    def write(records=(), finals=None, **settings):
         context = RunContext(**{"task": "digits", "seed": 3, "archs": 4, **settings})
-        path = report.write_report(tmp_path, context, BUDGETS, History(records), held_out or {})
+        path = report.write_report(tmp_path, context, BUDGETS, History(records), finals)
         assert path == tmp_path / "report.html"
         return Page(path.read_text(encoding="utf-8"))
 
@@ -115,28 +124,51 @@ def page(tmp_path):
 
 
 def test_base_and_best_stand_side_by_side_with_costs_and_both_kinds_of_accuracy(page):
-    text = page(CHAIN, {BASE_ID: [0.4, 0.42], THIRD: [0.65, 0.66, 0.67]}).text
+    text = page(CHAIN, finals_of(THIRD)).text
     assert "Task digits, seed 3. Designed by: all roles built in" in text
     assert "3 of 4 candidates trained, 3 drawn; pass rate 1.00 (n=3), strict 1.00 (n=3)" in text
-    assert f"base best candidate {BASE_ID} {THIRD}" in text
+    assert f"base best, winner candidate {BASE_ID} {THIRD}" in text
     assert "params at most 2k 1k 50 % of the limit 1k 50 % of the limit" in text
     assert "flops at most 10k 5k 50 % of the limit" in text
-    assert "validation accuracy 0.5000 0.7000" in text
-    assert "held-out accuracy mean ± s.d. 0.4100 ± 0.0141 (n=2) 0.6600 ± 0.0100 (n=3)" in text
+    assert "validation accuracy in the search 0.5000 0.7000" in text
+    fresh = "validation accuracy fresh seeds, mean ± s.d. 0.5100 ± 0.0141 (n=2) 0.6800 ± 0.0100 (n=3)"
+    assert fresh in text
+    assert "held-out accuracy fresh seeds, mean ± s.d. 0.4100 ± 0.0141 (n=2) 0.6600 ± 0.0100 (n=3)" in text
     assert "selected for its validation accuracy, the highest of 3 trained, so that number is optimistic" in text
-    assert "images that took no part in the search" in text
+    assert "Winner and base alone were then shown images that took no part in the search." in text
 
 
-def test_before_the_end_the_held_out_accuracy_is_announced_not_made_up(page):
+def test_a_winner_that_is_not_the_best_of_the_search_has_a_column_and_the_lineage(page):
+    text = page(CHAIN, finals_of(SECOND)).text
+    assert f"base best winner candidate {BASE_ID} {THIRD} {SECOND}" in text
+    assert "held-out accuracy fresh seeds, mean ± s.d. 0.4100 ± 0.0141 (n=2) – 0.6600 ± 0.0100 (n=3)" in text
+    lineage = text[text.index("Lineage of the winner") : text.index("Stages stage")]
+    assert SECOND in lineage and THIRD not in lineage
+
+
+def test_finals_no_finalist_wins_say_so(page):
+    text = page(CHAIN, finals_of(THIRD, winner_id=BASE_ID)).text
+    assert "it is the base, which no finalist surpassed" in text
+    assert f"base, winner best candidate {BASE_ID} {THIRD}" in text
+
+
+def test_a_test_split_that_stays_shut_is_told(page):
+    shut = tuple(replace(one, held_out={}) for one in finals_of(THIRD).finalists)
+    text = page(CHAIN, replace(finals_of(THIRD), finalists=shut)).text
+    assert "The task’s test images were not opened." in text
+    assert "held-out accuracy fresh seeds, mean ± s.d. – –" in text
+
+
+def test_before_the_end_the_finals_are_announced_not_made_up(page):
     text = page(CHAIN).text
-    assert "held-out accuracy mean ± s.d. – –" in text
-    assert "it is measured when the search ends" in text
+    assert "held-out accuracy" not in text
+    assert "Finals with fresh seeds are held when the search ends." in text
 
 
-def test_a_search_without_confirmation_promises_no_held_out_accuracy(page):
+def test_a_search_without_fresh_seeds_promises_no_finals(page):
     text = page(CHAIN, search={"confirm_seeds": 0}).text
-    assert "Held-out accuracies were not asked for (--search.confirm-seeds 0)." in text
-    assert "measured when" not in text
+    assert "Finals were not asked for (--search.confirm-seeds 0)." in text
+    assert "are held when" not in text
 
 
 def test_the_lineage_leads_from_the_base_to_the_best_with_each_gain(page):
@@ -153,7 +185,7 @@ def test_an_idea_names_what_it_goes_back_to(page):
 
 
 def test_every_link_leads_somewhere_and_every_anchor_is_there_once(page):
-    links = page([*CHAIN, failed(place(Stage.FAIR, 1), "g09-fair-r1-s09-d0")], held_out={})
+    links = page([*CHAIN, failed(place(Stage.FAIR, 1), "g09-fair-r1-s09-d0")], finals_of(THIRD))
     ids = [name for name in links.values("id") if not name.startswith("mark-")]
     assert sorted(ids) == sorted([*(record.candidate_id for record in CHAIN), place(Stage.FAIR, 1)])
     targets = {target.removeprefix("#") for target in links.values("href")}
@@ -286,9 +318,9 @@ def test_accuracies_of_different_recipes_are_not_compared(page):
 
 def test_a_lineage_ends_where_a_parent_is_unknown_or_comes_again():
     orphan = trained(FIRST, 0.9, "g00-initial-r1-s07-d0")
-    assert report.lineage(History([orphan])) == [orphan]
+    assert lineage(History([orphan]), orphan) == [orphan]
     one, other = trained(FIRST, 0.9, SECOND), trained(SECOND, 0.8, FIRST)
-    assert report.lineage(History([one, other])) == [other, one]
+    assert lineage(History([one, other]), one) == [other, one]
 
 
 def test_300_candidates_take_less_than_four_seconds_of_the_processor(page):
@@ -328,10 +360,7 @@ def run_folder(tmp_path):
     with RunFolder.open(context) as folder:
         for record in CHAIN:
             folder.history.add_record(record)
-        for number, accuracy in enumerate((0.6, 0.7)):
-            result = {"result": plain(Evaluation(accuracy, "recipe", {}, "f"))}
-            folder.history.add_step(THIRD, CONFIRM, number, result)
-        folder.history.add_step(THIRD, CONFIRM, 2, {"result": plain(Failure(Step.TRAIN, FailureKind.DIVERGED, ""))})
+        folder.history.add_step(THIRD, "finals", 3, {"result": plain(finals_of(THIRD))})
         yield folder
 
 
@@ -339,7 +368,7 @@ def test_the_command_writes_the_report_of_a_running_search(run_folder, capsys):
     assert report.main([str(run_folder.path)]) == 0
     assert capsys.readouterr().out == f"{run_folder.path}/report.html\n"
     text = Page((run_folder.path / "report.html").read_text()).text
-    assert "held-out accuracy mean ± s.d. – 0.6500 ± 0.0707 (n=2)" in text
+    assert "held-out accuracy fresh seeds, mean ± s.d. 0.4100 ± 0.0141 (n=2) 0.6600 ± 0.0100 (n=3)" in text
     assert "flops at most 40k" in text
 
 

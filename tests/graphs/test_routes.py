@@ -140,10 +140,10 @@ def search_state(stage, **changes):
         (search_state("fair", slots=[slot(0), slot(1, 1, "")]), "draw"),
         (search_state("fair", slots=[slot(0), slot(1, 4, "")]), "pareto"),
         (search_state("fair", slots=[]), "pareto"),
-        (search_state("fair", num_left=0), "finish"),
-        (search_state("fair", slots=[slot(0, 1, "")], num_left=0), "finish"),
+        (search_state("fair", num_left=0), "promote"),
+        (search_state("fair", slots=[slot(0, 1, "")], num_left=0), "promote"),
         (search_state("fair", slots=[slot(0, 1, "")], num_barren=23), "draw"),
-        (search_state("fair", slots=[slot(0, 1, "")], num_barren=24), "finish"),
+        (search_state("fair", slots=[slot(0, 1, "")], num_barren=24), "promote"),
     ],
 )
 def test_what_follows_a_settled_wave(state, expected):

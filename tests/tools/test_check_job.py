@@ -57,6 +57,38 @@ async def test_a_report_holds_costs_buffers_and_blocks(checker):
 async def test_the_weights_are_measured_to_the_byte(checker):
     checked = await checker.examine(GOOD)
     assert checked.num_weight_bytes == 4 * (224 + 16 + 36 + 16) + 8
+    assert checked.layout[0] == ("conv.weight", "float32", (8, 3, 3, 3))
+    assert [tensor.name for tensor in checked.layout][-2:] == ["head.weight", "head.bias"]
+    assert ("norm.num_batches_tracked", "int64", ()) in checked.layout
+
+
+async def test_weights_no_file_can_hold_are_refused(checker):
+    failure = await checker.check(
+        edited("self.norm =", "self.scale = nn.Buffer(torch.zeros(1, dtype=torch.complex128))\n        self.norm =")
+    )
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.INTERFACE
+    assert failure.message.startswith("scale is of type complex128; weights may be of type float64, ")
+
+
+async def test_a_deep_network_has_room_for_the_names_of_its_weights(checker):
+    deep = edited("nn.BatchNorm2d(8)", "nn.Sequential(*[nn.BatchNorm2d(8) for _ in range(400)])")
+    assert len((await checker.examine(deep)).layout) == 4 + 5 * 400
+
+
+@pytest.mark.parametrize("name", ["conv.weight", "__metadata__"])
+async def test_a_claim_of_weights_no_file_can_hold_is_malformed(checker, name):
+    forge = f"""
+import json, os
+weights = [["conv.weight", "float32", [1]], [{name!r}, "float32", [1]]]
+report = {{"costs": {{"params": 1, "flops": 1}}, "fingerprint": "0" * 16, "num_repeats": 1, "num_buffer_elements": 0,
+          "blocks": [], "weights": weights}}
+open("report.json", "w").write(json.dumps({{"result": report}}))
+os._exit(0)
+"""
+    failure = await checker.check(forge)
+    assert isinstance(failure, Failure)
+    assert failure.message == "left a malformed report"
 
 
 async def test_a_lazy_layer_gets_its_shape(checker):

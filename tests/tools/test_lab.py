@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import pytest_asyncio
+from safetensors.torch import load
 
 from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
 from fairnad.errors import StoppingError
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
+from fairnad.task import TaskReport
 from tools.datasets import Split, Task
 from tools.lab import TorchLab
 
@@ -73,6 +76,7 @@ def make_task(load_held_out: Callable[[], Split]) -> Task:
         class_names=("a", "b", "c", "d"),
         train=make_split(64, 0),
         validation=make_split(50, 1),
+        report=TaskReport("quadrants", "", 8, 64, 50, None, dict.fromkeys("abcd", 16), {}, {}, ()),
         _load_held_out=load_held_out,
     )
 
@@ -123,15 +127,41 @@ async def test_another_seed_gives_another_training(lab):
     assert one.train_loss != other.train_loss
 
 
-async def test_the_held_out_images_are_loaded_once_and_only_when_asked_for(lab, held_out_loads):
-    await lab.train(NETWORK, seed=0)
+async def test_a_retraining_hands_out_the_weights_that_were_scored(lab, held_out_loads):
+    trained = await lab.retrain(NETWORK, seed=0, recipe=RECIPE)
+    assert trained.evaluation == await lab.train(NETWORK, seed=0)
+    weights = load(trained.weights)
+    assert {name: tuple(tensor.shape) for name, tensor in weights.items()} == {
+        "conv.weight": (8, 3, 3, 3),
+        "conv.bias": (8,),
+        "norm.weight": (8,),
+        "norm.bias": (8,),
+        "norm.running_mean": (8,),
+        "norm.running_var": (8,),
+        "norm.num_batches_tracked": (),
+        "head.weight": (4, 128),
+        "head.bias": (4,),
+    }
+    assert weights["norm.num_batches_tracked"].item() == 3 * 64 // 16
     assert held_out_loads == []
-    held_out, again = await asyncio.gather(lab.hold_out(NETWORK, seed=0), lab.hold_out(NETWORK, seed=0))
+
+
+async def test_a_retraining_by_another_recipe_is_told_by_its_digest(lab):
+    longer = replace(RECIPE, num_epochs=4)
+    trained = await lab.retrain(NETWORK, seed=0, recipe=longer)
+    assert trained.evaluation.recipe_digest == longer.digest != RECIPE.digest
+    assert len(trained.evaluation.train_loss) == 4
+
+
+async def test_the_held_out_images_are_loaded_once_and_nothing_is_trained_for_them(lab, held_out_loads):
+    trained = await lab.retrain(NETWORK, seed=0, recipe=RECIPE)
+    assert held_out_loads == []
+    one, again = await asyncio.gather(*(lab.hold_out(NETWORK, trained.weights, seed=0) for _ in range(2)))
     assert held_out_loads == ["loaded"]
-    assert held_out == again
-    assert held_out.train_loss == (await lab.train(NETWORK, seed=0)).train_loss
-    # 40 images held out, 50 to validate on.
-    assert (held_out.accuracy * 40).is_integer() and held_out.accuracy > 0.8
+    assert one == again > 0.8
+    assert (one * 40).is_integer(), "40 images are held out, 50 are to validate on"
+    broken = misbehaving("self.training", "1 / 0").replace("Conv2d(3, 8", "Conv2d(3, 9")
+    assert isinstance(await lab.hold_out(broken, trained.weights, seed=0), Failure)
 
 
 @pytest.mark.parametrize(

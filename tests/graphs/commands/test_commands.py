@@ -114,7 +114,7 @@ def test_best_for_programs(ask, run_folder):
     told = json.loads(ask("best", "--json"))
     assert (told["run"], told["state"], told["candidate_id"]) == ("made", "running", BEST)
     assert (told["num_trained"], told["archs"]) == (2, 4)
-    assert told["held_out"] == [0.91, 0.93]
+    assert (told["validation"], told["held_out"]) == ([0.92, 0.94], [0.91, 0.93])
     assert told["over_base"] == pytest.approx(0.025)
     assert [ancestor["candidate_id"] for ancestor in told["lineage"]] == [BASE, PARENT, BEST]
     assert told["lineage"][0]["gain"] is None

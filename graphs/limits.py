@@ -1,0 +1,70 @@
+"""The limits of a run: those the user states, else the task's, else a multiple of what the base costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from fairnad.budget import Budget, Costs
+from fairnad.candidate import CandidateId, Failure, Stage
+from fairnad.errors import BaseModelError
+from fairnad.ports import Lab
+from fairnad.settings import RunContext
+from fairnad.task import DERIVED_LIMIT, TaskDefaults
+from graphs.steps import Steps
+
+if TYPE_CHECKING:
+    from store.history_store import SqliteHistory
+
+_BUDGETS: TypeAdapter[tuple[Budget, ...]] = TypeAdapter(tuple[Budget, ...])
+_BASE_ID = str(CandidateId(0, Stage.BASE, 1, 0, 0))
+LIMITS = "limits"
+"""The step that settles them."""
+UNITS = {"params": "parameters", "flops": "multiply-adds an image"}
+"""The unit of every budget, by its name."""
+
+
+def resolve_budgets(context: RunContext, defaults: TaskDefaults, image_size: int) -> tuple[Budget, ...]:
+    """The limits that are stated by the settings or the task; what nobody states, the base's costs decide.
+
+    The task's limit on FLOPs is for its own image size and grows with the image's area.
+    """
+    area = (image_size / defaults.image_size) ** 2 if defaults.image_size else 1.0
+    limits = {
+        "params": context.max_params or defaults.max_params,
+        "flops": context.max_flops or defaults.max_flops * area,
+    }
+    return tuple(Budget(name, UNITS[name], limit) for name, limit in limits.items() if limit)
+
+
+def derive_budgets(stated: Sequence[Budget], costs: Costs) -> tuple[Budget, ...]:
+    """A limit for every unit: the stated ones, and for the others four times the base's costs."""
+    by_name = {budget.name: budget for budget in stated}
+    return tuple(by_name.get(name) or Budget(name, unit, DERIVED_LIMIT * costs[name]) for name, unit in UNITS.items())
+
+
+async def settle_budgets(stated: Sequence[Budget], base_source: str, lab: Lab, steps: Steps) -> tuple[Budget, ...]:
+    """The limits of a run, found once: a resumed run keeps those it was begun with.
+
+    Raises:
+        BaseModelError: a limit is to be derived from the base, which does not run.
+        LabError: the sandbox broke.
+    """
+
+    async def find() -> tuple[Budget, ...]:
+        if len(stated) == len(UNITS):
+            return tuple(stated)
+        report = await lab.check(base_source)
+        if isinstance(report, Failure):
+            raise BaseModelError(f"the base model cannot be used: {report.step}: {report.message}")
+        return derive_budgets(stated, report.costs)
+
+    return await steps.once(_BASE_ID, LIMITS, 0, _BUDGETS, find)
+
+
+def stored_budgets(history: SqliteHistory) -> tuple[Budget, ...] | None:
+    """The limits a run was begun with, ``None`` where it ended before it had any."""
+    stored = history.find_step(_BASE_ID, LIMITS, 0)
+    return None if stored is None else _BUDGETS.validate_python(stored["result"])

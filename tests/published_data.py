@@ -1,0 +1,16 @@
+"""Where published data sets lie on this machine, if anywhere; tests that need them are skipped elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Taken out of the environment, where every FAIRNAD_ variable is a setting and an unknown one is refused.
+_FOLDER = os.environ.pop("FAIRNAD_TEST_DATA", "")
+
+PUBLISHED = Path(_FOLDER)
+"""With ``nasbench201/splits`` (the official split files) and ``cifar10_mini/cifar-10-batches-py`` in it."""
+
+needs_published = pytest.mark.skipif(not _FOLDER, reason="FAIRNAD_TEST_DATA names no folder of published data")
