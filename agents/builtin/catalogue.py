@@ -38,6 +38,7 @@ from agents.builtin.network_edits import (
     instead_of_stem,
     normalize_head,
     separate_downsampling,
+    shift_stride,
     stack_behind,
 )
 from agents.builtin.placing import (
@@ -241,6 +242,7 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     _T("head normalization", (ORDER,), NETWORK, normalize_head, "final norm, layer norm, head, last, classifier"),
     _T("compound scaling", (SCALING,), NETWORK, compound, "compound, jointly, balanc, depth and width"),
     _T("wider", (SCALING,), NETWORK, widen, "width, wider, channel width"),
+    _T("shifted downsampling", (SCALING,), NETWORK, shift_stride, "shift the downsampling, earlier, later, large maps"),
     _T("blur downsampling", (SCALING,), NETWORK, separate_downsampling(connections.BLUR_DOWNSAMPLING),
        "downsampl, blur, alias, low-pass"),
     _T("convolution downsampling", (SCALING,), NETWORK, separate_downsampling(connections.CONV_DOWNSAMPLING),

@@ -15,7 +15,7 @@ import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.bindings import Bindings, Path
-from agents.builtin.torch_layers import Role, Signature, layer_signature
+from agents.builtin.torch_layers import Role, Signature, created_sizes, layer_signature
 
 _MAX_INPUT_WIDTH = 3
 """Widths up to this are those of the images and never scaled."""
@@ -135,6 +135,7 @@ class Roles:
 
     def argument_roles(self, call: cst.Call, scope: Scope) -> Iterator[tuple[Role, cst.BaseExpression]]:
         """The arguments of one call that have a role."""
+        yield from ((Role.WIDTH, size) for size in created_sizes(call))
         signature = self.called(call, scope)
         if signature is None:
             return

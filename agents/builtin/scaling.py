@@ -184,24 +184,29 @@ def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def shrinking_sizes(sizing: Sizing, way: str, generator: np.random.Generator) -> list[Size]:
-    """Smaller and smaller sizes along one way of shrinking, the present one left out.
+def shrinking_sizes(sizing: Sizing, way: str, generator: np.random.Generator) -> list[list[Size]]:
+    """Smaller and smaller sizes along one way of shrinking, the present one left out, in two legs.
 
     Args:
         sizing: the network's literals.
         way: ``depth-middle`` and ``depth-end`` keep most repeats there, ``width-proportional`` and
-            ``width-unevenly`` lower widths. What is left to shrink in the other direction follows.
+            ``width-unevenly`` lower widths.
         generator: draws the factors of ``width-unevenly``.
+
+    Returns:
+        The sizes along the way, and those that follow when depth goes on with width, or width with depth. Legs
+        without a size are left out.
     """
     size = sizing.size
     if way.startswith("depth"):
-        shallower = _shallower(size, way.removeprefix("depth-"))
-        return shallower + _narrower((shallower or [size])[-1], sizing, [1.0] * len(size.widths))
-    exponents = [1.0] * len(size.widths)
-    if way == "width-unevenly":
-        exponents = list(generator.uniform(0.4, 1.6, len(size.widths)))
-    narrower = _narrower(size, sizing, exponents)
-    return narrower + _shallower((narrower or [size])[-1], "middle")
+        first = _shallower(size, way.removeprefix("depth-"))
+        second = _narrower((first or [size])[-1], sizing, [1.0] * len(size.widths))
+    else:
+        is_even = way == "width-proportional"
+        exponents = [1.0] * len(size.widths) if is_even else list(generator.uniform(0.4, 1.6, len(size.widths)))
+        first = _narrower(size, sizing, exponents)
+        second = _shallower((first or [size])[-1], "middle")
+    return [leg for leg in (first, second) if leg]
 
 
 def _shallower(size: Size, place: str) -> list[Size]:

@@ -1,4 +1,4 @@
-"""PyTorch's layers as sources write them: their parameters, and what each number among those decides."""
+"""PyTorch as sources write it: the parameters of its layers, and what each number among those decides."""
 
 from __future__ import annotations
 
@@ -65,6 +65,8 @@ _LAYER_ROLES: Mapping[str, Role] = {
     "num_heads": Role.GROUPS,
 }
 
+_CREATORS = {"ones", "zeros", "full", "empty", "rand", "randn"}
+
 ACTIVATIONS: Mapping[str, str] = {
     "ReLU": "relu",
     "ReLU6": "relu6",
@@ -101,3 +103,14 @@ def layer_signature(call: cst.Call) -> Signature | None:
     if names is None:
         return None
     return Signature(names, {name: _LAYER_ROLES[name] for name in names if name in _LAYER_ROLES})
+
+
+def created_sizes(call: cst.Call) -> list[cst.BaseExpression]:
+    """The sizes of a tensor that ``torch.ones`` and its like create; literals say nothing of what they are."""
+    front, _, name = syntax.dotted(call.func).rpartition(".")
+    if front != "torch" or name not in _CREATORS:
+        return []
+    given = [argument.value for argument in call.args if argument.keyword is None]
+    if given and isinstance(given[0], cst.Tuple):
+        given = [element.value for element in given[0].elements]
+    return [size for size in given if isinstance(size, cst.Name | cst.BinaryOperation)]

@@ -95,7 +95,7 @@ class BlurDownsampling(nn.Module):
         super().__init__()
         taps = torch.tensor([1.0, 2.0, 1.0]) / 4
         self.channels = channels
-        self.register_buffer("kernel", (taps[:, None] * taps).expand(channels, 1, 3, 3).clone())
+        self.register_buffer("kernel", torch.ones(channels, 1, 1, 1) * taps[:, None] * taps)
 
     def forward(self, x):
         return F.conv2d(x, self.kernel, stride=2, padding=1, groups=self.channels)

@@ -25,7 +25,10 @@ class CountingCheck:
 
     async def __call__(self, source: str) -> CheckReport | Failure:
         self.num_calls += 1
-        return CheckReport(costs(source), fingerprint="", num_repeats=2)
+        try:
+            return CheckReport(costs(source), fingerprint="", num_repeats=2)
+        except RuntimeError as error:
+            return Failure(Step.EXECUTE, FailureKind.SHAPE, str(error))
 
 
 async def downscale(
@@ -120,6 +123,17 @@ async def test_the_smallest_is_returned_where_nothing_fits() -> None:
     assert sorted(map(int, re.findall(r"repeats=(\d+)", answer.source))) == [1, 1, 2]
     assert "nn.Linear(4, num_classes)" in answer.source
     run(answer.source)
+
+
+async def test_the_other_way_is_taken_where_one_leads_to_sources_that_do_not_run() -> None:
+    stubborn = DEEP.replace("x = self.pool(x)", "x = x + torch.zeros(1, 64, 1, 1)\n        x = self.pool(x)")
+    budgets = half_of(stubborn)
+
+    answer, _ = await downscale(stubborn, budgets, "shrink-width-proportional")
+
+    assert isinstance(answer, Proposal)
+    assert answer.note.startswith("shrink-depth-middle: repeats 5, 5, 5 → ")
+    assert within(costs(answer.source), budgets)
 
 
 async def test_a_network_without_literals_is_not_applicable() -> None:

@@ -53,6 +53,8 @@ def test_repeats_are_found_where_they_flow_into_loops() -> None:
         ("for i, w in enumerate([8, 12]):\n    self.a = Unit(3, w)", [8, 12], []),
         ("a, (b, c) = 8, (12, 20)\nself.a = Unit(a, c)", [8, 20], []),
         ("w = 8 if num_classes > 10 else 12\nself.a = Unit(3, int(w * 1.5))", [8, 12], []),
+        ("self.a = nn.Parameter(torch.zeros(1, base, 4, 4))", [16], []),
+        ("self.a = nn.Parameter(torch.full((base, 1, 1), 0.5))", [16], []),
         ("self.w = 8\nself.a = Unit(self.w, self.w)", [8], []),
         ("for i in range(3):\n    for j in range(2):\n        self.a = Unit(3, 8)", [8], [2]),
         ("self.a = nn.Sequential(*[Unit(8, 8) for _ in range(1, 4)])", [8, 8], [4]),

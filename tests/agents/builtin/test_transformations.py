@@ -7,6 +7,7 @@ import torch
 from agents.builtin.catalogue import TRANSFORMATIONS, Transformation
 from agents.builtin.categories import CATEGORIES
 from agents.builtin.draft import Draft
+from agents.builtin.scaling import widen_unevenly
 from fairnad.attributes import Granularity
 from fairnad.ideas import MutationTarget
 from tests.agents.builtin.networks import SOURCES, build, run
@@ -15,8 +16,10 @@ NO_PLACE = {
     ("position convolution", MutationTarget.MODIFY_MODULE): {"comprehensions", "bottlenecks"},
     ("position grid", MutationTarget.MODIFY_MODULE): {"comprehensions", "bottlenecks"},
     ("second stem convolution", MutationTarget.MODIFY_MODULE): {"comprehensions", "bottlenecks"},
+    ("shifted downsampling", MutationTarget.NETWORK): {"comprehensions"},
 }
-"""A stem without a class of its own cannot be modified; every other transformation applies to every network."""
+"""A stem without a class of its own cannot be modified, nor can strides be shifted that no literal holds; every
+other transformation applies to every network."""
 
 CASES = [
     (found, sorted(found.targets)[i % len(found.targets)], name)
@@ -58,6 +61,16 @@ def test_it_makes_a_new_architecture_that_runs(found: Transformation, target: Mu
     assert is_new or not torch.allclose(_output(draft.source), _output(source))
     added = _num_classes(draft.source) - _num_classes(source)
     assert added == 0 if target is MutationTarget.MODIFY_MODULE else added <= 1
+
+
+@pytest.mark.parametrize("found", TRANSFORMATIONS, ids=lambda found: found.name)
+def test_its_result_can_be_widened(found: Transformation) -> None:
+    draft = Draft(SOURCES["comprehensions"], np.random.default_rng(0))
+    found.apply(draft, max(found.targets))
+
+    assert widen_unevenly(draft, MutationTarget.NETWORK)
+
+    run(draft.source, eval_side=16)
 
 
 def _num_classes(source: str) -> int:
