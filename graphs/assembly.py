@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import difflib
 import hashlib
+import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from prompts.loader import Pack
     from store.idea_store import ChromaIdeaStore
     from tools.datasets import Task
+
+_PATIENCE_SECONDS = 3
+"""Reading images that takes longer is worth a line."""
 
 
 async def open_bench(context: RunContext) -> Bench:
@@ -140,6 +144,7 @@ async def load_task_of(context: RunContext, defaults: TaskDefaults) -> Task:
     from tools.datasets import load_task
 
     stop = threading.Event()
+    said = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, _say_reading, context.data)
     try:
         return await asyncio.to_thread(
             load_task,
@@ -153,7 +158,12 @@ async def load_task_of(context: RunContext, defaults: TaskDefaults) -> Task:
             stop=stop,
         )
     finally:
+        said.cancel()
         stop.set()
+
+
+def _say_reading(data: str) -> None:
+    print(f"reading the images in {data}; this is done once", file=sys.stderr, flush=True)
 
 
 def _open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:
