@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import difflib
 import hashlib
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from prompts.loader import Pack
     from store.idea_store import ChromaIdeaStore
     from tools.datasets import Task
+
+_PATIENCE_SECONDS = 3
+"""Reading images that takes longer is worth a line."""
 
 
 @dataclass(frozen=True)
@@ -205,16 +209,25 @@ def load_task_of(context: RunContext) -> Task:
 def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Event) -> Task:
     from tools.datasets import load_task
 
-    return load_task(
-        context.task,
-        data=Path(context.data),
-        image_size=context.image_size,
-        defaults=defaults,
-        splits=Path(context.splits) if context.splits else None,
-        split_seed=context.split_seed,
-        cache=Path(context.runs) / ".images",
-        stop=stop,
-    )
+    said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data])
+    said.start()
+    try:
+        return load_task(
+            context.task,
+            data=Path(context.data),
+            image_size=context.image_size,
+            defaults=defaults,
+            splits=Path(context.splits) if context.splits else None,
+            split_seed=context.split_seed,
+            cache=Path(context.runs) / ".images",
+            stop=stop,
+        )
+    finally:
+        said.cancel()
+
+
+def _say_reading(data: str) -> None:
+    print(f"reading the images in {data}; this is done once", file=sys.stderr, flush=True)
 
 
 def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:

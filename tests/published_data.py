@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-# Taken out of the environment, where every FAIRNAD_ variable is a setting and an unknown one is refused.
-_FOLDER = os.environ.pop("FAIRNAD_TEST_DATA", "")
+_VARIABLE = "PUBLISHED_DATA"
+_FOLDER = os.environ.get(_VARIABLE, "")
 
 PUBLISHED = Path(_FOLDER)
 """With ``nasbench201/splits`` (the official split files) and ``cifar10_mini/cifar-10-batches-py`` in it."""
 
-needs_published = pytest.mark.skipif(not _FOLDER, reason="FAIRNAD_TEST_DATA names no folder of published data")
+needs_published = pytest.mark.skipif(not _FOLDER, reason=f"{_VARIABLE} names no folder of published data")

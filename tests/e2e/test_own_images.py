@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from fairnad.errors import StoppingError
-from graphs import report
-from graphs.assembly import load_task_of, task_defaults
+from graphs import assembly, report
+from graphs.assembly import load_task_of
 from graphs.command_line import main
 from graphs.limits import stored_budgets
+from graphs.wording import quantity_text
 from prompts.loader import load_pack
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import costs, network
@@ -97,6 +98,8 @@ def test_a_folder_is_searched_under_limits_derived_from_the_base(told, tmp_path:
     assert base is not None
     assert base.costs["params"] == costs() - 6 * 9
     assert (params.limit, flops.limit) == (4 * base.costs["params"], 4 * base.costs["flops"])
+    assert report.main([str(folder)]) == 0
+    assert f"at most {quantity_text(params.limit)}" in (folder / "report.html").read_text()
 
 
 def test_a_resumed_search_keeps_the_limits_it_was_begun_with(told, tmp_path: Path, own_pack: Path, capsys) -> None:
@@ -145,6 +148,23 @@ def test_a_folder_that_is_missing_is_told_in_one_line(told, tmp_path: Path, caps
     assert error == f"error: --data {tmp_path}/nowhere: expected a folder of class folders, found nothing there\n"
 
 
+def test_reading_that_takes_long_is_told(
+    context, own_pack: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    told = threading.Event()
+
+    def say(place: str) -> None:
+        say_reading(place)
+        told.set()
+
+    say_reading = assembly._say_reading
+    monkeypatch.setattr(assembly, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(assembly, "_say_reading", say)
+    monkeypatch.setattr(datasets, "load_task", lambda *_, **__: told.wait(20))
+    assert load_task_of(context(pack=own_pack, task="folder", data=data))
+    assert capsys.readouterr().err == f"reading the images in {data}; this is done once\n"
+
+
 async def test_whoever_stops_waiting_for_a_task_ends_the_reading(
     context, own_pack: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +178,7 @@ async def test_whoever_stops_waiting_for_a_task_ends_the_reading(
 
     monkeypatch.setattr(datasets, "load_task", read)
     settings = context(pack=own_pack, task="folder", data=data)
-    task = asyncio.create_task(load_task_of(settings, task_defaults(settings)))
+    task = asyncio.create_task(assembly.open_bench(settings))
     await asyncio.to_thread(begun.wait, 20)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -174,6 +174,10 @@ def test_after_its_final_test_a_search_takes_no_more_candidates_and_no_second_te
     assert main([*told("cifar10"), "--final-test"]) == 0
     assert file.read_text() == first
     assert final_test_steps(tmp_path / "runs" / "cifar10") == steps
+    batch = data / "cifar-10-batches-py" / "test_batch"
+    shutil.copy(data / "cifar-10-batches-py" / "data_batch_1", batch)
+    assert main([*told("cifar10"), "--final-test"]) == 2
+    assert "was tested by recipe" in capsys.readouterr().err
     assert main(told("cifar10")) == 0, "it can still be looked at"
     capsys.readouterr()
     assert main(told("cifar10", archs=2)) == 2

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -111,3 +113,30 @@ def ends() -> Callable[[int], bool]:
         return bool(ready)
 
     return ends
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder everybody may enter, unlike those pytest makes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
+@pytest.fixture
+def without_privileges() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Root may read everything; within the context this process is nobody."""
+
+    @contextlib.contextmanager
+    def become_nobody() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return become_nobody

@@ -3,9 +3,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from tools.image_folder import derived_size
 from tools.sharing import share_out
 
 DEFAULTS = load_pack("vision").tasks["folder"]
+Nobody = Callable[[], contextlib.AbstractContextManager[None]]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -458,29 +458,9 @@ def test_a_part_without_enough_images(
         load()
 
 
-@contextlib.contextmanager
-def without_privileges() -> Iterator[None]:
-    """Root may read everything; for a while this process is nobody."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder everybody may enter, unlike those pytest makes."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        yield folder
-
-
-def test_a_folder_that_may_not_be_read_is_named(open_folder: Path, load: Callable[..., Task]) -> None:
+def test_a_folder_that_may_not_be_read_is_named(
+    open_folder: Path, load: Callable[..., Task], without_privileges: Nobody
+) -> None:
     write_classes(open_folder / "data", {"cat": 5, "dog": 5})
     (open_folder / "data" / "dog").chmod(0)
     message = rf"{open_folder}/data/dog cannot be read \(permission denied\); mend its permissions"
@@ -488,7 +468,9 @@ def test_a_folder_that_may_not_be_read_is_named(open_folder: Path, load: Callabl
         load(data=open_folder / "data", cache=open_folder / "cache")
 
 
-def test_a_file_that_may_not_be_read_is_left_out(open_folder: Path, load: Callable[..., Task]) -> None:
+def test_a_file_that_may_not_be_read_is_left_out(
+    open_folder: Path, load: Callable[..., Task], without_privileges: Nobody
+) -> None:
     write_classes(open_folder / "data", {"cat": 5, "dog": 5})
     for number in (1, 6):
         (open_folder / "data" / ("cat" if number < 5 else "dog") / f"{number:05}.png").chmod(0)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tools.official_splits import FOLDER_NAME, read_halves
 from tools.task_source import DataRequest
 
 TASKS = load_pack("vision").tasks
+Nobody = Callable[[], contextlib.AbstractContextManager[None]]
 WRITERS = {"cifar10": write_cifar10, "cifar100": write_cifar100, "imagenet16-120": write_imagenet16}
 SPLIT_FILES = {
     "cifar10": paper_sets.CIFAR10_SPLIT,
@@ -190,6 +193,14 @@ def test_a_malformed_split_file_is_named(cifar: Path, content: str, message: str
 def test_a_folder_of_splits_that_lacks_the_file_is_refused(cifar: Path, tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"--splits: expected cifar-split.txt, found none in .*nowhere; get it with"):
         load("cifar10", cifar.parent, splits=tmp_path / "nowhere")
+
+
+def test_a_split_file_that_may_not_be_read_is_named(open_folder: Path, without_privileges: Nobody) -> None:
+    write_cifar10(open_folder)
+    path = write_split(open_folder / FOLDER_NAME / "cifar-split.txt", train=range(50), valid=range(50, 100))
+    path.chmod(0)
+    with without_privileges(), pytest.raises(TaskError, match=rf"{path} cannot be read \(Permission denied\); mend"):
+        load("cifar10", open_folder)
 
 
 # The published files
@@ -402,6 +413,13 @@ def test_a_missing_batch_is_named(tmp_path: Path, name: str, file: str) -> None:
     (tmp_path / file).unlink()
     with pytest.raises(TaskError, match=rf"{Path(file).name} cannot be read \(No such file or directory\)"):
         load(name, tmp_path)
+
+
+def test_a_damaged_file_of_class_names_is_named(tmp_path: Path) -> None:
+    meta = write_cifar100(tmp_path) / "meta"
+    meta.write_bytes(meta.read_bytes()[:40])
+    with pytest.raises(TaskError, match="meta is damaged"):
+        load("cifar100", tmp_path)
 
 
 def test_cifar100_numbers_its_classes_where_no_file_names_them(tmp_path: Path) -> None:
