@@ -25,9 +25,9 @@ from fairnad.budget import Budget, within
 from fairnad.recipe import RECIPES, Recipe
 from prompts.loader import load_pack
 from tools.budget_evaluator import count_flops, count_params
-from tools.datasets import Split, Task, load_task
-from tools.network_source import build_network
-from tools.trainer import PredictRequest, TrainRequest, predict, train
+from tools.datasets.tasks import Split, Task, load_task
+from tools.jobs.network_source import build_network
+from tools.jobs.trainer import PredictRequest, TrainRequest, predict, train
 
 Edits = tuple[tuple[str, str], ...]
 

@@ -17,8 +17,8 @@ PROGRAM = "python -m graphs.search"
 class Presentation:
     """How a command speaks; no setting of the run, which stays the same however it is shown.
 
-    ``quiet``: the result alone. ``json``: for programs, see :mod:`graphs.events`. ``dry_run``: tell the plan and do
-    nothing.
+    ``quiet``: the result alone. ``json``: for programs, see :mod:`graphs.telling.events`. ``dry_run``: tell the plan
+    and do nothing.
     """
 
     quiet: bool = False

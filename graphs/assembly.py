@@ -24,15 +24,15 @@ from fairnad.selection import IdeaSelection, find_categories
 from fairnad.settings import RunContext
 from fairnad.task import TaskDefaults
 from graphs.context import Bench
-from graphs.ending import refuse_after_final_test
 from graphs.limits import derive_budgets, resolve_budgets, settle_budgets
+from graphs.results.ending import refuse_after_final_test
 from graphs.roles import cast, make_roles
 from graphs.steps import Steps
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
     from store.idea_store import ChromaIdeaStore
-    from tools.datasets import Task
+    from tools.datasets.tasks import Task
 
 _PATIENCE_SECONDS = 3
 """Reading images that takes longer is worth a line."""
@@ -207,7 +207,7 @@ def load_task_of(context: RunContext) -> Task:
 
 
 def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Event) -> Task:
-    from tools.datasets import load_task
+    from tools.datasets.tasks import load_task
 
     said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data])
     said.start()

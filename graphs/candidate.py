@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from fairnad.candidate import Failure, Stage, Step, plain
 from fairnad.ports import DebugRequest, DownscaleRequest, JudgeRequest, Proposal, Verdict
 from fairnad.settings import RunContext
-from graphs import story
 from graphs.recording import make_record
 from graphs.reviewing import review_candidate
 from graphs.services import current_bench, services
 from graphs.state import CandidateInput, CandidateOutput, CandidateState, CandidateUpdate
 from graphs.steps import FAILURE, PROPOSAL, VERDICT, verdict_version
+from graphs.telling import story
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph

@@ -182,11 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_command(given[0], given[1:])
         context, presentation = parse(given), parse_presentation(given)
         if _config_parser().parse_known_args(given)[0].final_test:
-            from graphs import final_test
+            from graphs.results import final_test
 
             return final_test.run(parse(given, begun_with=final_test.settings_of(context)))
         if presentation.dry_run:
-            from graphs.plan_text import tell_plan
+            from graphs.forecasts.plan_text import tell_plan
 
             return tell_plan(context, presentation)
         from graphs.runner import run

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from graphs.state import CandidateInput, CandidateState, SearchState
     from prompts.loader import Pack
     from store.run_folder import RunFolder
-    from tools.datasets import Task
+    from tools.datasets.tasks import Task
     from tools.lab import TorchLab
 
 IDEA = TypeAdapter(Idea)

@@ -21,8 +21,8 @@ from fairnad.history import Record
 from fairnad.settings import RunContext
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.drawing import DRAW
-from graphs.ending import FINAL_TEST
 from graphs.limits import LIMITS
+from graphs.results.ending import FINAL_TEST
 from graphs.reviewing import REVIEW_IDEA
 from store.disk import disk_errors
 from store.history_store import FILE_NAME, SqliteHistory

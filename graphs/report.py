@@ -24,13 +24,13 @@ from fairnad.finals import Finals
 from fairnad.history import History, Record, accuracy
 from fairnad.ideas import IdeaKind
 from fairnad.settings import RunContext
-from graphs.charts import charts
 from graphs.command_line import report_errors
-from graphs.finals import find_finals
 from graphs.limits import resolve_budgets, stored_budgets
-from graphs.lineage import gain, lineage
+from graphs.results.finals import find_finals
 from graphs.roles import describe
-from graphs.wording import duration_text, quantity_text, rate_text, spread_text
+from graphs.telling.charts import charts
+from graphs.telling.lineage import gain, lineage
+from graphs.telling.wording import duration_text, quantity_text, rate_text, spread_text
 from store.disk import write_whole
 from store.history_store import FILE_NAME, SqliteHistory
 from store.run_folder import read_context

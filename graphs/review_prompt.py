@@ -15,8 +15,8 @@ from rich.console import Console
 
 from fairnad.errors import ReviewError
 from fairnad.settings import RunContext
-from graphs.progress import Follower
-from graphs.terminal import make_console
+from graphs.telling.progress import Follower
+from graphs.telling.terminal import make_console
 
 if TYPE_CHECKING:
     from langgraph.types import Command, Interrupt

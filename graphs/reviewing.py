@@ -19,9 +19,9 @@ from fairnad import budget
 from fairnad.candidate import Failure, FailureKind, Step, plain
 from fairnad.ideas import Idea, IdeaKind
 from fairnad.ports import Proposal
-from graphs import story
 from graphs.state import CandidateInput, CandidateState
 from graphs.steps import PROPOSAL
+from graphs.telling import story
 
 if TYPE_CHECKING:
     from graphs.context import Bench

@@ -16,11 +16,11 @@ from fairnad.settings import RunContext
 from graphs.arguments import SPOKEN, Presentation
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.context import Bench
-from graphs.progress import Follower, follow
 from graphs.review_prompt import answer
 from graphs.roles import describe
 from graphs.services import release, services
-from graphs.task_text import task_text
+from graphs.telling.progress import Follower, follow
+from graphs.telling.task_text import task_text
 from store.disk import storage_error
 
 if TYPE_CHECKING:

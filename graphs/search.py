@@ -15,13 +15,13 @@ from fairnad.errors import BaseModelError, RunFolderError
 from fairnad.settings import RunContext
 from graphs import candidate, planning
 from graphs.drawing import draw_once
-from graphs.finals import FINALS, hold_finals
-from graphs.promotion import climb
-from graphs.result import write_result
+from graphs.results.finals import FINALS, hold_finals
+from graphs.results.promotion import climb
+from graphs.results.result_folder import write_result
 from graphs.reviewing import review_ideas
 from graphs.services import let_go, services
 from graphs.state import Schedule, SearchState, Slot
-from graphs.wording import rate_text, record_line
+from graphs.telling.wording import rate_text, record_line
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph

@@ -120,9 +120,9 @@ class SearchState(TypedDict, total=False):
     ``wave`` is what is drawn together; ``recorded`` which of it is done; ``num_left`` how many trainings are still
     wanted. ``outcome`` is empty until the search ends: ``finished`` or ``barren``. ``rungs`` says what each recipe
     brought, ``finalist_ids`` are the best of the highest; ``finals`` and ``result`` are the fields of
-    :class:`fairnad.finals.Finals` and :class:`graphs.result.Result`, ``None`` where nobody was retrained. For people:
-    ``last_wave`` has a line for each candidate of the last wave, ``pass_rate`` is that of all draws, ``best_id`` and
-    ``best_accuracy`` name the best so far.
+    :class:`fairnad.finals.Finals` and :class:`graphs.results.result_folder.Result`, ``None`` where nobody was
+    retrained. For people: ``last_wave`` has a line for each candidate of the last wave, ``pass_rate`` is that of all
+    draws, ``best_id`` and ``best_accuracy`` name the best so far.
     """
 
     schedule: Schedule

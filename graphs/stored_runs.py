@@ -16,8 +16,8 @@ from fairnad.errors import RunFolderError, SettingsError, UserError
 from fairnad.finals import Finals
 from fairnad.history import History, Record
 from fairnad.settings import RunContext
-from graphs.finals import find_finals
 from graphs.limits import resolve_budgets, stored_budgets
+from graphs.results.finals import find_finals
 from store.history_store import FILE_NAME, SqliteHistory
 from store.holder import find_holder
 from store.run_folder import read_context

@@ -25,9 +25,9 @@ from pydantic import (
 from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.errors import StoppingError
 from fairnad.settings import LabSettings
-from tools.job import MALFORMED_REPORT, Job, JobKind, JobResult, Limits
-from tools.sandbox import Sandbox
-from tools.weights import WeightTensor, num_weight_bytes
+from tools.jobs.weights import WeightTensor, num_weight_bytes
+from tools.sandbox.job import MALFORMED_REPORT, Job, JobKind, JobResult, Limits
+from tools.sandbox.supervisor import Sandbox
 
 _CHECK_SEED = 0
 _MAX_REMEMBERED = 1024

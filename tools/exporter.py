@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fairnad.candidate import Failure, FailureKind, Step
 from tools.checks import Checker
-from tools.job import (
+from tools.jobs.weights import from_safetensors
+from tools.sandbox.job import (
     LOGITS_FILE,
     MALFORMED_REPORT,
     ONNX_FILE,
@@ -27,9 +28,8 @@ from tools.job import (
     JobResult,
     Limits,
 )
-from tools.sandbox import Sandbox
+from tools.sandbox.supervisor import Sandbox
 from tools.training_jobs import TrainingJobs
-from tools.weights import from_safetensors
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]

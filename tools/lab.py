@@ -25,13 +25,13 @@ from fairnad.ports import Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
 from tools.checks import Checker
-from tools.datasets import Split, Task
+from tools.datasets.tasks import Split, Task
 from tools.exporter import Exporter
-from tools.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, JobResult, Limits
-from tools.sandbox import Sandbox
-from tools.scratch import writing
+from tools.jobs.weights import from_safetensors, to_safetensors
+from tools.sandbox.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, JobResult, Limits
+from tools.sandbox.scratch import writing
+from tools.sandbox.supervisor import Sandbox
 from tools.training_jobs import TrainingJobs
-from tools.weights import from_safetensors, to_safetensors
 
 ISOLATION = "E"
 """The level stored with every result: limits and a process of its own, but no jail around it."""

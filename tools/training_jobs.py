@@ -11,8 +11,8 @@ import numpy as np
 
 from fairnad.candidate import Step
 from fairnad.recipe import Recipe
-from tools.datasets import Task
-from tools.job import LOGITS_FILE, WEIGHTS_FILE, Job, JobKind, Limits
+from tools.datasets.tasks import Task
+from tools.sandbox.job import LOGITS_FILE, WEIGHTS_FILE, Job, JobKind, Limits
 
 _PREDICT_BATCH_SIZE = 256
 

@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 from fairnad.errors import SettingsError
 from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
-from graphs.wording import quantity_text
+from graphs.telling.wording import quantity_text
 from tools.lab import device_name, num_slots
 
 _CHECKOUT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from fairnad.errors import LabError, UserError
 from fairnad.settings import RunContext
 from graphs.assembly import Inputs
 from graphs.checkup import Finding, fail, ok, warn
-from graphs.wording import share_text
+from graphs.telling.wording import share_text
 from tools.checks import check_alone
 from tools.lab import ISOLATION
 

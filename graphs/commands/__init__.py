@@ -33,7 +33,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
         SettingsError: there is no such command, or its arguments are wrong.
         SystemExit: ``--help`` was asked for.
     """
-    from graphs.terminal import until_reader_leaves
+    from graphs.telling.terminal import until_reader_leaves
 
     if name not in SUMMARIES:
         raise SettingsError(unknown("command", name, SUMMARIES))

@@ -16,7 +16,7 @@ from fairnad.selection import find_categories
 from graphs.arguments import Parser
 from graphs.commands.options import add_run
 from graphs.stored_runs import find_run
-from graphs.terminal import print_json
+from graphs.telling.terminal import print_json
 from store.idea_files import add_idea
 from store.run_folder import OWN_IDEAS_NAME, read_context
 

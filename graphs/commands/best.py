@@ -20,11 +20,11 @@ from fairnad.errors import RunFolderError
 from fairnad.history import Record
 from graphs.arguments import Parser
 from graphs.commands.options import add_run
-from graphs.lineage import accuracy_change, gain, lineage
-from graphs.result import RESULT
+from graphs.results.result_folder import RESULT
 from graphs.stored_runs import StoredRun, find_run, open_run
-from graphs.terminal import make_console, print_json, print_text
-from graphs.wording import printable, quantity_text, share_text, signed_text, spread_text
+from graphs.telling.lineage import accuracy_change, gain, lineage
+from graphs.telling.terminal import make_console, print_json, print_text
+from graphs.telling.wording import printable, quantity_text, share_text, signed_text, spread_text
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:

@@ -21,10 +21,10 @@ from fairnad.errors import SettingsError
 from fairnad.history import Record
 from graphs.arguments import Parser
 from graphs.commands.options import CANDIDATE_HELP, add_run
-from graphs.lineage import accuracy_change
 from graphs.stored_runs import StoredRun, find_run, open_run
-from graphs.terminal import make_console, print_json, print_table
-from graphs.wording import printable, signed_text
+from graphs.telling.lineage import accuracy_change
+from graphs.telling.terminal import make_console, print_json, print_table
+from graphs.telling.wording import printable, signed_text
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 

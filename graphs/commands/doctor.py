@@ -18,8 +18,8 @@ from rich.text import Text
 from fairnad.settings import RunContext
 from graphs.arguments import Parser
 from graphs.checkup import Finding, Health
-from graphs.terminal import make_console, print_json, print_table
-from graphs.wording import printable
+from graphs.telling.terminal import make_console, print_json, print_table
+from graphs.telling.wording import printable
 
 _STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
 _PART_WIDTH = 15

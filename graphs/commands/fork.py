@@ -16,7 +16,7 @@ from fairnad.settings import RunContext, changed_settings
 from graphs.arguments import PROGRAM, Parser
 from graphs.commands.options import add_place
 from graphs.stored_runs import find_run
-from graphs.terminal import make_console, print_json, print_table
+from graphs.telling.terminal import make_console, print_json, print_table
 from store.run_folder import SETTINGS_NAME, read_context
 
 SHARED = ("task", "image-size", "base", "recipe", "epochs", "seed", "max-params", "max-flops")

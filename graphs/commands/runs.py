@@ -19,7 +19,7 @@ from graphs.arguments import Parser
 from graphs.commands.options import add_place
 from graphs.roles import players
 from graphs.stored_runs import last_change, open_run, run_folders
-from graphs.terminal import make_console, make_table, print_json, print_table
+from graphs.telling.terminal import make_console, make_table, print_json, print_table
 
 _STYLES = {"running": "green", "barren": "red", "stopped": "yellow"}
 

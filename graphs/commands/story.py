@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graphs.wording import count_text, duration_text, quantity_text
+from graphs.telling.wording import count_text, duration_text, quantity_text
 from store.history_store import StepResult
 
 

@@ -18,12 +18,12 @@ from graphs import assembly, report
 from graphs.assembly import load_task_of
 from graphs.command_line import main
 from graphs.limits import stored_budgets
-from graphs.wording import quantity_text
+from graphs.telling.wording import quantity_text
 from prompts.loader import load_pack
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import costs, network
 from tests.published_data import PUBLISHED, needs_published
-from tools import datasets
+from tools.datasets.tasks import tasks as datasets
 
 TASK = """
 [folder]

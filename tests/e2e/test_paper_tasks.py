@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from graphs.command_line import main
-from graphs.ending import FINAL_TEST
+from graphs.results.ending import FINAL_TEST
 from store.history_store import FILE_NAME, SqliteHistory
-from tests.tools.data_files import (
+from tests.tools.datasets.data_files import (
     numbered_images,
     numbers_of,
     write_cifar10,
@@ -25,8 +25,8 @@ from tests.tools.data_files import (
     write_split,
 )
 from tests.tools.watching import Watch
-from tools.datasets import load_final_exam
-from tools.official_splits import FOLDER_NAME
+from tools.datasets.official_splits import FOLDER_NAME
+from tools.datasets.tasks import load_final_exam
 
 TASK = """
 [{name}]

@@ -31,15 +31,15 @@ from fairnad.history import History
 from fairnad.settings import RunContext
 from graphs.command_line import main, parse
 from graphs.context import release, services
-from graphs.finals import find_finals, hold_finals
+from graphs.results.finals import find_finals, hold_finals
 from graphs.runner import run
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
 from tests.e2e.networks import network
 from tests.e2e.scripts import Script, fenced
 from tests.openai_server import ScriptedServer
-from tools.network_source import build_network
-from tools.trainer import PredictRequest, predict
+from tools.jobs.network_source import build_network
+from tools.jobs.trainer import PredictRequest, predict
 
 OWN_MAIN = """
 

@@ -20,7 +20,7 @@ from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.ports import Judgement, Proposal, Verdict
 from fairnad.settings import RunContext
-from graphs.finals import Retraining
+from graphs.results.finals import Retraining
 from store.run_folder import RunFolder
 
 BASE_SOURCE = "import torch.nn as nn\n\n\nclass Network(nn.Module):\n    width = 8\n"

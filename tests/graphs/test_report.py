@@ -20,7 +20,7 @@ from fairnad.history import History, Record
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.settings import RunContext
 from graphs import report
-from graphs.lineage import lineage
+from graphs.telling.lineage import lineage
 from store.run_folder import RunFolder
 
 BUDGETS = [Budget("params", "parameters", 2000.0), Budget("flops", "multiply-adds an image", 10_000.0)]

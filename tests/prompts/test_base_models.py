@@ -17,7 +17,7 @@ from fairnad.budget import Budget, has_room, within
 from fairnad.recipe import RECIPES
 from prompts.loader import load_pack
 from tools.budget_evaluator import count_flops, count_params
-from tools.network_source import build_network
+from tools.jobs.network_source import build_network
 
 MODELS = Path(prompts.loader.__file__).parent / "vision" / "models"
 NAMES = sorted(path.stem for path in MODELS.glob("*.py"))

@@ -14,8 +14,8 @@ import pytest_asyncio
 from fairnad.candidate import Failure, Step
 from fairnad.settings import LabSettings
 from tools.checks import Checker
-from tools.job import Job, JobKind, JobResult, Limits
-from tools.sandbox import Sandbox
+from tools.sandbox.job import Job, JobKind, JobResult, Limits
+from tools.sandbox.supervisor import Sandbox
 
 SECRET = "LAB_TEST_SECRET"
 LIMITS = Limits(wall_seconds=20, memory_bytes=10**9, output_bytes=10**5)

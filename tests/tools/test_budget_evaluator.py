@@ -14,7 +14,7 @@ from torch import nn
 
 from tools import budget_evaluator
 from tools.budget_evaluator import count_buffers, count_flops, count_params
-from tools.network_source import build_network
+from tools.jobs.network_source import build_network
 
 ROOT = Path(__file__).parents[2]
 RESNET = ROOT / "prompts" / "vision" / "models" / "resnet32.py"
@@ -149,5 +149,5 @@ def test_a_readable_line_is_the_default(capsys, monkeypatch):
 
 
 def test_the_command_loads_no_torch_of_its_own():
-    code = "import sys, tools.budget_evaluator, tools.lab, tools.sandbox; sys.exit('torch' in sys.modules)"
+    code = "import sys, tools.budget_evaluator, tools.lab, tools.sandbox.supervisor; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -16,7 +16,7 @@ from fairnad.errors import StoppingError
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
 from fairnad.task import TaskReport
-from tools.datasets import Split, Task
+from tools.datasets.tasks import Split, Task
 from tools.lab import TorchLab
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,8 +6,8 @@ from agents.builtin.debugger import BuiltinDebugger
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ports import DebugRequest, Errand, Model, Proposal
 from tests.agents.builtin.networks import BOTTLENECKS, COMPREHENSIONS, RESNET, run
-from tools import check_job
-from tools.network_source import SourceError, complaint
+from tools.jobs import check_job
+from tools.jobs.network_source import SourceError, complaint
 
 FAULTS = (
     AssertionError,

@@ -1,0 +1,1 @@
+"""What a search will do and cost, before it does."""

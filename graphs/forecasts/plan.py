@@ -1,0 +1,106 @@
+"""What a search with given settings would do, found out without beginning or writing anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fairnad.budget import Budget, load, within
+from fairnad.candidate import CheckReport, Failure
+from fairnad.errors import BaseModelError
+from fairnad.history import History
+from fairnad.promotion import Ending, ending
+from fairnad.settings import RunContext
+from graphs.assembly import Inputs, check_recipe, load_ideas, read_inputs
+from graphs.forecasts.call_estimate import CallEstimate, estimate_calls
+from graphs.forecasts.schedule import Leg, by_stage, remaining
+from graphs.stored_runs import open_run
+from store.history_store import FILE_NAME
+from store.run_folder import refuse_changes, run_path
+from tools.checks import check_alone
+from tools.lab import num_slots
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search would do."""
+
+    context: RunContext
+    inputs: Inputs
+    base: CheckReport
+    num_ideas: int
+    num_already: int
+    has_base: bool
+    num_slots: int
+    legs: Sequence[Leg]
+    calls: Sequence[CallEstimate]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The costs of the base as shares of the limits."""
+        return load(self.base.costs, self.budgets)
+
+    @property
+    def budgets(self) -> Sequence[Budget]:
+        """The limits; those nobody states follow from the base's costs."""
+        return self.inputs.budgets(self.base.costs)
+
+    @property
+    def base_is_over(self) -> bool:
+        """Whether the base must be brought under its limits first."""
+        return any(share > 1 for share in self.shares.values())
+
+    @property
+    def num_to_train(self) -> int:
+        """Candidates that are still to be trained."""
+        return sum(leg.num_trained for leg in self.legs)
+
+    @property
+    def ending(self) -> Ending:
+        """What is trained once the search has ended."""
+        return ending(self.context.search, self.context.archs, self.inputs.recipes)
+
+    @property
+    def num_trainings(self) -> int:
+        """All of them, with that of the base where it has not trained yet."""
+        return self.num_to_train + self.ending.num_trainings + (not self.has_base)
+
+    @property
+    def most_draws(self) -> int:
+        """Draws, where each candidate is reached with the last draw its slot has."""
+        return self.num_to_train * self.context.search.max_draws
+
+
+def make_plan(context: RunContext) -> Plan:
+    """The plan of a search; the base is built and measured for it, in the sandbox.
+
+    Raises:
+        UserError: the search could not begin with these settings.
+        LabError: the sandbox does not start.
+    """
+    inputs = read_inputs(context)
+    ideas = load_ideas(context, inputs.pack)
+    history = _history_so_far(context)
+    check_recipe(history, inputs.recipe, run_path(context))
+    check = check_alone(inputs.base_source, context.lab, inputs.task.num_classes, inputs.task.image_size)
+    base = asyncio.run(check)
+    if isinstance(base, Failure):
+        raise BaseModelError(f"the base model cannot be used: {base.step}: {base.message}")
+    planned = remaining(context.search, context.archs, len(history.trained))
+    has_base = history.base is not None
+    base_is_over = not has_base and not within(base.costs, inputs.budgets(base.costs))
+    calls = estimate_calls(
+        context, inputs.pack, inputs.base_source, ideas, by_stage(planned), base_is_over=base_is_over
+    )
+    slots = num_slots(context.lab)
+    return Plan(context, inputs, base, len(ideas), len(history.trained), has_base, slots, planned, calls)
+
+
+def _history_so_far(context: RunContext) -> History:
+    path = run_path(context)
+    if not (path / FILE_NAME).exists():
+        return History()
+    refuse_changes(path, context)
+    with open_run(path) as run:
+        return run.history

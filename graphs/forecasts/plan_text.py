@@ -1,0 +1,184 @@
+"""``--dry-run``: what a search with these settings would do, and what it costs at most. Nothing is begun or written.
+
+With ``--json`` one object: ``run``, ``folder``, ``num_trained`` already, ``task`` (``name``, ``num_train``,
+``num_validation``, ``num_classes``, ``image_size``), ``base`` (``costs``, ``shares``), ``budgets`` (limits by name),
+``recipe`` (``name``, ``digest``, ``num_epochs``, ``batch_size``), ``num_ideas``, ``designers`` by role, ``device``,
+``num_slots``, ``legs`` (``generation``, ``stage``, ``num_trained``), ``num_generations``, ``trainings`` (``base``,
+``candidates``, ``promotions``, ``finals``), ``most_draws``, ``calls`` (see
+:class:`graphs.forecasts.call_estimate.CallEstimate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fairnad.candidate import Stage
+from fairnad.settings import RunContext
+from graphs.arguments import Presentation
+from graphs.forecasts.plan import Plan, make_plan
+from graphs.roles import describe, players
+from graphs.telling.terminal import make_console, make_table, print_json, print_table, print_text
+from graphs.telling.wording import quantity_text, share_text
+from store.run_folder import run_path
+from tools.lab import device_name
+
+_MOST_ROWS = 8
+
+
+def tell_plan(context: RunContext, presentation: Presentation) -> int:
+    """Print the plan of a search and return the exit status.
+
+    Raises:
+        UserError: the search could not begin with these settings.
+        LabError: the sandbox, which measures the base, does not start.
+    """
+    plan = make_plan(context)
+    if presentation.json:
+        print_json(_plain(plan))
+    else:
+        _print(make_console(), plan)
+    return 0
+
+
+def _print(console: Console, plan: Plan) -> None:
+    context = plan.context
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(plan):
+        table.add_row(name, value)
+    console.print("plan of a search; nothing is begun or written\n")
+    print_table(console, table)
+    console.print()
+    print_table(console, _stage_table(plan))
+    console.print()
+    if plan.calls:
+        print_table(console, _call_table(plan))
+        console.print()
+        print_text(
+            console,
+            "The fewest: every candidate passes everything the first time. The most: every slot takes "
+            f"{context.search.max_draws} draws, and every draw all its debugs and downscales. The search also ends "
+            f"after {context.search.max_barren_draws} draws in a row without one that trains. Tokens are estimated; "
+            "what is asked again after a fault of the endpoint is not counted.",
+        )
+    else:
+        console.print("no language model: no calls, no tokens")
+    console.print("How long it takes is told as soon as the base has trained.")
+
+
+def _rows(plan: Plan) -> list[tuple[str, str]]:
+    context, task, recipe = plan.context, plan.inputs.task, plan.inputs.recipe
+    state = f"goes on: {plan.num_already} of {context.archs} trained" if plan.num_already else "new"
+    size = f"{task.image_size}×{task.image_size}"
+    images = f"{len(task.train):,} images to train on, {len(task.validation):,} to validate"
+    costs = [
+        f"{plan.base.costs[budget.name]:,.10g} {budget.name}, {share_text(plan.shares[budget.name])} of the limit of "
+        f"{quantity_text(budget.limit)}"
+        for budget in plan.budgets
+    ]
+    over = [f"over its limits: it is brought under them first, in at most {context.search.max_downscales} downscales"]
+    base = [*costs, *(over if plan.base_is_over else [])]
+    return [
+        ("run", f"{run_path(context)} ({state})"),
+        ("task", f"{task.name}: {images}, {task.num_classes} classes, {size}"),
+        *(("base" if not number else "", line) for number, line in enumerate(base)),
+        ("recipe", f"{recipe.name}: {recipe.num_epochs} epochs, batches of {recipe.batch_size} ({recipe.digest})"),
+        ("ideas", f"{plan.num_ideas}"),
+        ("roles", describe(context)),
+        ("slots", f"{plan.num_slots} on {device_name(context.lab.device)}"),
+        ("trainings", _trainings(plan)),
+        ("draws", f"{plan.num_to_train} at least, {plan.most_draws} at most"),
+    ]
+
+
+def _trainings(plan: Plan) -> str:
+    parts = [f"{plan.num_to_train} candidates"]
+    if not plan.has_base:
+        parts.insert(0, "1 base")
+    if plan.ending.num_promotions:
+        parts.append(f"{plan.ending.num_promotions} to promote the best")
+    if plan.ending.num_finals:
+        parts.append(f"{plan.ending.num_finals} for the finals")
+    return f"{plan.num_trainings}: {' + '.join(parts)}"
+
+
+def _stage_table(plan: Plan) -> Table:
+    """A row a generation; of many, the first and the last ones."""
+    stages = [Stage.INITIAL, Stage.FAIR, Stage.PARETO, Stage.REFINE]
+    counts: dict[int, dict[Stage, int]] = {}
+    for leg in plan.legs:
+        counts.setdefault(leg.generation, {})[leg.stage] = leg.num_trained
+    rows, total = [], plan.num_already
+    for generation, trained in counts.items():
+        total += sum(trained.values())
+        rows.append([str(generation), *(str(trained.get(stage, "")) for stage in stages), str(total)])
+    if len(rows) > _MOST_ROWS:
+        rows[_MOST_ROWS - 3 : -2] = [["…"] * (len(stages) + 2)]
+    headings = ("generation", *map(str, stages), "trained by then")
+    table = make_table(*headings, numbers=headings)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _call_table(plan: Plan) -> Table:
+    figures = ("calls", "tokens in", "tokens out")
+    table = make_table("role", *figures, numbers=figures)
+    totals = [0] * 6
+    for estimate in plan.calls:
+        counts = list(asdict(estimate).values())[1:]
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+        table.add_row(estimate.role.replace("_", " "), *_ranges(counts))
+    table.add_section()
+    table.add_row("all", *_ranges(totals))
+    return table
+
+
+def _ranges(counts: Sequence[int]) -> list[str]:
+    """(least, most) after (least, most), as calls, tokens in and tokens out."""
+    texts = [f"{count:,}" if number < 2 else quantity_text(count) for number, count in enumerate(counts)]
+    return [f"{least} – {most}" for least, most in zip(texts[::2], texts[1::2], strict=True)]
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    context, task, recipe = plan.context, plan.inputs.task, plan.inputs.recipe
+    return {
+        "run": context.run_name,
+        "folder": str(run_path(context)),
+        "num_trained": plan.num_already,
+        "task": {
+            "name": task.name,
+            "num_train": len(task.train),
+            "num_validation": len(task.validation),
+            "num_classes": task.num_classes,
+            "image_size": task.image_size,
+        },
+        "base": {"costs": dict(plan.base.costs), "shares": plan.shares},
+        "budgets": {budget.name: budget.limit for budget in plan.budgets},
+        "recipe": {
+            "name": recipe.name,
+            "digest": recipe.digest,
+            "num_epochs": recipe.num_epochs,
+            "batch_size": recipe.batch_size,
+        },
+        "num_ideas": plan.num_ideas,
+        "designers": players(context),
+        "device": device_name(context.lab.device),
+        "num_slots": plan.num_slots,
+        "legs": [{**leg._asdict(), "stage": str(leg.stage)} for leg in plan.legs],
+        "num_generations": max((leg.generation for leg in plan.legs), default=0),
+        "trainings": {
+            "base": 0 if plan.has_base else 1,
+            "candidates": plan.num_to_train,
+            "promotions": plan.ending.num_promotions,
+            "finals": plan.ending.num_finals,
+        },
+        "most_draws": plan.most_draws,
+        "calls": [asdict(estimate) for estimate in plan.calls],
+    }

@@ -1,0 +1,1 @@
+"""After the search: promotion, finals, the result folder, the final test."""

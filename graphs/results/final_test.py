@@ -1,0 +1,201 @@
+"""The final test: base and winner of a finished search, on the published test split that no search opens.
+
+``python -m graphs.search --run NAME --final-test`` trains both with fresh seeds on all the images the benchmark gives
+them to train on, for CIFAR-10 the whole 50,000, and scores the last epoch on the test split (paper §5, Table 1). From
+then on the search is over: it takes no further candidates, since what is known of the test split could choose them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairnad.candidate import Evaluation, Failure, plain
+from fairnad.errors import SettingsError
+from fairnad.finals import Finals
+from fairnad.history import History, Record
+from fairnad.ports import Lab
+from fairnad.recipe import Recipe
+from fairnad.settings import RunContext
+from graphs.assembly import resolve_recipes, task_defaults
+from graphs.results.ending import FINAL_TEST, is_over
+from graphs.results.finals import find_finals
+from graphs.steps import EVALUATION, Steps
+from graphs.telling.wording import spread_text
+from store.disk import write_whole
+from store.run_folder import RunFolder, read_context
+
+FILE_NAME = "final_test.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a final test found: the accuracies in [0, 1] of each candidate, one a seed; failures are left out."""
+
+    task: str
+    num_train: int
+    num_test: int
+    recipe: Recipe
+    seeds: Sequence[int]
+    accuracies: Mapping[str, Sequence[float]]
+    notices: Sequence[str]
+
+
+def run(context: RunContext) -> int:
+    """Open the test split for a finished search, and print how base and winner do on it.
+
+    Returns:
+        The exit status: 0, or 130 or 143 where Ctrl-C or SIGTERM cut it off; asked for again it goes on from there.
+
+    Raises:
+        UserError: the search is not finished, the task has no published test split, or its files are missing.
+        LabError: the sandbox broke.
+    """
+    return asyncio.run(_run(context))
+
+
+def settings_of(context: RunContext) -> RunContext:
+    """What the run of this name was begun with.
+
+    Raises:
+        SettingsError: there is no such run.
+    """
+    path = Path(context.runs) / context.run_name
+    if not path.is_dir():
+        raise SettingsError(f"--final-test: expected a finished search, found no run in {path}; search first")
+    return read_context(path)
+
+
+async def _run(context: RunContext) -> int:
+    work = asyncio.ensure_future(_examine(context))
+    caught: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        caught.append(number)
+        work.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, int(number))
+    try:
+        print("\n".join(await work))
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+        print("stopped; the same command goes on with the trainings that are left")
+        return 128 + caught[0]
+    return 0
+
+
+async def _examine(context: RunContext) -> list[str]:
+    """Train and test what is not tested yet, and tell the outcome in lines."""
+    from tools.datasets.tasks import load_final_exam
+    from tools.lab import TorchLab, device_name, environment
+
+    defaults = task_defaults(context)
+    with RunFolder.open(context) as folder:
+        history = _finished_history(context, folder)
+        exam = await asyncio.to_thread(
+            load_final_exam,
+            context.task,
+            data=Path(context.data),
+            defaults=defaults,
+            image_size=context.image_size,
+            splits=Path(context.splits) if context.splits else None,
+        )
+        finals = find_finals(folder.history, history)
+        recipes = resolve_recipes(context, defaults, exam, environment(device_name(context.lab.device)))
+        recipe = recipes[finals.rung if finals else 0]
+        _refuse_other_recipe(folder, recipe)
+        lab = TorchLab(exam, recipe, context.lab, folder.scratch)
+        try:
+            await lab.start()
+            accuracies = await _test(lab, Steps(folder.history), _tested(history, finals), _seeds(context))
+        finally:
+            await lab.close()
+        result = Result(
+            task=context.task,
+            num_train=len(exam.train),
+            num_test=len(exam.validation),
+            recipe=recipe,
+            seeds=_seeds(context),
+            accuracies=accuracies,
+            notices=exam.report.notices,
+        )
+        await asyncio.to_thread(write_whole, folder.path / FILE_NAME, [json.dumps(plain(result), indent=1), "\n"])
+    return _told(result, history)
+
+
+def _finished_history(context: RunContext, folder: RunFolder) -> History:
+    history = History(folder.history.records())
+    if not is_over(context, folder.history) or not history.trained:
+        raise SettingsError(
+            f"--final-test: expected a finished search, found one that is not in {folder.path}; "
+            "run the same command without --final-test first"
+        )
+    return history
+
+
+def _refuse_other_recipe(folder: RunFolder, recipe: Recipe) -> None:
+    """A test that goes on must be the test that was begun, with the same images, torch and device."""
+    for _, stored in folder.history.find_steps(FINAL_TEST, 0):
+        result = EVALUATION.validate_python(stored["result"])
+        if isinstance(result, Evaluation) and result.recipe_digest != recipe.digest:
+            raise SettingsError(
+                f"--final-test: {folder.path} was tested by recipe {result.recipe_digest}, this start would test by "
+                f"{recipe.digest} ({recipe.environment}): the data, torch or the device have changed"
+            )
+
+
+def _tested(history: History, finals: Finals | None) -> list[Record]:
+    """Base and winner, where there were no finals the best of the search; the same one once."""
+    winner = history[finals.winner_id] if finals else history.best
+    records = [record for record in (history.base, winner) if record is not None]
+    return list({record.candidate_id: record for record in records}.values())
+
+
+def _seeds(context: RunContext) -> list[int]:
+    """Fresh seeds, which follow the search's own; one at least."""
+    return [context.seed + 1 + number for number in range(max(context.search.confirm_seeds, 1))]
+
+
+async def _test(
+    lab: Lab, steps: Steps, records: Sequence[Record], seeds: Sequence[int]
+) -> Mapping[str, Sequence[float]]:
+    """Accuracies by candidate id; each training is told as it ends, and taken once."""
+
+    async def once(record: Record, number: int) -> float | None:
+        name = f"{record.candidate_id}, seed {seeds[number]}"
+        result = await steps.once(
+            record.candidate_id, FINAL_TEST, number, EVALUATION, lambda: lab.train(record.source, seed=seeds[number])
+        )
+        if isinstance(result, Failure):
+            print(f"  {name}: {result.step}: {result.message}", flush=True)
+            return None
+        print(f"  {name}: {result.accuracy:.4f}", flush=True)
+        return result.accuracy
+
+    print(f"final test: {len(records) * len(seeds)} trainings", flush=True)
+    numbers = range(len(seeds))
+    found = iter(await asyncio.gather(*(once(record, number) for record in records for number in numbers)))
+    accuracies = {record.candidate_id: [next(found) for _ in numbers] for record in records}
+    return {name: [value for value in values if value is not None] for name, values in accuracies.items()}
+
+
+def _told(result: Result, history: History) -> list[str]:
+    base = history.base
+    roles = {name: "base" if base is not None and name == base.candidate_id else "best" for name in result.accuracies}
+    recipe = result.recipe
+    return [
+        *result.notices,
+        f"{result.task}, trained on {result.num_train:,} images by recipe {recipe.name} ({recipe.num_epochs} epochs), "
+        f"last epoch tested on {result.num_test:,}:",
+        *(
+            f"  {roles[candidate_id]}  {candidate_id:<22}  test accuracy {spread_text(accuracies)}"
+            for candidate_id, accuracies in result.accuracies.items()
+        ),
+    ]

@@ -1,0 +1,73 @@
+"""The model card of a result: what the network is, how it was found and measured, and what it is not for."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from graphs.roles import describe
+from graphs.telling.lineage import gain, lineage
+from graphs.telling.task_text import task_text
+from graphs.telling.wording import spread_text
+
+if TYPE_CHECKING:
+    from fairnad.finals import Finals
+    from fairnad.history import History
+    from fairnad.promotion import Rung
+    from graphs.context import Bench
+
+TEMPLATE_NAME = "model_card.md.jinja"
+_PACKAGES = ("torch", "numpy", "pillow", "safetensors", "onnx")
+
+
+def make_card(bench: Bench, history: History, finals: Finals, rungs: Sequence[Rung], findings: Sequence[str]) -> str:
+    """The card as Markdown.
+
+    Args:
+        findings: what was found out about the files of the result, a line each.
+    """
+    winner = history[finals.winner_id]
+    assert winner.evaluation is not None, "only what has trained takes part in the finals"
+    contents = {
+        "context": bench.context,
+        "designer": describe(bench.context),
+        "task": bench.task,
+        "task_text": task_text(bench.task.report, bench.budgets),
+        "budgets": bench.budgets,
+        "evaluation": winner.evaluation,
+        "finals": finals,
+        "recipe": rungs[-1].recipe,
+        "rungs": rungs,
+        "num_trained": len(history.trained),
+        "lineage": [(record, gain(history, record)) for record in lineage(history, winner)],
+        "findings": findings,
+        "versions": _versions(),
+    }
+    return _template_environment().get_template(TEMPLATE_NAME).render(contents)
+
+
+def plain_text(text: str) -> str:
+    """What a language model wrote, on one line and with nothing in it that Markdown or HTML would obey."""
+    return re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", " ".join(text.split()))
+
+
+def _versions() -> Mapping[str, str]:
+    return {"Python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+def _template_environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"plain": plain_text, "spread": spread_text}
+    return environment

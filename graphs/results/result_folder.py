@@ -1,0 +1,116 @@
+"""The result folder ``runs/NAME/result/``: what a person walks away with, usable without this project."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from fairnad.candidate import Failure
+from graphs.results.finals import kept_weights
+from graphs.results.model_card import make_card
+from graphs.results.program import make_program
+from store.result_files import publish
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fairnad.finals import Finals
+    from fairnad.promotion import Rung
+    from graphs.context import Bench
+    from tools.datasets.tasks import Task
+    from tools.exporter import Onnx, TrainedNetwork
+
+RESULT = "result"
+PROGRAM_NAME = "best.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A result folder, and what is said of it: whether its program does what it should, and of the export to ONNX."""
+
+    folder: str
+    trial: str
+    onnx: str
+
+
+_RESULT: TypeAdapter[Result] = TypeAdapter(Result)
+
+
+async def write_result(bench: Bench, finals: Finals, rungs: Sequence[Rung]) -> Result:
+    """Write the folder of the winner, with the weights of its best seed on validation; once for each finals held."""
+    history = await bench.history()
+    winner = history[finals.winner_id]
+
+    async def write() -> Result:
+        seed = finals.winner.best_seed
+        weights = await kept_weights(bench, winner.candidate_id, seed, finals.recipe_digest)
+        files, result = await _make(bench, _network(winner.source, weights, seed), winner.candidate_id)
+        card = make_card(bench, history, finals, rungs, (result.trial, result.onnx))
+        files["model_card.md"] = card.encode("utf-8", "backslashreplace")
+        await asyncio.to_thread(publish, Path(result.folder), files)
+        return result
+
+    return await bench.steps.once(winner.candidate_id, RESULT, len(history.trained), _RESULT, write)
+
+
+def _network(source: str, weights: bytes, seed: int) -> TrainedNetwork:
+    from tools.exporter import TrainedNetwork
+
+    return TrainedNetwork(source, weights, seed)
+
+
+async def _make(bench: Bench, network: TrainedNetwork, candidate_id: str) -> tuple[dict[str, bytes], Result]:
+    """The files but the model card, after the program among them was tried out."""
+    exporter, folder = bench.lab.exporter, bench.folder.path / RESULT
+    onnx = await exporter.to_onnx(network)
+    program = make_program(network.source, candidate_id=candidate_id, run_name=bench.context.run_name)
+    files = {
+        PROGRAM_NAME: program.encode(),
+        "best.safetensors": network.weights,
+        "labels.json": _labels(bench.task, network.seed, onnx).encode(),
+    }
+    trial = await exporter.try_out(network, PROGRAM_NAME, files)
+    if not isinstance(onnx, Failure):
+        files["best.onnx"] = onnx.content
+    return files, Result(str(folder), _trial_line(trial), _onnx_line(onnx))
+
+
+def _labels(task: Task, seed: int, onnx: Onnx | Failure) -> str:
+    labels: dict[str, object] = {
+        "task": task.name,
+        "classes": list(task.class_names),
+        "image_size": task.image_size,
+        "mean": list(task.mean),
+        "std": list(task.std),
+        "preprocessing": "cut out the largest centred square, turn it as EXIF says, lay transparency over white, "
+        "convert to RGB, resize it bilinearly to image_size, divide by 255, subtract mean, divide by std",
+        "seed": seed,
+    }
+    if not isinstance(onnx, Failure):
+        shape = ["any" if onnx.any_batch else 1, 3, task.image_size, task.image_size]
+        labels["onnx"] = {"input": "images", "shape": shape, "type": "float32", "output": "logits"}
+    return json.dumps(labels, indent=2, ensure_ascii=False) + "\n"
+
+
+def _trial_line(trial: float | Failure) -> str:
+    if isinstance(trial, Failure):
+        return f"{PROGRAM_NAME} was tried out on validation images and is not to be used: {trial.message}"
+    return (
+        f"{PROGRAM_NAME} was tried out on validation images: "
+        f"its probabilities are those of the network that was scored (largest difference {trial:.1g})"
+    )
+
+
+def _onnx_line(onnx: Onnx | Failure) -> str:
+    if isinstance(onnx, Failure):
+        return f"there is no best.onnx, the network could not be exported: {onnx.message}"
+    batch = "any number of images" if onnx.any_batch else "one image at a time"
+    return (
+        f"best.onnx takes {batch} and gives the logits torch gives "
+        f"(largest difference {onnx.max_difference:.1g} on {onnx.num_images} random and real images)"
+    )

@@ -1,0 +1,135 @@
+"""What a search found, for the person who started it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fairnad.finals import Finals
+from fairnad.history import History, PassRate, Record
+from graphs.results.finals import FINALS
+from graphs.telling.terminal import make_console, make_table, print_table
+from graphs.telling.wording import count_text, quantity_text, rate_text, spread_text
+
+if TYPE_CHECKING:
+    from graphs.context import Bench
+
+
+def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], console: Console | None = None) -> None:
+    """Base and winner with costs and accuracies, pass rates, failures, and where everything lies."""
+    console = console or make_console()
+    if outcome["outcome"] == "barren":
+        (step, kind), count = history.failures().most_common(1)[0]
+        console.print(
+            f"stopped: the last {count_text(history.num_barren, 'draw')} brought no candidate that trains; "
+            f"the commonest failure is {step}: {kind} ({count} of {len(history.drawn)} draws)"
+        )
+    console.print(f"\n{bench.context.task}, seed {bench.context.seed}")
+    finals = FINALS.validate_python(outcome.get("finals"))
+    print_table(console, _comparison(bench, history, finals))
+    console.print()
+    if finals is not None:
+        _print_finals(console, finals, outcome)
+    strict = history.pass_rate(strict=True)
+    console.print(
+        f"{len(history.trained)} trained of {len(history.drawn)} drawn; pass rate {rate_text(history.pass_rate())}, "
+        f"strict {rate_text(strict)}"
+    )
+    for (step, kind), count in history.failures().most_common(5):
+        console.print(f"  {count:>3} × {step}: {kind}")
+    if finals is None and history.best is not None:
+        console.print(f"best architecture: {bench.folder.path}/sources/{history.best.candidate_id}.py.txt")
+        console.print("nothing was trained with fresh seeds (--search.confirm-seeds), so there is no result folder")
+    if not bench.task.held_out_is_open:
+        console.print("the test split stays closed; the same command with --final-test opens it and ends the search")
+
+
+def _comparison(bench: Bench, history: History, finals: Finals | None) -> Table:
+    """Base and winner side by side, which fits a terminal of 80 columns."""
+    winner = history[finals.winner_id] if finals is not None else history.best
+    name = "winner" if finals is not None else "best"
+    compared = {role: one for role, one in (("base", history.base), (name, winner)) if one and one.evaluation}
+    headings = ["candidate", *(f"{one.name} (≤ {quantity_text(one.limit)})" for one in bench.budgets), "in the search"]
+    columns = []
+    for record in compared.values():
+        assert record.evaluation is not None, "only what has trained is compared"
+        costs = [quantity_text(record.evaluation.costs[budget.name]) for budget in bench.budgets]
+        columns.append([record.candidate_id, *costs, f"{record.evaluation.accuracy:.4f}"])
+    if finals is not None:
+        headings += ["fresh seeds ± s.d.", "held out ± s.d."]
+        for record, column in zip(compared.values(), columns, strict=True):
+            finalist = finals[record.candidate_id]
+            column += [spread_text([*values.values()]) for values in (finalist.validation, finalist.held_out)]
+    table = make_table("", *compared)
+    for heading, *cells in zip(headings, *columns, strict=True):
+        table.add_row(heading, *cells)
+    return table
+
+
+def _print_finals(console: Console, finals: Finals, outcome: Mapping[str, Any]) -> None:
+    """Who won and by what, and the folder a person walks away with."""
+    rungs = outcome["rungs"]
+    if len(rungs) > 1:
+        steps = " → ".join(f"{rung['num_trained']} by {rung['recipe']}" for rung in rungs)
+        console.print(f"screening and promotion: {steps}; the finals are by {finals.recipe_name}")
+    others = [
+        f"{one.candidate_id} {spread_text([*one.validation.values()])}"
+        for one in finals.finalists
+        if one.candidate_id not in (finals.winner_id, finals.base_id)
+    ]
+    console.print(f"winner: {finals.winner_id}, by mean validation accuracy over fresh seeds")
+    if finals.winner_id == finals.base_id:
+        console.print("  it is the base: no finalist was better")
+    for other in others:
+        console.print(f"  ahead of {other}")
+    result = outcome["result"]
+    console.print(f"result: {result['folder']}/  (python {result['folder']}/best.py image.jpg)")
+    for line in (result["trial"], result["onnx"]):
+        console.print(f"  {line}")
+
+
+def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for programs, as JSON data.
+
+    ``outcome`` (``finished`` or ``barren``), ``folder``, ``result`` (the folder of the winner, or ``None``), ``base``,
+    ``best`` and ``winner`` (``None``, or ``candidate_id``, ``accuracy`` on the validation images in the search,
+    ``costs``, and of trainings with fresh seeds ``validation`` and ``held_out``), ``num_trained``, ``num_drawn``,
+    ``pass_rate`` and ``strict_pass_rate`` (``value``, ``num_draws``), and ``failures`` (``step``, ``kind``, ``count``),
+    the commonest first. Accuracies lie in [0, 1].
+    """
+    finals = FINALS.validate_python(outcome.get("finals"))
+    return {
+        "outcome": outcome["outcome"],
+        "folder": str(bench.folder.path),
+        "result": outcome["result"]["folder"] if finals is not None else None,
+        "base": _told(history.base, finals),
+        "best": _told(history.best, finals),
+        "winner": _told(history[finals.winner_id], finals) if finals is not None else None,
+        "num_trained": len(history.trained),
+        "num_drawn": len(history.drawn),
+        "pass_rate": _rate(history.pass_rate()),
+        "strict_pass_rate": _rate(history.pass_rate(strict=True)),
+        "failures": [
+            {"step": step, "kind": kind, "count": count} for (step, kind), count in history.failures().most_common()
+        ],
+    }
+
+
+def _told(record: Record | None, finals: Finals | None) -> dict[str, Any] | None:
+    if record is None or record.evaluation is None:
+        return None
+    finalist = finals[record.candidate_id] if finals is not None and record.candidate_id in finals else None
+    return {
+        "candidate_id": record.candidate_id,
+        "accuracy": record.evaluation.accuracy,
+        "costs": dict(record.evaluation.costs),
+        "validation": list(finalist.validation.values()) if finalist else [],
+        "held_out": list(finalist.held_out.values()) if finalist else [],
+    }
+
+
+def _rate(rate: PassRate) -> dict[str, Any]:
+    return {"value": rate.value, "num_draws": rate.num_draws}

@@ -1,0 +1,183 @@
+"""What a search tells while it runs: people at a terminal, readers of a log, programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from fairnad.budget import Budget
+from fairnad.candidate import plain
+from fairnad.history import History
+from fairnad.recipe import RECIPES
+from fairnad.settings import RunContext
+from graphs.arguments import Presentation
+from graphs.telling.events import JsonEvents
+from graphs.telling.progress import Progress, Quiet, follow
+from graphs.telling.summary import facts, print_summary
+from tests.graphs.conftest import BASE, BEST, DUPLICATE, FINALS, made_records
+
+GOLDEN = Path(__file__).parent / "golden"
+RECORDS = made_records()
+FINISHED = {
+    "outcome": "finished",
+    "rungs": [{"recipe": "quick", "digest": "24455aa1c67d", "num_trained": 2}],
+    "finals": plain(FINALS),
+    "result": {"folder": "runs/made/result", "trial": "best.py was tried out", "onnx": "best.onnx takes any number"},
+}
+BARREN = {"outcome": "barren", "finals": None}
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """As much of a bench as those who tell of a search look at."""
+    budgets = [Budget("params", "parameters", 45_000.0), Budget("flops", "multiply-adds an image", 1_800_000.0)]
+    context = RunContext(run="made", runs=str(tmp_path), archs=4)
+    folder, lab = SimpleNamespace(path=Path("runs/made")), SimpleNamespace(num_slots=2)
+    task = SimpleNamespace(held_out_is_open=True)
+    return SimpleNamespace(
+        context=context, budgets=budgets, folder=folder, lab=lab, task=task, recipes=[RECIPES["quick"]]
+    )
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def tell_everything(follower):
+    """A whole search, told to who follows it."""
+    with follower as told:
+        for record in RECORDS:
+            told.task({"name": "train", "input": {"candidate_id": record.candidate_id}})
+            told.recorded(record)
+        for step in ("promote", "retrain", "finish"):
+            told.task({"name": step, "input": {}})
+        told.stopping(20.0)
+        told.stopped(15, Path("runs/made"))
+    told.finished(History(RECORDS), FINISHED)
+
+
+def without_times(text):
+    return re.sub(r"  \d+s left", "  TIME left", text)
+
+
+def test_a_log(bench, golden, capsys):
+    tell_everything(Progress(bench, History()))
+    golden(GOLDEN / "log.txt", without_times(capsys.readouterr().out))
+
+
+def test_a_log_of_a_run_that_is_resumed(bench, capsys):
+    with Progress(bench, History(RECORDS[:2])):
+        pass
+    assert capsys.readouterr().out.splitlines() == [
+        "resuming: 1 of 4 candidates are trained",
+        "forecast: about 2 min for 15 trainings on 2 slots, up to 7 min at the limits",
+    ]
+
+
+def test_the_result_alone(bench, golden, capsys):
+    tell_everything(follow(bench, History(), Presentation(quiet=True)))
+    output = capsys.readouterr()
+    golden(GOLDEN / "result.txt", output.out)
+    assert output.err == "stopped; nothing is lost. Run the same command again to resume runs/made\n"
+
+
+def test_a_search_that_ended_early_says_why(bench, capsys):
+    Quiet(bench).finished(History(RECORDS[:3]), BARREN)
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == (
+        "stopped: the last 1 draw brought no candidate that trains; "
+        "the commonest failure is execute: shape (1 of 2 draws)"
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_at_a_terminal_no_line_is_longer_than_it_and_no_id_is_cut(bench, columns):
+    file = Terminal()
+    console = Console(file=file, force_terminal=True, width=columns, color_system="standard", soft_wrap=True)
+    with Progress(bench, History(), console) as progress:
+        for record in RECORDS:
+            progress.task({"name": "train", "input": {"candidate_id": record.candidate_id}})
+        shown = [line.rstrip() for line in rendered(progress, columns)]
+        assert all(len(line) <= columns for line in shown)
+        for record in RECORDS:
+            assert any(record.candidate_id in line for line in shown)
+            progress.recorded(record)
+    print_summary(bench, History(RECORDS), FINISHED, console)
+    printed = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue())
+    if columns >= 80:
+        assert "…" not in printed
+        assert all(len(line) <= columns for line in printed.replace("\r", "\n").splitlines())
+
+
+def rendered(progress, columns):
+    console = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None)
+    console.print(progress._display())
+    return console.file.getvalue().splitlines()
+
+
+def test_the_display_has_the_count_the_best_and_what_is_under_way(bench):
+    progress = Progress(bench, History(RECORDS[:4]), Console(file=Terminal(), force_terminal=True, width=80))
+    for number in range(10):
+        progress.task({"name": "mutate", "input": {"candidate_id": f"g01-pareto-r1-s{number:02d}-d0"}})
+    head, *rows = rendered(progress, 80)
+    assert re.search(r"2/4  best 0.9250  pass rate 0.67 \(n=3\)  \dm\d\ds left", head)
+    assert "━" in head
+    assert rows[0].split() == ["g01-pareto-r1-s00-d0", "mutate", "0s"]
+    assert (len(rows), rows[-1].strip()) == (9, "and 2 more")
+
+
+def test_a_new_best_stands_out_and_nothing_moves_in_ci(bench, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    file = Terminal()
+    console = Console(file=file, force_terminal=True, width=140, color_system="standard", soft_wrap=True)
+    with Progress(bench, History(), console) as progress:
+        for record in RECORDS:
+            progress.recorded(record)
+    styled = {line[line.index("g0") :].split()[0]: line for line in file.getvalue().splitlines() if "g0" in line}
+    assert [name for name, line in styled.items() if line.startswith("\x1b[1;32m")] == [BEST]
+    assert styled[DUPLICATE].startswith("\x1b[2m")
+    assert not re.search(r"\x1b\[\d*[A-HJKf]", file.getvalue()), "no cursor is moved"
+
+
+def test_events(bench, capsys):
+    tell_everything(follow(bench, History(), Presentation(json=True)))
+    output = capsys.readouterr()
+    assert output.err == ""
+    events = [json.loads(line) for line in output.out.splitlines()]
+    names = [event["event"] for event in events]
+    assert names == ["start", "record", "forecast", "record", "record", "record", "record", "stop", "finish"]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", event["time"]) for event in events)
+    start, base, ahead, *_, stop, finish = events
+    assert (start["run"], start["archs"], start["num_trained"], start["num_slots"]) == ("made", 4, 0, 2)
+    assert start["budgets"] == {"params": 45_000, "flops": 1_800_000}
+    assert start["designers"]["mutator"] == "built-in"
+    assert (base["record"]["candidate_id"], base["best_accuracy"], base["num_trained"]) == (BASE, 0.9, 0)
+    assert "source" not in base["record"]
+    assert (ahead["num_trainings"], ahead["seconds"]) == (16, 100.0)
+    assert (stop["signal"], stop["num_trained"]) == (15, 2)
+    assert {key: value for key, value in finish.items() if key not in ("event", "time")} == facts(
+        bench, History(RECORDS), FINISHED
+    )
+
+
+def test_the_facts_of_a_search(bench):
+    told = facts(bench, History(RECORDS), FINISHED)
+    assert (told["outcome"], told["num_trained"], told["num_drawn"]) == ("finished", 2, 4)
+    assert (told["best"]["candidate_id"], told["best"]["held_out"]) == (BEST, [0.91, 0.93])
+    assert told["pass_rate"] == {"value": 0.75, "num_draws": 4}
+    assert told["failures"][0] == {"step": "execute", "kind": "shape", "count": 1}
+    assert facts(bench, History(), BARREN)["base"] is None
+
+
+def test_a_resumed_run_tells_programs_what_it_has(bench, capsys):
+    with JsonEvents(bench, History(RECORDS[:4])):
+        pass
+    start, ahead = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (start["num_trained"], ahead["event"], ahead["num_trainings"]) == (2, "forecast", 14)

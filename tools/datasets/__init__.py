@@ -1,0 +1,1 @@
+"""Tasks: images and labels, read from files, cleaned and split."""

@@ -1,0 +1,139 @@
+"""Decoded images of a folder, kept on disk so that the next start need not decode them again.
+
+``<cache>/<place>-<listing>/`` holds the scan and, for each image size, an array that is mapped rather than read. The
+names are made of the files' names, lengths and times of change; what was kept for older contents is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairnad.task import LeftOut
+from tools.datasets.folder_listing import Listing
+from tools.datasets.image_scan import Scan, decode_into, scan
+from tools.sandbox.scratch import writing
+
+_VERSION = 1
+"""Changes whenever the same files would be decoded to other pixels."""
+
+_UNUSABLE = (OSError, ValueError, LookupError, TypeError)
+"""What reading a file raises that is missing or damaged: it is made again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """Images uint8 (N, 3, size, size), mapped from disk, of which ``rows``, int64 (M,), are whole.
+
+    ``numbers``, int64 (M,), are the files of these rows in the listing; ``broken`` the files found to be damaged.
+    """
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    broken: NDArray[np.int64]
+
+
+class ImageCache:
+    """What is known of one listing."""
+
+    def __init__(self, cache: Path, listing: Listing, stop: threading.Event) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+            cache: the folder of all caches.
+            stop: ends decoding soon after it is set.
+        """
+        place = hashlib.sha256(os.fsencode(listing.root.resolve())).hexdigest()[:8]
+        reader = f"{version('pillow')}-{_VERSION}"
+        content = hashlib.sha256(f"{listing.digest()} {reader}".encode()).hexdigest()[:16]
+        self._listing = listing
+        self._stop = stop
+        self._folder = cache / f"{place}-{content}"
+        self._older = f"{place}-*"
+
+    def scan(self) -> Scan:
+        """:func:`tools.datasets.image_scan.scan` of the listing.
+
+        Raises:
+            StorageError: the cache cannot be written.
+            StoppingError: reading was cut off.
+        """
+        path = self._folder / "scan.json"
+        with contextlib.suppress(*_UNUSABLE):
+            stored = json.loads(path.read_text())
+            left_out = {int(number): LeftOut(reason) for number, reason in stored["left_out"].items()}
+            return Scan(left_out, np.array(stored["sides"], np.int64).reshape(-1, 2))
+        found = scan(self._listing, self._stop)
+        with self._writing():
+            _write(path, json.dumps({"left_out": found.left_out, "sides": found.sides.tolist()}))
+        return found
+
+    def decoded(self, found: Scan, size: int) -> Decoded:
+        """The usable files as images of ``size`` pixels a side.
+
+        Raises:
+            StorageError: the cache cannot be written.
+            StoppingError: reading was cut off.
+        """
+        numbers = found.usable
+        array, index = self._folder / f"{size}.npy", self._folder / f"{size}.json"
+        try:
+            is_whole = np.array(json.loads(index.read_text()), np.bool_)
+            images = _mapped(array, (len(numbers), 3, size, size))
+        except _UNUSABLE:
+            with self._writing():
+                images, is_whole = self._decode(array, numbers, size)
+                _write(index, json.dumps(is_whole.tolist()))
+        rows = np.flatnonzero(is_whole)
+        return Decoded(images, rows, numbers[rows], numbers[~is_whole])
+
+    def _decode(
+        self, array: Path, numbers: NDArray[np.int64], size: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        files = self._listing.files
+        partial = array.with_name(f"{array.name}.{os.getpid()}")
+        try:
+            images = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(numbers), 3, size, size))
+            with partial.open("r+b") as file:
+                # A mapped page that finds no room on the disk would kill the process.
+                os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+            is_whole = decode_into(images, [self._listing.path(files[number]) for number in numbers], self._stop)
+            images.flush()
+            partial.replace(array)
+        finally:
+            partial.unlink(missing_ok=True)
+        return images, is_whole
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with writing(self._folder, "decoded images"):
+            if not self._folder.is_dir():
+                for older in self._folder.parent.glob(self._older):
+                    shutil.rmtree(older, ignore_errors=True)
+                self._folder.mkdir(parents=True, exist_ok=True)
+            yield
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    images: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    if images.shape != shape or images.dtype != np.uint8:
+        raise ValueError(f"{path} holds other arrays than expected")
+    return images
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,137 @@
+"""A user's own images as a task: class folders, shared out where they come in no split of their own."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairnad.errors import TaskError
+from fairnad.task import LeftOut
+from tools.datasets.folder_listing import Listing, Part, list_folder
+from tools.datasets.image_cache import ImageCache
+from tools.datasets.image_scan import Scan
+from tools.datasets.sharing import Indices, share_out
+from tools.datasets.splits import Split
+from tools.datasets.task_source import DataRequest, Source
+
+MIN_CLASS_IMAGES = 3
+"""One to train on, one to validate and one to hold out."""
+
+LARGEST_DERIVED_SIZE = 64
+"""The side in pixels that is not exceeded unless it is asked for: the costs of a training grow with its square."""
+
+_SIZE_STEP = 8
+_ELONGATED = 2
+
+
+def image_folder(request: DataRequest) -> Source:
+    """The images below ``request.data``, squares of one size, shared out by :func:`tools.datasets.sharing.share_out`.
+
+    Raises:
+        TaskError: the folder has not the form of class folders, or a class has too few images.
+        StorageError: the decoded images cannot be kept.
+        StoppingError: reading was cut off.
+    """
+    listing = list_folder(request.data)
+    cache = ImageCache(request.cache, listing, request.stop)
+    found = cache.scan()
+    if not len(found.usable):
+        raise TaskError(f"{listing.root}: expected images in the class folders, found none among {_census(found)}")
+    size = request.image_size or derived_size(found.sides[found.usable])
+    decoded = cache.decoded(found, size)
+    left_out = dict.fromkeys(decoded.broken.tolist(), LeftOut.BROKEN) | found.left_out
+    files = [listing.files[number] for number in decoded.numbers]
+    labels = np.array([file.label for file in files], np.int64)
+    by_part = {part: np.flatnonzero([file.part is part for file in files]) for part in listing.parts}
+    _check_classes(listing, labels, by_part, left_out)
+    _check_parts(listing, by_part)
+    shares = share_out(labels, by_part, np.random.default_rng(request.split_seed))
+
+    def split(part: Part) -> Split:
+        chosen = shares[part]
+        return Split(decoded.images[decoded.rows[chosen]], labels[chosen])
+
+    return Source(
+        class_names=listing.class_names,
+        train=split(Part.TRAIN),
+        validation=split(Part.VALIDATION),
+        load_held_out=lambda: split(Part.TEST),
+        num_held_out=len(shares[Part.TEST]),
+        place=listing.root,
+        image_size=size,
+        left_out=_names(listing, left_out),
+        notices=(*_elongated(found), *_not_validated(listing, labels[shares[Part.VALIDATION]])),
+    )
+
+
+def derived_size(sides: NDArray[np.int64]) -> int:
+    """The side for images of these widths and heights, int64 (N, 2): their median shorter side, in steps of 8."""
+    median = float(np.median(sides.min(axis=1)))
+    return min(max(int(median / _SIZE_STEP + 0.5) * _SIZE_STEP, _SIZE_STEP), LARGEST_DERIVED_SIZE)
+
+
+def _check_classes(
+    listing: Listing, labels: Indices, by_part: Mapping[Part, Indices], left_out: Mapping[int, LeftOut]
+) -> None:
+    """Refuse a class that cannot be trained on, validated and held out."""
+    num_classes = len(listing.class_names)
+    to_train_on = np.bincount(labels[by_part[Part.TRAIN]], minlength=num_classes)
+    # What trains is also shared out, unless a folder of its own validates.
+    counted = np.bincount(labels, minlength=num_classes) if Part.VALIDATION in by_part else to_train_on
+    for label, name in enumerate(listing.class_names):
+        if counted[label] < MIN_CLASS_IMAGES or not to_train_on[label]:
+            reasons = Counter(reason for number, reason in left_out.items() if listing.files[number].label == label)
+            where = "" if counted is to_train_on else f", {to_train_on[label]} of them to train on"
+            raise TaskError(
+                f"{listing.root}: class {name} has {_quantity(counted[label], 'usable image')}{where}"
+                f"{_reasons(reasons)}; expected {MIN_CLASS_IMAGES} or more: add images or remove the folder"
+            )
+
+
+def _check_parts(listing: Listing, by_part: Mapping[Part, Indices]) -> None:
+    """Refuse a folder that validates or tests and holds no images for it."""
+    for part, indices in by_part.items():
+        needed = 2 if part is Part.VALIDATION and Part.TEST not in by_part else 1
+        if len(indices) < needed:
+            found = _quantity(len(indices), "usable image")
+            raise TaskError(f"{listing.root}: the {part} folder has {found}, expected {needed} or more")
+
+
+def _census(found: Scan) -> str:
+    return f"{_quantity(len(found.left_out), 'file')}{_reasons(Counter(found.left_out.values()))}"
+
+
+def _reasons(reasons: Counter[LeftOut]) -> str:
+    return f" ({', '.join(f'{count} {reason}' for reason, count in reasons.most_common())})" if reasons else ""
+
+
+def _quantity(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _names(listing: Listing, left_out: Mapping[int, LeftOut]) -> dict[LeftOut, list[str]]:
+    names: defaultdict[LeftOut, list[str]] = defaultdict(list)
+    for number in sorted(left_out):
+        names[left_out[number]].append(listing.files[number].name)
+    if listing.strays:
+        names[LeftOut.STRAY] = list(listing.strays)
+    return {reason: names[reason] for reason in LeftOut if reason in names}
+
+
+def _elongated(found: Scan) -> list[str]:
+    sides = found.sides[found.usable]
+    count = int((sides.max(axis=1) > _ELONGATED * sides.min(axis=1)).sum())
+    if not count:
+        return []
+    return [
+        f"{count:,} of {len(sides):,} images are over {_ELONGATED} times as long as wide: of each the middle is used."
+    ]
+
+
+def _not_validated(listing: Listing, validated: Indices) -> list[str]:
+    missing = sorted(set(range(len(listing.class_names))) - set(validated.tolist()))
+    names = ", ".join(listing.class_names[label] for label in missing)
+    return [f"No image validates {names}."] if missing else []

@@ -1,0 +1,1 @@
+"""What runs inside a job, beside untrusted code: checking, training, predicting, exporting."""

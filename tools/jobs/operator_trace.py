@@ -1,0 +1,230 @@
+"""What a network computes, recorded operator by operator while it runs on two images.
+
+The trace is a graph: *values* (tensors, numbered as they appear) and the *nodes* that made them. It knows nothing
+of names: a value is the network's image, a parameter, a buffer, a constant, or the result of a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tools.jobs.network_source import MODULE_NAME
+
+BATCH_SIZE = 2
+_MAX_CONSTANT_ELEMENTS = 64
+_IDENTITIES = {"alias", "lift_fresh", "clone", "view", "_unsafe_view", "expand", "slice", "_to_copy"}
+"""Operators that give their first input unchanged wherever shape and type stay the same."""
+_SIZE_IS_IN_OUTPUT = {"view", "_unsafe_view", "expand"}
+_NOT_OF_THE_FUNCTION = {"device", "layout", "pin_memory", "memory_format", "generator"}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor. ``node`` made it as its output number ``position``; without a node it is a leaf.
+
+    ``leaf`` is ``image``, ``parameter``, ``buffer`` or ``constant`` (with its elements where they are few).
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    leaf: str = ""
+    node: int = -1
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operator that ran. ``literals`` are its other arguments as text; inputs and outputs number values."""
+
+    operator: str
+    literals: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Call:
+    """A call of a module: it ran the nodes ``start`` up to but without ``end``.
+
+    ``own`` tells a class of the candidate's from one of torch's. ``shape`` is that of the first tensor returned,
+    the batch of two included, and empty where none is.
+    """
+
+    class_name: str
+    qualified_name: str
+    own: bool
+    start: int
+    end: int = 0
+    outputs: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTrace:
+    """One forward pass: ``output`` numbers the value the network returned; calls are in the order they began."""
+
+    values: list[Value]
+    nodes: list[Node]
+    calls: list[Call]
+    output: int
+
+
+def record(network: nn.Module, image_size: int, *, training: bool) -> OperatorTrace:
+    """Run the network once, gradients enabled, and say what it did.
+
+    Raises:
+        TypeError: it did not return a tensor.
+        Exception: whatever the network raises.
+    """
+    network.train(training)
+    images = torch.rand(BATCH_SIZE, 3, image_size, image_size)
+    recorder = _Recorder(network, images)
+    with torch.enable_grad(), recorder.watching_calls(network), recorder:
+        output = network(images)
+    if not isinstance(output, Tensor):
+        raise TypeError(f"the network returned {type(output).__name__} instead of a tensor")
+    return OperatorTrace(recorder.values, recorder.nodes, recorder.calls, recorder.read(output))
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operator below autograd, so that modules and functions that do the same look the same."""
+
+    def __init__(self, network: nn.Module, images: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.values: list[Value] = []
+        self.nodes: list[Node] = []
+        self.calls: list[Call] = []
+        self._open_calls: list[Call] = []
+        self._numbers: dict[int, int] = {}
+        self._alive: list[Tensor] = []
+        self._last_write: dict[int, int] = {}
+        self._leaves = {id(buffer): "buffer" for buffer in network.buffers()}
+        self._leaves |= {id(parameter): "parameter" for parameter in network.parameters()}
+        self._leaves[id(images)] = "image"
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        inputs: list[int] = []
+        literals = self._describe((args, {k: v for k, v in kwargs.items() if k not in _NOT_OF_THE_FUNCTION}), inputs)
+        result = func(*args, **kwargs)
+        self._add(func, inputs, literals, list(_tensors(result)), list(_written(func, args, kwargs)))
+        return result
+
+    def read(self, tensor: Tensor) -> int:
+        """The number of a tensor's present content."""
+        number = self._numbers.get(id(tensor))
+        if number is None:
+            number = self._new_value(tensor, leaf=self._leaves.get(id(tensor)) or _constant(tensor))
+        write = self._last_write.get(_storage(tensor), -1)
+        if write > number:
+            # Another view of the same memory was written to: the content depends on both.
+            number = self._new_node("written", "", [number, write], [tensor])[0]
+        return number
+
+    @contextmanager
+    def watching_calls(self, network: nn.Module) -> Iterator[None]:
+        """Record calls of the network's modules, the network itself left out."""
+        handles = []
+        for name, module in network.named_modules():
+            if module is not network:
+                handles.append(module.register_forward_pre_hook(self._on_enter(name)))
+                handles.append(module.register_forward_hook(self._on_leave))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _on_enter(self, qualified_name: str) -> Any:
+        def enter(module: nn.Module, _: Any) -> None:
+            kind = type(module)
+            call = Call(kind.__name__, qualified_name, kind.__module__ == MODULE_NAME, start=len(self.nodes))
+            self.calls.append(call)
+            self._open_calls.append(call)
+
+        return enter
+
+    def _on_leave(self, _module: nn.Module, _args: Any, result: Any) -> None:
+        call, tensors = self._open_calls.pop(), list(_tensors(result))
+        call.end = len(self.nodes)
+        call.outputs = tuple(self._numbers[id(tensor)] for tensor in tensors if id(tensor) in self._numbers)
+        call.shape = tuple(tensors[0].shape) if tensors else ()
+
+    def _add(self, func: Any, inputs: list[int], literals: str, outputs: list[Tensor], written: list[Tensor]) -> None:
+        name = func._schema.name.split("::")[-1]
+        if name in _IDENTITIES and len(inputs) == 1 and len(outputs) == 1:
+            value = self.values[inputs[0]]
+            if (value.shape, value.dtype) == (tuple(outputs[0].shape), str(outputs[0].dtype)):
+                self._number(outputs[0], inputs[0])
+                return
+        if name in _SIZE_IS_IN_OUTPUT:
+            name, literals = name.removeprefix("_unsafe_"), ""
+        elif written and name.endswith("_"):
+            # In place or not is a matter of memory, not of what is computed.
+            name = name.removesuffix("_")
+        returned = {id(tensor) for tensor in outputs}
+        results = outputs + [tensor for tensor in written if id(tensor) not in returned]
+        self._new_node(f"{name}.{func._overloadname}", literals, inputs, results)
+        for tensor in written:
+            self._last_write[_storage(tensor)] = self._numbers[id(tensor)]
+
+    def _new_node(self, operator: str, literals: str, inputs: list[int], results: list[Tensor]) -> list[int]:
+        node = len(self.nodes)
+        numbers = [self._new_value(tensor, node=node, position=i) for i, tensor in enumerate(results)]
+        self.nodes.append(Node(operator, literals, tuple(inputs), tuple(numbers)))
+        return numbers
+
+    def _new_value(self, tensor: Tensor, leaf: str = "", node: int = -1, position: int = 0) -> int:
+        self.values.append(Value(tuple(tensor.shape), str(tensor.dtype), leaf, node, position))
+        self._number(tensor, len(self.values) - 1)
+        return len(self.values) - 1
+
+    def _number(self, tensor: Tensor, number: int) -> None:
+        self._numbers[id(tensor)] = number
+        # Kept, so that neither its id nor its memory is given to another tensor.
+        self._alive.append(tensor)
+
+    def _describe(self, argument: Any, inputs: list[int]) -> str:
+        """An operator's arguments as text, with ``*`` for each tensor, whose number is added to ``inputs``."""
+        if isinstance(argument, Tensor):
+            inputs.append(self.read(argument))
+            return "*"
+        if isinstance(argument, list | tuple):
+            return f"[{','.join(self._describe(item, inputs) for item in argument)}]"
+        if isinstance(argument, Mapping):
+            return f"{{{','.join(f'{k}:{self._describe(argument[k], inputs)}' for k in sorted(argument))}}}"
+        return repr(argument)
+
+
+def _tensors(result: Any) -> Iterator[Tensor]:
+    if isinstance(result, Tensor):
+        yield result
+    elif isinstance(result, list | tuple):
+        for item in result:
+            yield from _tensors(item)
+    elif isinstance(result, Mapping):
+        yield from _tensors(list(result.values()))
+
+
+def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+    """The arguments an operator writes to, as its schema says."""
+    for position, argument in enumerate(func._schema.arguments):
+        if argument.is_write:
+            yield from _tensors(args[position] if position < len(args) else kwargs.get(argument.name))
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
+
+
+def _constant(tensor: Tensor) -> str:
+    if tensor.numel() > _MAX_CONSTANT_ELEMENTS or tensor.layout is not torch.strided:
+        return "constant"
+    return f"constant {tensor.tolist()}"

@@ -1,0 +1,272 @@
+"""The parent's side of the sandbox: jobs go to the fork server, verdicts come back.
+
+The fork server is executed with a clean environment, so that no key of the parent's is in the memory of any job.
+It is started once and kept warm; should it die, it is started anew and the jobs that were running run once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fairnad.errors import LabError, StoppingError
+from tools.sandbox.job import EndReason, Job, JobEnd, JobResult, read_result, write_folder
+from tools.sandbox.scratch import check_room, writing
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_START_SECONDS = 180
+_LINE_BYTES = 2**20
+_KEPT_VARIABLES = ("PATH", "LANG", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES")
+
+
+class Sandbox:
+    """Runs jobs, as many at a time as are asked for, each in a process and a folder of its own."""
+
+    def __init__(self, scratch: Path) -> None:
+        """Nothing is started yet.
+
+        Args:
+            scratch: a folder for this sandbox alone; job folders of a killed predecessor in it are removed.
+        """
+        self._jobs_folder = scratch / "jobs"
+        self._log = scratch / "fork-server.log"
+        self._numbers = itertools.count()
+        self._server: _ForkServer | None = None
+        self._starting = asyncio.Lock()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start the fork server and wait until it is warm, some seconds.
+
+        Raises:
+            StorageError: the scratch folder cannot be written.
+            LabError: it did not start.
+        """
+        with writing(self._jobs_folder):
+            await asyncio.to_thread(_make_empty, self._jobs_folder)
+        await self._warm_server()
+
+    async def run(self, job: Job) -> JobResult:
+        """Run one job to its end, its limits or its failure; once more where the fork server died under it.
+
+        Raises:
+            StoppingError: the job was killed by :meth:`kill_jobs`, or the sandbox is closed.
+            StorageError: the disk is full.
+            LabError: the fork server died both times, or did not start again.
+        """
+        for _ in range(2):
+            server = await self._warm_server()
+            try:
+                return await self._run_once(server, job)
+            except _ServerLostError:
+                continue
+        raise LabError(f"the fork server died twice under a {job.kind} job: {_last_line(self._log)} ({self._log})")
+
+    async def kill_jobs(self) -> None:
+        """Kill every running job and begin no other; whoever waits gets a :class:`~fairnad.errors.StoppingError`."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.stop_all()
+
+    async def close(self) -> None:
+        """Kill every job, end the fork server and remove the job folders."""
+        self._stopping = True
+        async with self._starting:
+            if self._server is not None:
+                await self._server.close()
+        await asyncio.to_thread(shutil.rmtree, self._jobs_folder, ignore_errors=True)
+
+    async def _warm_server(self) -> _ForkServer:
+        async with self._starting:
+            self._refuse_if_stopping()
+            if self._server is None or self._server.lost:
+                self._server = await _ForkServer.start(self._log)
+            return self._server
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise StoppingError("the sandbox is being stopped and begins no job")
+
+    async def _run_once(self, server: _ForkServer, job: Job) -> JobResult:
+        number = next(self._numbers)
+        folder = self._jobs_folder / str(number)
+        try:
+            with writing(folder):
+                await asyncio.to_thread(write_folder, folder, job)
+            self._refuse_if_stopping()
+            end = await server.run(number, folder, job)
+            if end.reason is EndReason.STOPPED:
+                raise StoppingError(f"the {job.kind} job was killed because the run is being stopped")
+            result = await asyncio.to_thread(read_result, folder, job, end)
+            if result.failure is not None:
+                check_room(folder)
+            return result
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+class _ServerLostError(Exception):
+    """The fork server is gone while a job was running or about to."""
+
+
+class _ForkServer:
+    """One life of the fork server's process."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.lost = False
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._ends: dict[int, asyncio.Future[JobEnd | None]] = {}
+        self._pids: dict[int, int] = {}
+        self._listener: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, log: Path) -> _ForkServer:
+        """Execute the server and wait for it to be warm.
+
+        Raises:
+            LabError: it ended, or was not warm in three minutes.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs, log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "tools.sandbox.fork_server", "--channel", str(theirs.fileno())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_clean_environment(),
+                pass_fds=[theirs.fileno()],
+                # In a session of its own, Ctrl-C in the terminal does not reach it: the parent decides what stops.
+                start_new_session=True,
+            )
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES)
+        server = cls(process, reader, writer)
+        ready = b""
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                ready = await reader.readline()
+        except TimeoutError as error:
+            raise LabError(f"the fork server was not warm after {_START_SECONDS} seconds ({log})") from error
+        finally:
+            if not ready:
+                await server.close()
+        if not ready:
+            raise LabError(f"the fork server did not start: {_last_line(log)} ({log})")
+        server._listener = asyncio.create_task(server._listen())
+        return server
+
+    async def run(self, number: int, folder: Path, job: Job) -> JobEnd:
+        """Have the server run a job whose folder is laid out. A cancelled call kills the job and waits for its end.
+
+        Raises:
+            _ServerLostError: the server died before the job ended.
+        """
+        if self.lost:
+            raise _ServerLostError
+        end: asyncio.Future[JobEnd | None] = asyncio.get_running_loop().create_future()
+        self._ends[number] = end
+        self._send(
+            {
+                "id": number,
+                "kind": job.kind,
+                "folder": str(folder.resolve()),
+                "device": job.device,
+                "wall_seconds": job.limits.wall_seconds,
+                "memory_bytes": job.limits.memory_bytes,
+                "output_bytes": job.limits.output_bytes,
+            }
+        )
+        try:
+            await asyncio.wait([end])
+        except asyncio.CancelledError:
+            self._send({"stop": number})
+            await asyncio.wait([end])
+            raise
+        result = end.result()
+        if result is None:
+            raise _ServerLostError
+        return result
+
+    def stop_all(self) -> None:
+        """Kill every running job."""
+        for number in self._ends:
+            self._send({"stop": number})
+
+    async def close(self) -> None:
+        """Close the channel, which makes the server kill its jobs and end, and wait for that."""
+        self._writer.close()
+        if self._listener is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        else:
+            await asyncio.wait([self._listener])
+        await self._process.wait()
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def _listen(self) -> None:
+        """Hand the server's messages to those who wait for them, until it is gone."""
+        try:
+            with contextlib.suppress(ConnectionError):
+                # A line cut short is the last word of a server that died while it spoke.
+                while (line := await self._reader.readline()).endswith(b"\n"):
+                    self._take(json.loads(line))
+        finally:
+            self._lose()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        number = message.pop("id")
+        if "pid" in message:
+            self._pids[number] = message["pid"]
+            return
+        del self._pids[number]
+        end = JobEnd(**{**message, "reason": EndReason(message["reason"])})
+        self._ends.pop(number).set_result(end)
+
+    def _lose(self) -> None:
+        self.lost = True
+        self._writer.close()
+        # The server could not bury its jobs: they died with it, their own children did not.
+        for pid in self._pids.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        for end in self._ends.values():
+            end.set_result(None)
+        self._ends.clear()
+
+
+def _clean_environment() -> dict[str, str]:
+    """What the fork server and every job find in their environment; no key of the parent's is among it."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": str(_CHECKOUT),
+        # A candidate that walks over a set is built alike in every life of the server.
+        "PYTHONHASHSEED": "0",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+
+
+def _make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
