@@ -22,6 +22,7 @@ from fairnad.candidate import FailureKind
 MODULE_NAME = "candidate"
 FILE_NAME = "candidate.py"
 _MAX_TEXT_CHARACTERS = 240
+_MAX_NAME_CHARACTERS = 80
 _MAX_FRAMES = 8
 
 
@@ -130,7 +131,7 @@ def complaint(error: BaseException) -> Complaint:
 
     No method of the candidate's is called: an exception's ``__str__`` may be hostile, or never return.
     """
-    name = _type_name(error)
+    name = _type_name(error)[:_MAX_NAME_CHARACTERS]
     text = " ".join(_text(error).split())[:_MAX_TEXT_CHARACTERS]
     frames = list(_own_frames(error))
     line = error.lineno if isinstance(error, SyntaxError) else frames[-1][1] if frames else None

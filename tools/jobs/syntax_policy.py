@@ -50,7 +50,6 @@ class _Reader(ast.NodeVisitor):
     def __init__(self) -> None:
         self.found: list[Violation] = []
         self._outside: set[str] = set()
-        self._docstrings: set[ast.AST] = set()
 
     def visit_top(self, node: ast.stmt) -> None:
         """A statement outside of classes and functions."""
@@ -84,7 +83,6 @@ class _Reader(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         """No metaclass, and none of the methods the trainer relies on."""
-        self._note_docstring(node)
         for keyword in node.keywords:
             if keyword.arg is None or keyword.arg == "metaclass":
                 self._refuse(node, "classes", f"class {node.name} has a metaclass", "remove it")
@@ -94,10 +92,10 @@ class _Reader(ast.NodeVisitor):
                 self._check_definition(method, name, is_plain=is_plain)
         self.generic_visit(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        """Its docstring is no code."""
-        self._note_docstring(node)
-        self.generic_visit(node)
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """Text that stands alone is a docstring, and no code."""
+        if not isinstance(node.value, ast.Constant):
+            self.generic_visit(node)
 
     def visit_Global(self, node: ast.Global) -> None:
         """State belongs to the network."""
@@ -112,7 +110,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         """Text that spells a name the interpreter keeps for itself."""
-        if isinstance(node.value, str) and node not in self._docstrings:
+        if isinstance(node.value, str):
             for name in _IN_TEXT.findall(node.value):
                 if name not in (*words.DUNDERS, _MAIN_GUARD):
                     self._refuse(node, "names", f"the text {name!r}", "remove it")
@@ -122,7 +120,7 @@ class _Reader(ast.NodeVisitor):
         """Built-in functions that reach outside."""
         if node.id in words.NAMES and isinstance(node.ctx, ast.Load):
             self._refuse(node, "calls", node.id, words.NAMES[node.id])
-        elif _DUNDER.fullmatch(node.id) and node.id not in ("__name__", "__class__"):
+        elif _DUNDER.fullmatch(node.id) and node.id not in ("__name__", "__class__", "__all__"):
             self._refuse(node, "names", node.id, "remove it")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -192,11 +190,6 @@ class _Reader(ast.NodeVisitor):
             self._refuse(node, "methods", f"{name} is defined anew", "leave it as nn.Module has it, rename your own")
         elif _DUNDER.fullmatch(name) and name not in words.DEFINABLE_DUNDERS and not (is_plain and name == "__call__"):
             self._refuse(node, "methods", f"{name} is defined", "write forward, or a method with another name")
-
-    def _note_docstring(self, node: ast.ClassDef | ast.FunctionDef) -> None:
-        for statement in node.body[:1]:
-            if isinstance(statement, ast.Expr):
-                self._docstrings.add(statement.value)
 
     def _refuse(self, node: ast.AST, rule: str, what: str, instead: str) -> None:
         self.found.append(Violation(getattr(node, "lineno", 1), rule, what, instead))

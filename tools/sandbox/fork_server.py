@@ -40,7 +40,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serves the sandbox; not meant to be started by hand.")
     parser.add_argument("--channel", type=int, required=True, help="descriptor of a connected stream socket")
     parser.add_argument("--level", type=Level, choices=list(Level), required=True, help="how jobs are shut in")
-    parser.add_argument("--no-policy", action="store_true", help="run sources that break the rules for sources, too")
     options = parser.parse_args()
     channel = socket.socket(fileno=options.channel)
     process_control.adopt_orphans()
@@ -48,7 +47,7 @@ def main() -> None:
     if options.level.has_seccomp:
         process_control.refuse_inspection()
         trial.try_jail(options.level)
-    house = job_child.House(options.level, has_policy=not options.no_policy, server_pid=os.getpid())
+    house = job_child.House(options.level, server_pid=os.getpid())
     ForkServer(channel, house).serve()
 
 

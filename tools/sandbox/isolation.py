@@ -89,7 +89,9 @@ def choose(settings: LabSettings, ground: Ground) -> Level:
     if settings.isolation != "auto":
         level = Level(settings.isolation)
         if obstacle := find_obstacle(level, ground):
-            raise SettingsError(f"--lab.isolation {level}: {obstacle}; choose a lower level, or auto for the best there is")
+            raise SettingsError(
+                f"--lab.isolation {level}: {obstacle}; choose a lower level, or auto for the best there is"
+            )
         return level
     return next(level for level in Level if not find_obstacle(level, ground))
 

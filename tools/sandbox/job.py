@@ -89,7 +89,8 @@ class Job:
     ``request`` is JSON data for the function of this kind. ``inputs`` are files the job finds in its folder, and
     ``deliveries`` the files it must leave there, each with its exact length in bytes; those in ``bounded_deliveries``
     may have any length up to that. ``readable`` are further files it may read, which lie in the sandbox's scratch folder.
-    ``step`` is the step of the feedback loop a failure of this job belongs to.
+    ``step`` is the step of the feedback loop a failure of this job belongs to. Without ``has_policy`` its source runs
+    whatever it says, and the jail alone holds it.
     """
 
     kind: JobKind
@@ -102,6 +103,7 @@ class Job:
     deliveries: Mapping[str, int] = field(default_factory=dict)
     bounded_deliveries: Mapping[str, int] = field(default_factory=dict)
     readable: Sequence[Path] = ()
+    has_policy: bool = True
 
     @property
     def files(self) -> Mapping[str, int]:

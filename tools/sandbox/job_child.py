@@ -44,6 +44,7 @@ class Order:
     memory_bytes: int
     files: Mapping[str, int]
     readable: tuple[Path, ...]
+    has_policy: bool
 
     @classmethod
     def parse(cls, request: Mapping[str, Any]) -> Self:
@@ -56,6 +57,7 @@ class Order:
             memory_bytes=request["memory_bytes"],
             files=request["files"],
             readable=tuple(map(Path, request["readable"])),
+            has_policy=request["has_policy"],
         )
 
     @property
@@ -73,10 +75,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """The rules all jobs of a fork server live by: its level, whether sources are held to the policy, its own id."""
+    """What all jobs of a fork server have in common: the level they are shut in at, the process they die with."""
 
     level: Level
-    has_policy: bool
     server_pid: int
 
 
@@ -99,7 +100,7 @@ def run(order: Order, house: House, *, output: int) -> NoReturn:
         deliveries.prepare(order.files)
         jail.close(house.level, order.allowance)
         try:
-            report = {"result": _perform(order.kind, has_policy=house.has_policy)}
+            report = {"result": _perform(order)}
         except BaseException as error:  # noqa: BLE001 (whatever a candidate raises is its failure, SystemExit too)
             jail.release_reserve()
             report = {"failure": _claim(complaint(error))}
@@ -160,11 +161,11 @@ def detach(output: int, parent: int) -> None:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
 
 
-def _perform(kind: JobKind, *, has_policy: bool) -> dict[str, Any]:
+def _perform(order: Order) -> dict[str, Any]:
     source = read_source(Path(SOURCE_FILE).read_bytes())
-    if has_policy:
+    if order.has_policy:
         source_policy.enforce(source)
-    return _JOBS[kind](source, json.loads(Path(REQUEST_FILE).read_bytes()))
+    return _JOBS[order.kind](source, json.loads(Path(REQUEST_FILE).read_bytes()))
 
 
 def _claim(found: Complaint) -> dict[str, str]:

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ class Sandbox:
         async with self._starting:
             self._refuse_if_stopping()
             if self._server is None or self._server.lost:
-                self._server = await _ForkServer.start(self._log, self.isolation, self._ground, self._settings)
+                self._server = await _ForkServer.start(self._log, self.isolation, self._ground)
             return self._server
 
     def _refuse_if_stopping(self) -> None:
@@ -124,7 +125,8 @@ class Sandbox:
             with writing(folder):
                 await asyncio.to_thread(write_folder, folder, job)
             self._refuse_if_stopping()
-            end = await server.run(number, folder, job)
+            has_policy = job.has_policy and self._settings.source_policy
+            end = await server.run(number, folder, replace(job, has_policy=has_policy))
             if end.reason is EndReason.STOPPED:
                 raise StoppingError(f"the {job.kind} job was killed because the run is being stopped")
             result = await asyncio.to_thread(read_result, folder, job, end)
@@ -159,7 +161,7 @@ class _ForkServer:
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, log: Path, level: Level, ground: Ground, settings: LabSettings) -> _ForkServer:
+    async def start(cls, log: Path, level: Level, ground: Ground) -> _ForkServer:
         """Execute the server and wait for it to be warm.
 
         Raises:
@@ -170,7 +172,7 @@ class _ForkServer:
             process = await asyncio.create_subprocess_exec(
                 *wrapper(level, ground),
                 *(sys.executable, "-P", "-m", "tools.sandbox.fork_server", "--channel", str(theirs.fileno())),
-                *("--level", level, *([] if settings.source_policy else ["--no-policy"])),
+                *("--level", level),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -216,6 +218,7 @@ class _ForkServer:
                 "output_bytes": job.limits.output_bytes,
                 "files": job.files,
                 "readable": [str(path.resolve()) for path in job.readable],
+                "has_policy": job.has_policy,
             }
         )
         try:
