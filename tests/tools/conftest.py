@@ -13,20 +13,24 @@ import pytest_asyncio
 
 from fairnad.candidate import Failure, Step
 from fairnad.settings import LabSettings
+from tests.tools.unjailed import UNJAILED
 from tools.checks import Checker
 from tools.sandbox.job import Job, JobKind, JobResult, Limits
 from tools.sandbox.supervisor import Sandbox
 
+SECRET = "LAB_TEST_SECRET"
 LIMITS = Limits(wall_seconds=20, memory_bytes=10**9, output_bytes=10**5)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    """One warm sandbox for all tests, as well shut in as this machine allows."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    """One warm sandbox without a jail, for sources that do what a test needs; a secret is in this process's environment."""
+    os.environ[SECRET] = "open sesame"
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), UNJAILED)
     await sandbox.start()
     yield sandbox
     await sandbox.close()
+    del os.environ[SECRET]
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_TORCH = "torch and Python's standard library do it: torch.tensor, torch.linspace, math"
-_OUTSIDE = "a network has no access to files, processes, the network or the interpreter; remove it"
 
-MODULES = frozenset(
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TORCH = "torch and Python's standard library do it: torch.tensor, torch.linspace, math"
+OUTSIDE = "a network has no access to files, processes, the network or the interpreter; remove it"
+
+MODULES = _words(
     "__future__ abc cmath collections collections.abc contextlib copy dataclasses enum fractions functools itertools "
     "math numbers operator random statistics string typing typing_extensions warnings "
     "torch torch.amp torch.autograd torch.autograd.function torch.fft torch.func torch.linalg torch.special "
     "torch.nn torch.nn.attention torch.nn.common_types torch.nn.functional torch.nn.init torch.nn.modules "
     "torch.nn.parameter torch.nn.utils torch.nn.utils.parametrizations torch.nn.utils.parametrize torch.types "
-    "torch.nn.utils.spectral_norm torch.nn.utils.weight_norm torch.nn.utils.fusion torch.utils.checkpoint".split()
+    "torch.nn.utils.spectral_norm torch.nn.utils.weight_norm torch.nn.utils.fusion torch.utils.checkpoint"
 )
 """What may be imported, with the modules of layers below ``torch.nn.modules``."""
 
@@ -28,12 +33,13 @@ HINTS: Mapping[str, str] = {
     "timm": "write the layer out in the file",
     "torchvision": "write the layer out in the file",
 }
-OUTSIDE = _OUTSIDE
 
 MODULE_ATTRIBUTES: Mapping[str, str] = dict.fromkeys(
-    "os sys hub serialization storage package multiprocessing distributed overrides library testing profiler monitor "
-    "classes ops futures load save from_file UntypedStorage TypedStorage".split(),
-    _OUTSIDE,
+    _words(
+        "os sys hub serialization storage package multiprocessing distributed overrides library testing profiler "
+        "monitor classes ops futures load save from_file UntypedStorage TypedStorage cpp_extension model_zoo dlpack"
+    ),
+    OUTSIDE,
 ) | {
     "jit": "leave torch.jit out: the source is run as it is",
     "compile": "leave torch.compile out: the trainer decides on it",
@@ -59,34 +65,36 @@ MODULE_ATTRIBUTES: Mapping[str, str] = dict.fromkeys(
 """Refused anywhere behind an imported module's name: ``torch.os``, ``nn.modules.module.torch.hub``."""
 
 ANY_ATTRIBUTES: Mapping[str, str] = dict.fromkeys(
-    "f_back f_globals f_locals f_builtins f_code tb_frame tb_next gi_frame gi_code cr_frame cr_code ag_frame ag_code "
-    "func_globals co_code mro".split(),
+    _words(
+        "f_back f_globals f_locals f_builtins f_code tb_frame tb_next gi_frame gi_code cr_frame cr_code ag_frame "
+        "ag_code func_globals co_code mro"
+    ),
     "a network does not look at the interpreter; remove it",
 ) | dict.fromkeys(
-    "data_ptr untyped_storage typed_storage share_memory_ numpy".split(), "use operations of torch on the tensor itself"
+    _words("data_ptr untyped_storage typed_storage share_memory_ numpy"), "use operations of torch on the tensor itself"
 )
 """Refused on every object."""
 
-DUNDERS = frozenset(
+DUNDERS = _words(
     "__init__ __post_init__ __name__ __qualname__ __class__ __doc__ __version__ __len__ __getitem__ __iter__ __call__ "
-    "__repr__ __str__ __annotations__".split()
+    "__repr__ __str__ __annotations__"
 )
 """Names with two underscores at both ends that may be read as attributes."""
 
 NAMES: Mapping[str, str] = dict.fromkeys(
-    "open exec eval compile globals locals vars dir input breakpoint exit quit help memoryview".split(), _OUTSIDE
+    _words("open exec eval compile globals locals vars dir input breakpoint exit quit help memoryview"), OUTSIDE
 )
 """Built-in functions no network needs."""
 
-METHODS = frozenset(
+METHODS = _words(
     "parameters named_parameters buffers named_buffers children named_children modules named_modules get_parameter "
     "get_buffer get_submodule state_dict load_state_dict register_parameter register_buffer register_module add_module "
     "train eval apply to cpu cuda half float double bfloat16 type zero_grad requires_grad_ _apply _save_to_state_dict "
-    "_load_from_state_dict _call_impl _wrapped_call_impl".split()
+    "_load_from_state_dict _call_impl _wrapped_call_impl"
 )
 """Methods of ``nn.Module`` the trainer relies on: none may be defined anew."""
 
-DEFINABLE_DUNDERS = frozenset(
-    "__init__ __post_init__ __len__ __getitem__ __iter__ __next__ __contains__ __repr__ __str__ __eq__ __hash__ __add__ "
-    "__mul__ __sub__ __enter__ __exit__ __bool__".split()
+DEFINABLE_DUNDERS = _words(
+    "__init__ __post_init__ __len__ __getitem__ __iter__ __next__ __contains__ __repr__ __str__ __eq__ __hash__ "
+    "__add__ __mul__ __sub__ __enter__ __exit__ __bool__"
 )

@@ -73,11 +73,11 @@ class _Reader(ast.NodeVisitor):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         """As for ``import``; what is taken from a module is held to the rules for its attributes."""
         module = "." * node.level + (node.module or "")
-        self._check_module(node, module)
+        is_known = self._check_module(node, module)
         for alias in node.names:
             if alias.name == "*":
                 self._refuse(node, "imports", f"from {module} import *", "name what you use")
-            elif f"{module}.{alias.name}" not in words.MODULES:
+            elif is_known and f"{module}.{alias.name}" not in words.MODULES:
                 self._check_attribute(node, alias.name, of_module=True)
             self._outside.add(alias.asname or alias.name)
 
@@ -160,10 +160,11 @@ class _Reader(ast.NodeVisitor):
         if function in ("setattr", "delattr") and (of_module or not isinstance(root, ast.Name)):
             self._refuse(node, "stores", f"{function} on something not made here", "set attributes of self")
 
-    def _check_module(self, node: ast.stmt, module: str) -> None:
-        if module not in words.MODULES and not module.startswith("torch.nn.modules."):
-            hint = words.HINTS.get(module.split(".")[0], words.OUTSIDE)
-            self._refuse(node, "imports", f"import of {module}", hint)
+    def _check_module(self, node: ast.stmt, module: str) -> bool:
+        if module in words.MODULES or module.startswith("torch.nn.modules."):
+            return True
+        self._refuse(node, "imports", f"import of {module}", words.HINTS.get(module.split(".")[0], words.OUTSIDE))
+        return False
 
     def _check_attribute(self, node: ast.AST, name: str, *, of_module: bool) -> None:
         if of_module and name in words.MODULE_ATTRIBUTES:

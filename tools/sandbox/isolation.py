@@ -14,15 +14,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from fairnad.errors import SettingsError
 from fairnad.settings import LabSettings
 from tools.sandbox import landlock, places, seccomp
 
+JOBS_FOLDER = "jobs"
 _PROBE_SECONDS = 30
 _UNSHARE = ("--user", "--map-current-user", "--net", "--ipc", "--uts", "--pid", "--fork", "--kill-child=SIGKILL")
 
@@ -78,6 +81,24 @@ class Ground:
     scratch: Path
     jobs: Path
     with_gpu: bool = False
+
+    @classmethod
+    def below(cls, scratch: Path, settings: LabSettings) -> Self:
+        """That of a sandbox in ``scratch``, where candidates may be trained on a GPU if there is one."""
+        has_gpu = settings.device != "cpu" and Path("/dev/nvidiactl").exists()
+        return cls(scratch.resolve(), scratch.resolve() / JOBS_FOLDER, has_gpu)
+
+
+def find_level(settings: LabSettings) -> Level:
+    """The level a sandbox with these settings would run at; nothing is left behind.
+
+    Raises:
+        SettingsError: the level asked for is not to be had here.
+    """
+    with tempfile.TemporaryDirectory(prefix="fairnad-") as name:
+        ground = Ground.below(Path(name), settings)
+        ground.jobs.mkdir()
+        return choose(settings, ground)
 
 
 def choose(settings: LabSettings, ground: Ground) -> Level:

@@ -22,7 +22,7 @@ from typing import Any
 
 from fairnad.errors import LabError, StoppingError
 from fairnad.settings import LabSettings
-from tools.sandbox.isolation import Ground, Level, choose, wrapper
+from tools.sandbox.isolation import JOBS_FOLDER, Ground, Level, choose, wrapper
 from tools.sandbox.job import EndReason, Job, JobEnd, JobResult, read_result, write_folder
 from tools.sandbox.places import CHECKOUT
 from tools.sandbox.scratch import check_room, writing
@@ -46,7 +46,7 @@ class Sandbox:
         self._settings = settings or LabSettings()
         self._scratch = scratch
         self._level: Level | None = None
-        self._jobs_folder = scratch / "jobs"
+        self._jobs_folder = scratch / JOBS_FOLDER
         self._log = scratch / "fork-server.log"
         self._numbers = itertools.count()
         self._server: _ForkServer | None = None
@@ -74,8 +74,7 @@ class Sandbox:
 
     @property
     def _ground(self) -> Ground:
-        has_gpu = self._settings.device != "cpu" and Path("/dev/nvidiactl").exists()
-        return Ground(self._scratch.resolve(), self._jobs_folder.resolve(), has_gpu)
+        return Ground.below(self._scratch, self._settings)
 
     async def run(self, job: Job) -> JobResult:
         """Run one job to its end, its limits or its failure; once more where the fork server died under it.

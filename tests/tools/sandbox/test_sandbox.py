@@ -16,7 +16,7 @@ import pytest
 import tools.sandbox.supervisor
 from fairnad.candidate import FailureKind, Step
 from fairnad.errors import LabError, StoppingError, StorageError
-from tests.tools.sandbox.levels import UNJAILED
+from tests.tools.unjailed import UNJAILED
 from tools.sandbox import fork_server, job_child, process_control
 from tools.sandbox.supervisor import Sandbox
 
@@ -49,8 +49,8 @@ while True:
 WAIT = "import signal; signal.pause()"
 
 
-async def test_a_good_source_leaves_a_report(run_unjailed):
-    result = await run_unjailed(GOOD)
+async def test_a_good_source_leaves_a_report(run_check):
+    result = await run_check(GOOD)
     assert result.failure is None
     assert result.report["costs"] == {"params": 3 * 8 * 9 + 8 + 8 * 4 + 4, "flops": 36 * 8 * 27 + 8 * 4}
     assert result.cpu_seconds > 0 and 0 < result.wall_seconds < 20
@@ -59,8 +59,8 @@ async def test_a_good_source_leaves_a_report(run_unjailed):
 @pytest.mark.parametrize(
     "source", [LOOP, IN_INIT.format(LOOP), IN_FORWARD.format(LOOP), STUBBORN_LOOP], ids=lambda source: source[:20]
 )
-async def test_a_source_that_never_ends_is_killed(failure_unjailed, source):
-    failure = await failure_unjailed(source, wall_seconds=1)
+async def test_a_source_that_never_ends_is_killed(failure_of, source):
+    failure = await failure_of(source, wall_seconds=1)
     assert failure.kind is FailureKind.TIMEOUT
     assert failure.message == "killed at the limit of 1 seconds"
 
@@ -80,22 +80,22 @@ while True: b.append(bytearray(50))
 """,
     ],
 )
-async def test_a_memory_bomb_fails_for_memory(failure_unjailed, bomb):
-    failure = await failure_unjailed(bomb, memory_bytes=3 * 10**8)
+async def test_a_memory_bomb_fails_for_memory(failure_of, bomb):
+    failure = await failure_of(bomb, memory_bytes=3 * 10**8)
     assert failure.kind is FailureKind.MEMORY
 
 
-async def test_endless_output_is_cut_off_and_its_end_is_kept(failure_unjailed):
-    failure = await failure_unjailed("while True: print('spam and eggs')")
+async def test_endless_output_is_cut_off_and_its_end_is_kept(failure_of):
+    failure = await failure_of("while True: print('spam and eggs')")
     assert failure.kind is FailureKind.CRASH
     assert failure.message == "killed because it printed more than 100000 bytes"
     assert failure.log_tail.endswith("spam and eggs\n")
 
 
-async def test_output_that_looks_like_the_protocol_changes_nothing(run_unjailed):
+async def test_output_that_looks_like_the_protocol_changes_nothing(run_check):
     line = json.dumps({"id": 0, "reason": "exit", "code": 0, "wall_seconds": 0, "cpu_seconds": 0, "output": ""})
     forged = f"import sys\nprint({line!r})\nprint({line!r}, file=sys.stderr, flush=True)\n"
-    assert (await run_unjailed(forged + GOOD)).failure is None
+    assert (await run_check(forged + GOOD)).failure is None
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ async def test_output_that_looks_like_the_protocol_changes_nothing(run_unjailed)
         ("import os, signal; os.kill(os.getpid(), 40)", "killed by signal 40"),
     ],
 )
-async def test_an_end_without_a_report_is_a_crash(failure_unjailed, source, message):
-    failure = await failure_unjailed(source)
+async def test_an_end_without_a_report_is_a_crash(failure_of, source, message):
+    failure = await failure_of(source)
     assert (failure.step, failure.kind, failure.message) == (Step.EXECUTE, FailureKind.CRASH, message)
 
 
@@ -131,16 +131,14 @@ async def test_an_end_without_a_report_is_a_crash(failure_unjailed, source, mess
         "",
     ],
 )
-async def test_a_forged_report_is_refused(failure_unjailed, forgery):
-    failure = await failure_unjailed(
-        f"import os, pathlib\nreport = pathlib.Path('report.json')\n{forgery}\nos._exit(0)"
-    )
+async def test_a_forged_report_is_refused(failure_of, forgery):
+    failure = await failure_of(f"import os, pathlib\nreport = pathlib.Path('report.json')\n{forgery}\nos._exit(0)")
     assert failure.kind is FailureKind.CRASH
     assert failure.message in ("ended without a complete report", "left a malformed report")
 
 
-async def test_a_claimed_message_is_cut_and_made_printable(failure_unjailed):
-    failure = await failure_unjailed("raise ValueError('\\x1b[31mred\\u202e' + 'x' * 10**6)")
+async def test_a_claimed_message_is_cut_and_made_printable(failure_of):
+    failure = await failure_of("raise ValueError('\\x1b[31mred\\u202e' + 'x' * 10**6)")
     assert failure.kind is FailureKind.RUNTIME
     assert failure.message.startswith("ValueError: \\x1b[31mred\\u202ex")
     assert len(failure.message) < 400 and failure.message.endswith("(line 1)")
@@ -157,7 +155,7 @@ async def test_a_claimed_message_is_cut_and_made_printable(failure_unjailed):
         ("path.unlink(); os.mkfifo(path)", "something else than a file"),
     ],
 )
-async def test_a_delivery_of_another_length_is_a_crash(unjailed, make_job, delivered, found):
+async def test_a_delivery_of_another_length_is_a_crash(sandbox, make_job, delivered, found):
     source = f"""
 import os, pathlib
 path = pathlib.Path("weights.bin")
@@ -165,14 +163,14 @@ path = pathlib.Path("weights.bin")
 pathlib.Path("report.json").write_text('{{"result": {{}}}}')
 os._exit(0)
 """
-    failure = (await unjailed.run(make_job(source, deliveries={"weights.bin": 16}))).failure
+    failure = (await sandbox.run(make_job(source, deliveries={"weights.bin": 16}))).failure
     assert failure is not None
     assert failure.kind is FailureKind.CRASH
     assert failure.message == f"weights.bin: expected 16 bytes, found: {found}"
 
 
-async def test_a_job_finds_no_secret_no_input_and_no_open_file_but_its_report(failure_unjailed):
-    failure = await failure_unjailed(
+async def test_a_job_finds_no_secret_no_input_and_no_open_file_but_its_report(failure_of):
+    failure = await failure_of(
         "import os, sys, pathlib\n"
         "environ = pathlib.Path(f'/proc/{os.getppid()}/environ').read_text() + str(os.environ)\n"
         "files = [f for f in os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{f}')]\n"
@@ -181,7 +179,7 @@ async def test_a_job_finds_no_secret_no_input_and_no_open_file_but_its_report(fa
     assert failure.message == "ValueError: False ['0', '1', '2', '3'] '' (line 4)"
 
 
-async def test_a_process_that_left_the_group_is_gone_with_its_job(run_unjailed, pipe):
+async def test_a_process_that_left_the_group_is_gone_with_its_job(run_check, pipe):
     source = f"""
 import os, signal
 arrived, done = os.pipe()
@@ -196,22 +194,20 @@ if os.fork() == 0:
     os._exit(0)
 os.read(arrived, 1)
 """
-    assert (await run_unjailed(source + GOOD)).failure is None
+    assert (await run_check(source + GOOD)).failure is None
     (orphan,) = pipe.read_ids(1)
     assert not Path(f"/proc/{orphan}").exists()
 
 
-async def test_two_jobs_run_at_the_same_time(run_unjailed, tmp_path):
+async def test_two_jobs_run_at_the_same_time(run_check, tmp_path):
     meet = "import pathlib\npathlib.Path({!r}).touch()\nwhile not pathlib.Path({!r}).exists(): pass\n"
     one, other = str(tmp_path / "one"), str(tmp_path / "other")
-    results = await asyncio.gather(
-        run_unjailed(meet.format(one, other) + GOOD), run_unjailed(meet.format(other, one) + GOOD)
-    )
+    results = await asyncio.gather(run_check(meet.format(one, other) + GOOD), run_check(meet.format(other, one) + GOOD))
     assert [result.failure for result in results] == [None, None]
 
 
-async def test_a_cancelled_run_kills_its_job(run_unjailed, pipe, ends):
-    task = asyncio.ensure_future(run_unjailed(_report_pid(pipe.path) + WAIT))
+async def test_a_cancelled_run_kills_its_job(run_check, pipe, ends):
+    task = asyncio.ensure_future(run_check(_report_pid(pipe.path) + WAIT))
     (pid,) = await asyncio.to_thread(pipe.read_ids, 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -219,7 +215,7 @@ async def test_a_cancelled_run_kills_its_job(run_unjailed, pipe, ends):
     assert ends(pid)
 
 
-async def test_the_job_runs_again_when_the_server_dies_under_it(run_unjailed, pipe, tmp_path, ends):
+async def test_the_job_runs_again_when_the_server_dies_under_it(run_check, pipe, tmp_path, ends):
     source = f"""
 import os, pathlib, signal
 marker = pathlib.Path({str(tmp_path / "marker")!r})
@@ -235,16 +231,16 @@ if not marker.exists():
     os.kill(os.getppid(), signal.SIGKILL)
     signal.pause()
 """
-    result = await run_unjailed(source + GOOD)
+    result = await run_check(source + GOOD)
     assert result.failure is None
     (grandchild,) = pipe.read_ids(1)
     assert ends(grandchild)
 
 
-async def test_a_server_that_dies_twice_under_a_job_is_a_fault_of_the_lab(run_unjailed):
+async def test_a_server_that_dies_twice_under_a_job_is_a_fault_of_the_lab(run_check):
     with pytest.raises(LabError, match="the fork server died twice under a check job"):
-        await run_unjailed("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nsignal.pause()")
-    assert (await run_unjailed(GOOD)).failure is None
+        await run_check("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nsignal.pause()")
+    assert (await run_check(GOOD)).failure is None
 
 
 async def test_closing_kills_what_runs_and_leaves_nothing(make_job, tmp_path, pipe, ends):
@@ -310,11 +306,11 @@ async def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
         await Sandbox(tmp_path / "file", UNJAILED).start()
 
 
-async def test_a_job_that_fails_on_a_full_disk_is_not_to_blame(run_unjailed, monkeypatch):
+async def test_a_job_that_fails_on_a_full_disk_is_not_to_blame(run_check, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 9, 9))
-    assert (await run_unjailed(GOOD)).failure is None
+    assert (await run_check(GOOD)).failure is None
     with pytest.raises(StorageError, match="but: the disk has 9 bytes left; make room"):
-        await run_unjailed("1 / 0")
+        await run_check("1 / 0")
 
 
 async def test_a_server_that_does_not_start_is_a_fault_of_the_lab(tmp_path, monkeypatch):

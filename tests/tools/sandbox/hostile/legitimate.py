@@ -116,7 +116,7 @@ class Network(nn.Module):
         self.scales = nn.ParameterList([nn.Parameter(torch.ones(1)) for _ in range(2)])
         self.shifts = nn.ParameterDict({"a": nn.Parameter(torch.zeros(1))})
         """,
-        forward="x = self.conv(x) * self.scales[0] * self.scales[1] + self.shifts['a']\nreturn self.head(x.mean((2, 3)))",
+        forward="return self.head((self.conv(x) * self.scales[0] + self.shifts['a']).mean((2, 3)))",
     ),
     "buffers": network(
         init="self.register_buffer('kernel', torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])) / 16)",
@@ -124,7 +124,12 @@ class Network(nn.Module):
     ),
     "layers set by name": network(
         init="for i in range(3):\n    setattr(self, f'layer{i}', nn.Conv2d(8, 8, 1))",
-        forward="x = self.conv(x)\nfor i in range(3):\n    x = getattr(self, f'layer{i}')(x)\nreturn self.head(x.mean((2, 3)))",
+        forward="""
+        x = self.conv(x)
+        for i in range(3):
+            x = getattr(self, f"layer{i}")(x)
+        return self.head(x.mean((2, 3)))
+        """,
     ),
     "constant names": network(
         init="self.act = getattr(nn, 'GELU')()\nassert hasattr(self, 'act')", forward="x = self.act(x)"
@@ -205,7 +210,10 @@ class Network(nn.Module):
         forward="return self.head(checkpoint(self.conv, x, use_reentrant=False).mean((2, 3)))",
     ),
     "Fourier mixing": network(
-        forward="x = torch.fft.ifft2(torch.fft.fft2(x) * 0.5).real\nx = x + torch.linalg.vector_norm(x, dim=1, keepdim=True)"
+        forward="""
+        x = torch.fft.ifft2(torch.fft.fft2(x) * 0.5).real
+        x = x + torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        """
     ),
     "vmap and func": network(
         top="from torch.func import vmap\n", forward="x = vmap(lambda image: image - image.mean())(x)"

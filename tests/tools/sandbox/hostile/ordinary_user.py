@@ -36,7 +36,7 @@ def _opened(needed: Iterable[Path]) -> Iterable[str]:
         if first is not None:
             closed.setdefault(first, []).append(path)
     for number, (folder, paths) in enumerate(closed.items()):
-        yield f"kept=$(mktemp -d); mount -t tmpfs none $kept; chmod 755 $kept"
+        yield "kept=$(mktemp -d); mount -t tmpfs none $kept; chmod 755 $kept"
         for index, path in enumerate(paths):
             yield f"mkdir $kept/{number}-{index}; mount --bind {shlex.quote(str(path))} $kept/{number}-{index}"
         yield f"mount -t tmpfs -o mode=755 none {shlex.quote(str(folder))}"

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -88,12 +87,12 @@ def attempts() -> tuple[str, ...]:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_without_a_jail_the_canaries_sing(unjailed, make_job, attempts):
+async def test_without_a_jail_the_canaries_sing(sandbox, make_job, attempts):
     with canaries() as around:
         heard = []
         for name in attempts:
             (hostile,) = [one for one in CORPUS if one.name == name]
-            failure = (await unjailed.run(make_job(around.fill(hostile.source)))).failure
+            failure = (await sandbox.run(make_job(around.fill(hostile.source)))).failure
             heard.append(HARM in failure.message)
         assert all(heard)
         assert around.touched() == ["files", "tcp", "unix", "udp"]
