@@ -14,7 +14,7 @@ import pytest
 
 from graphs.command_line import main, parse
 from store.run_folder import SETTINGS_NAME
-from tests.e2e.networks import BROKEN, costs, network
+from tests.e2e.networks import BROKEN, UNJAILED, costs, network
 from tests.e2e.scripts import lively
 from tests.e2e.test_resuming import Endless, wait_for
 from tests.openai_server import Reply, ScriptedServer
@@ -67,7 +67,7 @@ def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path)
 def test_a_running_search_can_be_asked_and_when_stopped_says_so(flags: Flags, tmp_path, capsys, flag, error):
     began = tmp_path / "began"
     with ScriptedServer(Endless(began)) as server:
-        told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.1})
+        told = flags(**{**UNJAILED, "llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.1})
         command = [sys.executable, "-m", "graphs.search", *told, flag]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for(began)

@@ -24,7 +24,7 @@ LIMITS = Limits(wall_seconds=20, memory_bytes=10**9, output_bytes=10**5)
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    """One warm sandbox without a jail, for sources that do what a test needs; a secret is in this process's environment."""
+    """One warm sandbox without a jail, for sources that do what a test needs; there is a secret around it."""
     os.environ[SECRET] = "open sesame"
     sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), UNJAILED)
     await sandbox.start()
