@@ -17,6 +17,7 @@ from graphs.arguments import SPOKEN, Presentation
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.context import Bench
 from graphs.isolation import isolation_text
+from graphs.results.run_files import write_run_files
 from graphs.review_prompt import answer
 from graphs.roles import describe
 from graphs.services import release, services
@@ -98,7 +99,7 @@ async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, p
             search.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await search
-            await bench.write_files(None)
+            await write_run_files(bench, None)
             progress.stopped(stopping.result(), bench.folder.path)
             return 128 + stopping.result()
     outcome = search.result()
