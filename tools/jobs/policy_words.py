@@ -81,6 +81,16 @@ DUNDERS = _words(
 )
 """Names with two underscores at both ends that may be read as attributes."""
 
+PRIVATE = _words(
+    "_assert _calculate_fan_in_and_fan_out _calculate_correct_fan _no_grad_trunc_normal_ _single _pair _triple "
+    "_quadruple _ntuple _reverse_repeat_tuple _BatchNorm _InstanceNorm _NormBase _ConvNd _ConvTransposeNd _DropoutNd "
+    "_size_1_t _size_2_t _size_3_t _size_any_t"
+)
+"""Names of modules of torch's that are private by their underscore and in use everywhere."""
+
+ASSIGNABLE_DUNDERS = _words("__all__ __author__ __constants__ __slots__ __version__")
+"""Names with two underscores at both ends that may be given a value in a module or class."""
+
 NAMES: Mapping[str, str] = dict.fromkeys(
     _words("open exec eval compile globals locals vars dir input breakpoint exit quit help memoryview"), OUTSIDE
 )

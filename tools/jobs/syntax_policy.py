@@ -25,6 +25,7 @@ _MODULE_LEVEL = (
     ast.If,
 )
 _MAIN_GUARD = "__main__"
+_READABLE_NAMES = {"__name__", "__class__"} | words.ASSIGNABLE_DUNDERS
 
 
 class Violation(NamedTuple):
@@ -120,7 +121,7 @@ class _Reader(ast.NodeVisitor):
         """Built-in functions that reach outside."""
         if node.id in words.NAMES and isinstance(node.ctx, ast.Load):
             self._refuse(node, "calls", node.id, words.NAMES[node.id])
-        elif _DUNDER.fullmatch(node.id) and node.id not in ("__name__", "__class__", "__all__"):
+        elif _DUNDER.fullmatch(node.id) and node.id not in _READABLE_NAMES:
             self._refuse(node, "names", node.id, "remove it")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -174,7 +175,7 @@ class _Reader(ast.NodeVisitor):
         elif _DUNDER.fullmatch(name):
             if name not in words.DUNDERS:
                 self._refuse(node, "attributes", name, "a network does not look at the interpreter; remove it")
-        elif of_module and name.startswith("_"):
+        elif of_module and name.startswith("_") and name not in words.PRIVATE:
             self._refuse(node, "attributes", name, "it is private to its module; use what is public")
 
     def _check_store(self, node: ast.Attribute, root: ast.expr) -> None:
@@ -187,6 +188,8 @@ class _Reader(ast.NodeVisitor):
             self._refuse(node, "stores", f"a new {node.attr}", "write it as a method of a class")
 
     def _check_definition(self, node: ast.AST, name: str, *, is_plain: bool) -> None:
+        if name in words.ASSIGNABLE_DUNDERS and isinstance(node, ast.Assign | ast.AnnAssign):
+            return
         if name in words.METHODS and not is_plain:
             self._refuse(node, "methods", f"{name} is defined anew", "leave it as nn.Module has it, rename your own")
         elif _DUNDER.fullmatch(name) and name not in words.DEFINABLE_DUNDERS and not (is_plain and name == "__call__"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import site
 import sys
 import sysconfig
@@ -38,6 +39,9 @@ def gpu_devices() -> list[Path]:
 def _packages() -> Iterator[Path]:
     """Where packages are imported from: beyond the prefixes where Debian or a user's own folder says so."""
     names = [*site.getsitepackages(), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")]
+    torch = importlib.util.find_spec("torch")
+    if torch is not None and torch.origin is not None:
+        names.append(str(Path(torch.origin).parents[1]))
     if site.ENABLE_USER_SITE:
         names.append(site.getusersitepackages())
     return (Path(name) for name in names if Path(name).is_dir())

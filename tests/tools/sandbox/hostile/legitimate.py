@@ -250,6 +250,34 @@ class Network(nn.Module):
             x = x * keep / (1 - self.rates[1])
         """,
     ),
+    "idioms of torch's own layers": network(
+        top="""
+        from torch.nn.modules.utils import _pair
+        from torch.nn.modules.batchnorm import _BatchNorm
+
+        class Scaled(nn.Module):
+            __constants__ = ["stride"]
+            stride: int
+
+            def __init__(self, channels, stride=1):
+                super().__init__()
+                self.stride = _pair(stride)
+                self.weight = nn.Parameter(torch.empty(channels, channels, 1, 1))
+                fan_in, _ = nn.init._calculate_fan_in_and_fan_out(self.weight)
+                nn.init.uniform_(self.weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+
+            def forward(self, x):
+                torch._assert(x.dim() == 4, "expected a batch of maps")
+                return F.conv2d(x, self.weight, stride=self.stride)
+        import math
+        """,
+        init="""
+        self.scaled = Scaled(8)
+        for module in self.modules():
+            assert not isinstance(module, _BatchNorm)
+        """,
+        forward="return self.head(self.scaled(self.conv(x)).mean((2, 3)))",
+    ),
     "errors that help": network(
         top="""
         class ShapeError(ValueError):
