@@ -56,6 +56,8 @@ class FailureKind(StrEnum):
     """a built-in transformation found no place for the idea"""
     SYNTAX = "syntax"
     """the source does not parse"""
+    POLICY = "policy"
+    """the source breaks a rule for sources, and was not run"""
     INTERFACE = "interface"
     """there is no ``Network(num_classes)`` or its output has the wrong shape or type"""
     IMPORT = "import"

@@ -129,6 +129,17 @@ class LabSettings(_Section):
     train_seconds: float = Field(86400, gt=0, description="wall-clock limit of a training")
     memory: Quantity = Field(8e9, description="bytes of memory a job may take beyond the warm server's own")
     output: Quantity = Field(1e6, description="bytes a job may print before it is killed")
+    isolation: Literal["auto", "A", "B", "C", "D", "E"] = Field(
+        "auto", description="how jobs are shut in, A is best; auto: the best there is", json_schema_extra=CHANGEABLE
+    )
+    allow_weak_isolation: bool = Field(
+        False,
+        description="let a language model's code run at isolation D or E, where it can read your files",
+        json_schema_extra=CHANGEABLE,
+    )
+    source_policy: bool = Field(
+        True, description="refuse sources by their text before they run; false: for tests and diagnosis"
+    )
 
 
 class RunContext(_Section):

@@ -24,6 +24,7 @@ from fairnad.selection import IdeaSelection, find_categories
 from fairnad.settings import RunContext
 from fairnad.task import TaskDefaults
 from graphs.context import Bench
+from graphs.isolation import refuse_weak_isolation
 from graphs.limits import derive_budgets, resolve_budgets, settle_budgets
 from graphs.results.ending import refuse_after_final_test
 from graphs.roles import cast, make_roles
@@ -107,6 +108,7 @@ async def open_bench(context: RunContext) -> Bench:
         lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch)
         undo.push_async_callback(lab.close)
         await lab.start()
+        refuse_weak_isolation(context, lab.isolation)
         steps = Steps(folder.history)
         budgets = await settle_budgets(inputs.stated_budgets, inputs.base_source, lab, steps)
         await asyncio.to_thread(folder.note_task, inputs.task.report)

@@ -16,6 +16,7 @@ from fairnad.settings import RunContext
 from graphs.arguments import SPOKEN, Presentation
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.context import Bench
+from graphs.isolation import isolation_text
 from graphs.results.run_files import write_run_files
 from graphs.review_prompt import answer
 from graphs.roles import describe
@@ -49,6 +50,7 @@ async def _run(context: RunContext, presentation: Presentation) -> int:
         bench = await services(context)
         if not (presentation.quiet or presentation.json):
             print(task_text(bench.task.report, bench.budgets), flush=True)
+            print(isolation_text(context, bench.lab.isolation), flush=True)
         with _full_disk_in_one_line(bench.folder.path):
             async with _compiled(bench) as graph:
                 return await _search(graph, bench, presentation)

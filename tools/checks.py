@@ -146,7 +146,7 @@ async def check_alone(source: str, settings: LabSettings, num_classes: int, imag
         LabError: the sandbox did not start or broke.
     """
     with tempfile.TemporaryDirectory(prefix="fairnad-") as scratch:
-        sandbox = Sandbox(Path(scratch))
+        sandbox = Sandbox(Path(scratch), settings)
         try:
             await sandbox.start()
             return await Checker(sandbox, settings, num_classes, image_size, num_slots=1).check(source)

@@ -28,13 +28,11 @@ from tools.checks import Checker
 from tools.datasets.tasks import Split, Task
 from tools.exporter import Exporter
 from tools.jobs.weights import from_safetensors, to_safetensors
+from tools.sandbox.isolation import Level
 from tools.sandbox.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, JobResult, Limits
 from tools.sandbox.scratch import writing
 from tools.sandbox.supervisor import Sandbox
 from tools.training_jobs import TrainingJobs
-
-ISOLATION = "E"
-"""The level stored with every result: limits and a process of its own, but no jail around it."""
 
 _ORDER_SEED = 5819
 
@@ -109,13 +107,18 @@ class TorchLab:
         self._devices: asyncio.Queue[str] = asyncio.Queue()
         for device in devices:
             self._devices.put_nowait(device)
-        self._sandbox = Sandbox(scratch)
+        self._sandbox = Sandbox(scratch, settings)
         self._checker = Checker(self._sandbox, settings, task.num_classes, task.image_size, self.num_slots)
         self.exporter = Exporter(self._sandbox, self._checker, self._jobs)
         self._validation: _Exam | None = None
         self._held_out: _Exam | None = None
         self._writing = asyncio.Lock()
         self._stopping = False
+
+    @property
+    def isolation(self) -> Level:
+        """How jobs are shut in, known once the lab has started."""
+        return self._sandbox.isolation
 
     async def start(self) -> None:
         """Write the images where jobs can map them, and warm the sandbox up.
@@ -193,7 +196,7 @@ class TorchLab:
             fingerprint=checked.report.fingerprint,
             train_loss=losses,
             seconds=trained.wall_seconds + scored.seconds,
-            isolation=ISOLATION,
+            isolation=self.isolation,
         )
         return Retrained(evaluation, to_safetensors(weights, checked.layout))
 

@@ -37,6 +37,7 @@ class TrainingJobs:
             limits=self.limits,
             device=device,
             deliveries={WEIGHTS_FILE: num_weight_bytes},
+            readable=(self.images, self.labels),
         )
 
     def predict(
@@ -67,6 +68,7 @@ class TrainingJobs:
             device=device,
             inputs={WEIGHTS_FILE: weights} | dict(inputs or {}),
             deliveries={LOGITS_FILE: num_images * self.task.num_classes * np.dtype("<f4").itemsize},
+            readable=() if inputs else (Path(images),),
         )
 
     def network(self, seed: int) -> dict[str, Any]:

@@ -23,7 +23,6 @@ _IMPORTS = {
     "nn": "import torch.nn as nn",
     "F": "import torch.nn.functional as F",
     "math": "import math",
-    "np": "import numpy as np",
     "partial": "from functools import partial",
     "reduce": "from functools import reduce",
     "Tensor": "from torch import Tensor",
@@ -99,6 +98,17 @@ def _imported_modules(node: cst.CSTNode) -> list[str]:
     if isinstance(node, cst.ImportFrom) and node.module is not None:
         return [syntax.dotted(node.module)]
     return [syntax.dotted(alias.name) for alias in node.names] if isinstance(node, cst.Import) else []
+
+
+def drop_refused_statements(case: Case) -> str:
+    """Leave out what the policy for sources refuses outside of classes and functions: imports, calls, loops."""
+    refused = {int(line) for line in re.findall(r"line (\d+): (?:import|.* outside of)", case.failure.log_tail)}
+    statements = [node for node in ast.parse(case.failed).body if node.lineno in refused]
+    texts = {ast.get_source_segment(case.failed, node) for node in statements}
+    edits: syntax.Edits = {
+        line: cst.RemoveFromParent() for line in case.draft.module.body if syntax.code(line).strip() in texts
+    }
+    return _replaced(case, edits, "what the policy refuses is left out")
 
 
 def project_shortcut(case: Case) -> str:
@@ -291,6 +301,7 @@ _NO_INIT = r"before Module\.__init__\(\) call|has no attribute '_(modules|parame
 REPAIRS = (
     Repair("missing name", _symptom(r"name '\w+' is not defined"), add_missing_name),
     Repair("missing module", _symptom(r"No module named|cannot import name"), drop_missing_import),
+    Repair("policy", _symptom(rf"^{FailureKind.POLICY}\n"), drop_refused_statements),
     Repair("residual sum", _symptom(r"size of tensor a .* must match the size of tensor b"), project_shortcut),
     Repair("divisibility", _symptom(r"must be divisible by|divisible by num_"), divide_evenly),
     Repair("normalization", _symptom(r"expected 2D or 3D input|normalized_shape="), normalize_maps),

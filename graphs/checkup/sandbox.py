@@ -1,19 +1,21 @@
-"""The sandbox: whether it starts, and how long a check of the base takes in it."""
+"""The sandbox: whether it starts, how jobs are shut in, and how long a check of the base takes in it."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
 from fairnad.budget import Budget, load, within
 from fairnad.candidate import CheckReport, Failure
-from fairnad.errors import LabError, UserError
+from fairnad.errors import LabError, SettingsError, UserError
 from fairnad.settings import RunContext
 from graphs.assembly import Inputs
 from graphs.checkup import Finding, fail, ok, warn
+from graphs.isolation import refuse_weak_isolation
 from graphs.telling.wording import share_text
 from tools.checks import check_alone
-from tools.lab import ISOLATION
+from tools.sandbox.isolation import Level, find_level
 
 _PROBE = """
 import torch.nn as nn
@@ -36,6 +38,7 @@ async def examine_sandbox(context: RunContext, inputs: Inputs | None) -> list[Fi
     num_classes, image_size = (inputs.task.num_classes, inputs.task.image_size) if inputs else (10, 8)
     began = time.monotonic()
     try:
+        level = await asyncio.to_thread(find_level, context.lab)
         report = await check_alone(source, context.lab, num_classes, image_size)
     except (LabError, UserError) as error:
         return [
@@ -44,9 +47,20 @@ async def examine_sandbox(context: RunContext, inputs: Inputs | None) -> list[Fi
     seconds = time.monotonic() - began
     if isinstance(report, Failure):
         advice = "choose another --base" if context.base else "mend the pack's base model"
-        return [ok("sandbox", f"starts; isolation {ISOLATION}"), fail("base", _line(report), advice)]
-    started = f"starts in {seconds - report.seconds:.1f} s, a check takes {report.seconds:.1f} s; isolation {ISOLATION}"
-    return [ok("sandbox", started), *([_base(report, inputs.budgets(report.costs))] if inputs else [])]
+        return [ok("sandbox", "starts"), _isolation(context, level), fail("base", _line(report), advice)]
+    started = f"starts in {seconds - report.seconds:.1f} s, a check takes {report.seconds:.1f} s"
+    base = [_base(report, inputs.budgets(report.costs))] if inputs else []
+    return [ok("sandbox", started), _isolation(context, level), *base]
+
+
+def _isolation(context: RunContext, level: Level) -> Finding:
+    found = f"{level}: {level.layers}"
+    try:
+        refuse_weak_isolation(context, level)
+    except SettingsError as error:
+        return fail("isolation", str(error), "install bubblewrap; docs/isolation.md says what each level needs")
+    advice = "docs/isolation.md says what each level needs"
+    return warn("isolation", found, advice) if level.is_weak else ok("isolation", found)
 
 
 def _base(report: CheckReport, budgets: Sequence[Budget]) -> Finding:

@@ -35,7 +35,7 @@ from graphs.runner import run
 from graphs.services import release, services
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
-from tests.e2e.networks import network
+from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import Script, fenced
 from tests.openai_server import ScriptedServer
 from tools.jobs.network_source import build_network
@@ -307,7 +307,7 @@ def test_finals_that_are_killed_go_on_without_repeating_a_training(pack, base, t
         source.replace("        return self.head(", NOT_EXPORTABLE.replace("        return self.head(", count))
         for source in SOURCES
     ]
-    with scripted(pack, base, tmp_path, sources, **{"lab.slots": 1}) as flags:
+    with scripted(pack, base, tmp_path, sources, **{**UNJAILED, "lab.slots": 1}) as flags:
         command = [sys.executable, "-u", "-m", "graphs.search", *flags]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert process.stdout is not None

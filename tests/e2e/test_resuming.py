@@ -23,7 +23,7 @@ from fairnad.history import History, Record
 from graphs.command_line import parse
 from graphs.runner import run
 from store.history_store import FILE_NAME, SqliteHistory
-from tests.e2e.networks import network
+from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import APPROVED, fenced, lively, role_of
 from tests.openai_server import Reply, Request, ScriptedServer, prompt_of
 
@@ -149,7 +149,7 @@ def read_lines(process: subprocess.Popen[str], num_lines: int) -> list[str]:
 def test_kill_nine_at_ten_moments_loses_nothing_and_repeats_nothing(flags, history, tmp_path):
     generator, script, folder = random.Random(1), Counted(tmp_path / "trainings"), tmp_path / "runs" / "test"
     with ScriptedServer(script) as server:
-        told = flags(**{**SMALL, "llm.base_url": server.url})
+        told = flags(**{**SMALL, **UNJAILED, "llm.base_url": server.url})
         done, trainings, asked = Done.read(folder), Counter[str](), Counter[str]()
         for number in range(11):
             process = start(told)
@@ -202,7 +202,7 @@ def wait_for(file: Path) -> None:
 def test_a_stopped_search_kills_its_jobs_after_their_grace_and_can_be_resumed(flags, history, tmp_path, number):
     began = tmp_path / "began"
     with ScriptedServer(Endless(began)) as server:
-        told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.2})
+        told = flags(**{**UNJAILED, "llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.2})
         process = start(told)
         wait_for(began)
         process.send_signal(number)
@@ -223,7 +223,8 @@ def test_a_stopped_search_kills_its_jobs_after_their_grace_and_can_be_resumed(fl
 def test_a_training_that_ends_within_the_grace_is_kept(flags, history, tmp_path):
     began = tmp_path / "began"
     with ScriptedServer(Endless(began, num_seconds=1)) as server:
-        told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 60, "archs": 2})
+        settings = {"llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 60, "archs": 2}
+        told = flags(**{**UNJAILED, **settings})
         process = start(told)
         wait_for(began)
         process.send_signal(signal.SIGTERM)

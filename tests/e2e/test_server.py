@@ -22,7 +22,7 @@ from graphs.checkpointer import thread_id
 from graphs.command_line import main, parse
 from graphs.runner import run
 from tests.e2e.conftest import records
-from tests.e2e.networks import network
+from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import Script, fenced, lively
 from tests.openai_server import ScriptedServer
 
@@ -265,7 +265,7 @@ def test_the_server_ends_in_the_middle_of_a_training_and_leaves_no_process(clien
     )
     with ScriptedServer(Script(mutate=[fenced(endless)])) as model:
         thread = client.threads.create()["thread_id"]
-        told = settings(run="endless", **{"llm.model": "m", "llm.base_url": model.url})
+        told = settings(run="endless", **{**UNJAILED, "llm.model": "m", "llm.base_url": model.url})
         client.runs.create(thread, "search", input={}, context=told)
         deadline = time.monotonic() + 120
         while not began.exists():

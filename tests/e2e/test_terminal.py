@@ -14,10 +14,11 @@ import pytest
 
 from graphs.command_line import main, parse
 from store.run_folder import SETTINGS_NAME
-from tests.e2e.networks import BROKEN, costs, network
+from tests.e2e.networks import BROKEN, UNJAILED, costs, network
 from tests.e2e.scripts import lively
 from tests.e2e.test_resuming import Endless, wait_for
 from tests.openai_server import Reply, ScriptedServer
+from tools.sandbox.isolation import Level
 
 Flags = Callable[..., list[str]]
 
@@ -57,12 +58,13 @@ def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path)
         assert lines[-1].startswith("3 trained of 3 drawn")
         assert "FairNAD" not in output.out + output.err
         assert main(told) == 0
-        designers, task, resuming = capsys.readouterr().out.splitlines()[:3]
+        designers, task, isolation, resuming = capsys.readouterr().out.splitlines()[:4]
         assert designers == (
             "FairNAD: mutator: scripted, idea mutator: scripted, debugger: scripted, downscaler: scripted, "
             "structural judge: scripted"
         )
         assert task.startswith("Task digits: ")
+        assert isolation == f"Isolation {events[0]['isolation']}: {Level(events[0]['isolation']).layers}."
         assert resuming == "resuming: 3 of 3 candidates are trained"
 
 
@@ -70,7 +72,7 @@ def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path)
 def test_a_running_search_can_be_asked_and_when_stopped_says_so(flags: Flags, tmp_path, capsys, flag, error):
     began = tmp_path / "began"
     with ScriptedServer(Endless(began)) as server:
-        told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.1})
+        told = flags(**{**UNJAILED, "llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.1})
         command = [sys.executable, "-m", "graphs.search", *told, flag]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for(began)
@@ -99,9 +101,10 @@ def test_a_search_tells_its_forecast_in_the_log(flags: Flags, capsys):
         assert main(flags(**{"llm.model": "scripted", "llm.base_url": server.url})) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("Task digits: ")
-    assert lines[2].split()[:2] == ["0/1", "g00-base-r1-s00-d0"]
-    assert lines[3].startswith("forecast: about ")
-    assert " for 1 training on 2 slots" in lines[3]
+    assert lines[2].startswith("Isolation ")
+    assert lines[3].split()[:2] == ["0/1", "g00-base-r1-s00-d0"]
+    assert lines[4].startswith("forecast: about ")
+    assert " for 1 training on 2 slots" in lines[4]
 
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_path):

@@ -192,6 +192,7 @@ class TestRefusals:
             ("agents.mutator", "nobody"),
             ("lab.slots", -1),
             ("lab.device", "tpu"),
+            ("lab.isolation", "F"),
             ("lab.train_seconds", 0),
             ("lab.memory", "0G"),
         ],
@@ -251,6 +252,8 @@ class TestResuming:
             "pin",
             "ban",
             "review",
+            "lab.isolation",
+            "lab.allow_weak_isolation",
         ],
     )
     def test_what_decides_only_when_or_where_to_work_is_free(self, path: str) -> None:
@@ -276,6 +279,7 @@ class TestResuming:
             "llm.temperature",
             "agents.debugger",
             "lab.device",
+            "lab.source_policy",
         ],
     )
     def test_what_decides_what_is_found_is_refused(self, path: str) -> None:

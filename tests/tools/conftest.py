@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from fairnad.candidate import Failure, Step
 from fairnad.settings import LabSettings
+from tests.tools.unjailed import UNJAILED
 from tools.checks import Checker
 from tools.sandbox.job import Job, JobKind, JobResult, Limits
 from tools.sandbox.supervisor import Sandbox
@@ -23,9 +24,9 @@ LIMITS = Limits(wall_seconds=20, memory_bytes=10**9, output_bytes=10**5)
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    """One warm sandbox for all tests; it is started with a secret in this process's environment."""
+    """One warm sandbox without a jail, for sources that do what a test needs; there is a secret around it."""
     os.environ[SECRET] = "open sesame"
-    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox"), UNJAILED)
     await sandbox.start()
     yield sandbox
     await sandbox.close()

@@ -22,6 +22,7 @@ from torch import nn
 
 from fairnad.candidate import FailureKind
 from tools.jobs import trainer
+from tools.jobs.deliveries import deliver
 from tools.jobs.network_source import SourceError, build_network
 from tools.sandbox.job import LOGITS_FILE, ONNX_FILE, PROBABILITIES_FILE, WEIGHTS_FILE
 
@@ -52,7 +53,7 @@ def export(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
         program = _exported(network, torch.randn(1, 3, size, size), None)
     if isinstance(program, str):
         raise SourceError(FailureKind.RUNTIME, program)
-    program.save(ONNX_FILE, external_data=False)
+    deliver(ONNX_FILE, program.model_proto.SerializeToString())
     return {"any_batch": any_batch}
 
 
@@ -90,7 +91,7 @@ def infer(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
     size = request["batch_size"]
     batches = [images[start : start + size] for start in range(0, len(images), size)]
     logits = np.concatenate([session.run([OUTPUT_NAME], {INPUT_NAME: batch})[0] for batch in batches])
-    Path(LOGITS_FILE).write_bytes(logits.astype("<f4").tobytes())
+    deliver(LOGITS_FILE, logits.astype("<f4").tobytes())
     return {}
 
 
@@ -120,5 +121,5 @@ def try_out(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
                 raise SourceError(FailureKind.RUNTIME, f"it ended with exit status {end.code}") from end
     rows = [{one["label"]: one["probability"] for one in image["predictions"]} for image in json.loads(said.getvalue())]
     table = np.array([[row[name] for name in request["class_names"]] for row in rows], dtype="<f4")
-    Path(PROBABILITIES_FILE).write_bytes(table.tobytes())
+    deliver(PROBABILITIES_FILE, table.tobytes())
     return {}

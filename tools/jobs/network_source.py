@@ -21,18 +21,24 @@ from fairnad.candidate import FailureKind
 
 MODULE_NAME = "candidate"
 FILE_NAME = "candidate.py"
-MAX_SOURCE_BYTES = 65536
 _MAX_TEXT_CHARACTERS = 240
+_MAX_NAME_CHARACTERS = 80
 _MAX_FRAMES = 8
-_CODING_COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=]")
 
 
 class SourceError(Exception):
     """A candidate breaks a rule of ours, rather than one of Python's or torch's."""
 
-    def __init__(self, kind: FailureKind, message: str) -> None:
+    def __init__(self, kind: FailureKind, message: str, details: str = "") -> None:
+        """Say what is wrong.
+
+        Args:
+            kind: the failure this stands for.
+            message: one line.
+            details: more lines, for the debugger.
+        """
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.details = kind, details
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ def build_network(source: str, *, num_classes: int, image_size: int, seed: int) 
     Lazy layers get their shapes from an image of ``image_size`` pixels a side, in evaluation mode.
 
     Raises:
-        SourceError: the text is refused, or holds no usable ``Network``.
+        SourceError: it holds no usable ``Network``.
         Exception: whatever the candidate raises.
     """
     seed_everything(seed)
@@ -73,10 +79,9 @@ def network_class(source: str) -> Callable[..., nn.Module]:
     """The class ``Network`` that a source defines.
 
     Raises:
-        SourceError: the text is refused, or there is no ``Network(num_classes)`` that is an ``nn.Module``.
+        SourceError: it is nested too deeply, or there is no ``Network(num_classes)`` that is an ``nn.Module``.
         Exception: whatever running the source raises, ``SyntaxError`` included.
     """
-    _refuse_text(source)
     linecache.cache[FILE_NAME] = (len(source), None, source.splitlines(keepends=True), FILE_NAME)
     module = ModuleType(MODULE_NAME)
     sys.modules[MODULE_NAME] = module
@@ -105,17 +110,6 @@ def _compiled(source: str) -> CodeType:
         raise SourceError(FailureKind.SYNTAX, "the source is nested too deeply") from error
 
 
-def _refuse_text(source: str) -> None:
-    """Refuse what a reader and the compiler could take for different texts."""
-    num_bytes = len(source.encode())
-    if num_bytes > MAX_SOURCE_BYTES:
-        raise SourceError(FailureKind.SYNTAX, f"the source has {num_bytes} bytes, {MAX_SOURCE_BYTES} are allowed")
-    if "\0" in source:
-        raise SourceError(FailureKind.SYNTAX, "the source holds a NUL character")
-    if any(_CODING_COOKIE.match(line) for line in source.splitlines()[:2]):
-        raise SourceError(FailureKind.SYNTAX, "the source declares an encoding; it is UTF-8, remove the declaration")
-
-
 def _usable(network: Any) -> Callable[..., nn.Module]:
     if not isinstance(network, type) or not issubclass(network, nn.Module):
         raise SourceError(FailureKind.INTERFACE, "Network is not a subclass of torch.nn.Module")
@@ -137,7 +131,7 @@ def complaint(error: BaseException) -> Complaint:
 
     No method of the candidate's is called: an exception's ``__str__`` may be hostile, or never return.
     """
-    name = _type_name(error)
+    name = _type_name(error)[:_MAX_NAME_CHARACTERS]
     text = " ".join(_text(error).split())[:_MAX_TEXT_CHARACTERS]
     frames = list(_own_frames(error))
     line = error.lineno if isinstance(error, SyntaxError) else frames[-1][1] if frames else None
@@ -145,7 +139,8 @@ def complaint(error: BaseException) -> Complaint:
     if line is not None:
         message += f" (line {line})"
     lines = [f"  line {number}, in {function}\n    {code}" for function, number, code in frames[-_MAX_FRAMES:]]
-    return Complaint(_kind(error, text), message, "\n".join([*lines, message]))
+    details = [error.details] if isinstance(error, SourceError) and error.details else []
+    return Complaint(_kind(error, text), message, "\n".join([*lines, *details, message]))
 
 
 def _type_name(error: BaseException) -> str:

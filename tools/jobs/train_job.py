@@ -19,6 +19,7 @@ from torch import nn
 from fairnad.candidate import FailureKind
 from fairnad.recipe import Recipe
 from tools.jobs import trainer
+from tools.jobs.deliveries import deliver, prepared
 from tools.jobs.network_source import SourceError, build_network
 from tools.jobs.trainer import PredictRequest, TrainRequest
 from tools.sandbox.job import LOGITS_FILE, WEIGHTS_FILE
@@ -53,7 +54,7 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
     )
     if report.diverged or not all(map(math.isfinite, report.train_loss)):
         raise SourceError(FailureKind.DIVERGED, f"the loss of epoch {len(report.train_loss) + 1} is not finite")
-    Path(WEIGHTS_FILE).write_bytes(trainer.weights_to_bytes(network))
+    deliver(WEIGHTS_FILE, trainer.weights_to_bytes(network))
     return {"train_loss": report.train_loss}
 
 
@@ -75,7 +76,7 @@ def predict(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
             device=request["device"],
         ),
     )
-    Path(LOGITS_FILE).write_bytes(logits.astype("<f4").tobytes())
+    deliver(LOGITS_FILE, logits.astype("<f4").tobytes())
     return {}
 
 
@@ -96,8 +97,9 @@ def rehearse(source: str) -> None:
         "image_size": size,
         "batch_size": 4,
     }
-    train(source, request)
-    predict(source, request)
+    with prepared([WEIGHTS_FILE, LOGITS_FILE]):
+        train(source, request)
+        predict(source, request)
 
 
 def _build(source: str, request: Mapping[str, Any]) -> nn.Module:

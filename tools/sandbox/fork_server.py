@@ -1,9 +1,10 @@
-"""The warm process every job is forked from: ``python -m tools.sandbox.fork_server --channel FD``.
+"""The warm process every job is forked from: ``python -m tools.sandbox.fork_server --channel FD --level A``.
 
 It is executed with a clean environment, imports torch once, warms up what would cost each job seconds, and then
-reads requests from its channel, one JSON object a line: ``{"id", "folder", "kind", "device", "wall_seconds",
-"memory_bytes", "output_bytes"}`` starts a job, ``{"stop": id}`` kills one. It answers ``{"ready": true}`` once, then
-``{"id", "pid"}`` when a job has begun and those of :class:`tools.sandbox.job.JobEnd` with its ``id`` when it has ended.
+reads requests from its channel, one JSON object a line: ``{"id", "output_bytes"}`` with the fields of
+:class:`tools.sandbox.job_child.Order` starts a job, ``{"stop": id}`` kills one. It answers ``{"ready": true}`` once,
+then ``{"id", "pid"}`` when a job has begun and those of :class:`tools.sandbox.job.JobEnd` with its ``id`` when it has
+ended.
 
 Fork after ``import torch`` is safe with a single thread only, and CUDA must not have been touched: a job on a GPU
 makes a context of its own. The server trusts no job: it enforces the limits from outside, and no descendant of a
@@ -23,13 +24,13 @@ import signal
 import socket
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from tools.sandbox import job_child, process_control
-from tools.sandbox.job import EndReason, JobKind
+from tools.sandbox import job_child, process_control, trial
+from tools.sandbox.isolation import Level
+from tools.sandbox.job import EndReason
 
 _TAIL_BYTES = 8192
 _READ_BYTES = 65536
@@ -39,10 +40,16 @@ def main() -> None:
     """Warm up, then serve until the channel closes."""
     parser = argparse.ArgumentParser(description="Serves the sandbox; not meant to be started by hand.")
     parser.add_argument("--channel", type=int, required=True, help="descriptor of a connected stream socket")
-    channel = socket.socket(fileno=parser.parse_args().channel)
+    parser.add_argument("--level", type=Level, choices=list(Level), required=True, help="how jobs are shut in")
+    options = parser.parse_args()
+    channel = socket.socket(fileno=options.channel)
     process_control.adopt_orphans()
     warm_up()
-    ForkServer(channel).serve()
+    if options.level.has_seccomp:
+        process_control.refuse_inspection()
+        trial.try_jail(options.level)
+    house = job_child.House(options.level, server_pid=os.getpid())
+    ForkServer(channel, house).serve()
 
 
 def warm_up() -> None:
@@ -87,8 +94,9 @@ class _RunningJob:
 class ForkServer:
     """Supervises the jobs of one channel, in one thread."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, house: job_child.House) -> None:
         self._channel = channel
+        self._house = house
         self._lines = bytearray()
         self._jobs: dict[int, _RunningJob] = {}
         self._selector = selectors.DefaultSelector()
@@ -136,16 +144,15 @@ class ForkServer:
 
     def _start(self, request: dict[str, Any]) -> None:
         # Everything that could go wrong comes before the fork: a child that raises here would be a second server.
-        kind, folder = JobKind(request["kind"]), Path(request["folder"])
-        device, memory_bytes, parent = request["device"], request["memory_bytes"], os.getpid()
+        order = job_child.Order.parse(request)
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         started = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            job_child.run(kind, folder, device, memory_bytes, output=writer, parent=parent)
+            job_child.run(order, self._house, output=writer)
         os.close(writer)
-        job = _RunningJob(request["id"], pid, reader, started, request["wall_seconds"], request["output_bytes"])
+        job = _RunningJob(request["id"], pid, reader, started, order.wall_seconds, request["output_bytes"])
         self._jobs[pid] = job
         self._selector.register(reader, selectors.EVENT_READ, lambda: self._read_output(job))
         self._send({"id": job.id, "pid": pid})

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +36,7 @@ MAX_LOG_CHARACTERS = 4000
 
 _CLAIMABLE = {
     FailureKind.SYNTAX,
+    FailureKind.POLICY,
     FailureKind.INTERFACE,
     FailureKind.IMPORT,
     FailureKind.SHAPE,
@@ -87,7 +88,9 @@ class Job:
 
     ``request`` is JSON data for the function of this kind. ``inputs`` are files the job finds in its folder, and
     ``deliveries`` the files it must leave there, each with its exact length in bytes; those in ``bounded_deliveries``
-    may have any length up to that. ``step`` is the step of the feedback loop a failure of this job belongs to.
+    may have any length up to that. ``readable`` are further files it may read, in the sandbox's scratch folder.
+    ``step`` is the step of the feedback loop a failure of this job belongs to. Without ``has_policy`` its source runs
+    whatever it says, and the jail alone holds it.
     """
 
     kind: JobKind
@@ -99,6 +102,13 @@ class Job:
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     deliveries: Mapping[str, int] = field(default_factory=dict)
     bounded_deliveries: Mapping[str, int] = field(default_factory=dict)
+    readable: Sequence[Path] = ()
+    has_policy: bool = True
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """All files it leaves, the report among them, with the length each may have at most."""
+        return {REPORT_FILE: MAX_REPORT_BYTES, **self.deliveries, **self.bounded_deliveries}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +181,12 @@ def _read_report(folder: Path, job: Job, end: JobEnd) -> Mapping[str, Any]:
         kind, message = _death(job.limits, end)
         raise _JobFailedError(kind, message, end.output)
     try:
-        report = json.loads(_read_file(folder / REPORT_FILE, MAX_REPORT_BYTES), parse_constant=_refuse_constant)
+        content = _read_file(folder / REPORT_FILE, MAX_REPORT_BYTES)
+        if not content:
+            raise _JobFailedError(FailureKind.CRASH, "ended without a complete report", end.output)
+        report = json.loads(content, parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
-        message = "ended without a complete report" if isinstance(error, OSError) else MALFORMED_REPORT
-        raise _JobFailedError(FailureKind.CRASH, message, end.output) from error
+        raise _JobFailedError(FailureKind.CRASH, MALFORMED_REPORT, end.output) from error
     if isinstance(report, dict) and report.keys() == {"result"} and isinstance(report["result"], dict):
         return report["result"]
     try:

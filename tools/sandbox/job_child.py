@@ -1,31 +1,27 @@
-"""The forked child: it gives up what it must not have, does one job, leaves a report, and is gone.
+"""The forked child: it gives up what it must not have, closes its jail, does one job, leaves a report, and is gone.
 
-Nothing here is a boundary: the candidate runs in this very process and can reach all of it. What holds is outside,
-in the fork server (limits, burial) and in the parent (no report is believed).
+No Python here is a boundary: the candidate runs in this very process and can reach all of it. What holds is outside:
+the jail in the kernel, burial in the fork server, and the parent, which believes no report.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
 import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
-from tools.jobs import check_job, export_job, train_job
+from tools.jobs import check_job, deliveries, export_job, source_policy, train_job
 from tools.jobs.network_source import Complaint, complaint, read_source
-from tools.sandbox import process_control
+from tools.sandbox import jail, process_control
+from tools.sandbox.isolation import Level
 from tools.sandbox.job import REPORT_FILE, REQUEST_FILE, SOURCE_FILE, JobKind
-
-_MAX_OPEN_FILES = 256
-_RESERVE_BYTES = 64 * 2**20
-"""Address space kept back for telling that all the rest is used up."""
 
 _JOBS: Mapping[JobKind, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
     JobKind.CHECK: check_job.check,
@@ -37,28 +33,78 @@ _JOBS: Mapping[JobKind, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
 }
 
 
-def run(kind: JobKind, folder: Path, device: str, memory_bytes: int, *, output: int, parent: int) -> NoReturn:
-    """Do the job in ``folder`` and end the process; called in the child right after the fork.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One job as the fork server was asked for it; ``files`` are those it may leave, each with its longest length."""
+
+    kind: JobKind
+    folder: Path
+    device: str
+    wall_seconds: float
+    memory_bytes: int
+    files: Mapping[str, int]
+    readable: tuple[Path, ...]
+    has_policy: bool
+
+    @classmethod
+    def parse(cls, request: Mapping[str, Any]) -> Self:
+        """From the JSON object on the fork server's channel."""
+        return cls(
+            kind=JobKind(request["kind"]),
+            folder=Path(request["folder"]),
+            device=request["device"],
+            wall_seconds=request["wall_seconds"],
+            memory_bytes=request["memory_bytes"],
+            files=request["files"],
+            readable=tuple(map(Path, request["readable"])),
+            has_policy=request["has_policy"],
+        )
+
+    @property
+    def allowance(self) -> jail.Allowance:
+        """What its jail leaves it."""
+        return jail.Allowance(
+            self.folder,
+            self.readable,
+            self.wall_seconds,
+            self.memory_bytes,
+            max(self.files.values()),
+            with_gpu=self.device != "cpu",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all jobs of a fork server have in common: the level they are shut in at, the process they die with."""
+
+    level: Level
+    server_pid: int
+
+
+def run(order: Order, house: House, *, output: int) -> NoReturn:
+    """Do the job in its folder and end the process; called in the child right after the fork.
 
     The exit status is 0 where a whole report was left, be it a failure, and 1 otherwise.
 
     Args:
-        device: on ``cuda`` the address space is not limited, since the driver reserves far more than it uses. That
-            path was written without a GPU at hand and has not been run on one.
+        order: the job.
+        house: the rules.
         output: the descriptor that becomes stdout and stderr.
-        parent: the process id of the fork server.
     """
     status = 1
     try:
-        _detach(output, parent)
-        os.chdir(folder)
-        _limit(memory_bytes, limit_memory=device == "cpu")
+        detach(output, house.server_pid)
+        os.chdir(order.folder)
+        # Whoever asks for a folder for temporary files would try to write in it; nothing can be written.
+        tempfile.tempdir = str(order.folder)
+        deliveries.prepare(order.files)
+        jail.close(house.level, order.allowance)
         try:
-            report = {"result": _perform(kind)}
+            report = {"result": _perform(order)}
         except BaseException as error:  # noqa: BLE001 (whatever a candidate raises is its failure, SystemExit too)
-            _release_reserve()
+            jail.release_reserve()
             report = {"failure": _claim(complaint(error))}
-        _write_report(report)
+        deliveries.deliver(REPORT_FILE, json.dumps(report).encode())
         sys.stdout.flush()
         status = 0
     finally:
@@ -100,7 +146,8 @@ class Network(nn.Module):
 """
 
 
-def _detach(output: int, parent: int) -> None:
+def detach(output: int, parent: int) -> None:
+    """Leave the fork server: own session, own standard streams, none of its descriptors, and death when it dies."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -111,38 +158,15 @@ def _detach(output: int, parent: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-        if descriptor > 2:
-            # The one that listed them is closed by now.
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
 
 
-def _limit(memory_bytes: int, *, limit_memory: bool) -> None:
-    """Set the resource limits. The jail (Landlock, seccomp) belongs right behind them."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (memory_bytes, memory_bytes))
-    if limit_memory:
-        soft = process_control.address_space_bytes() + memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (soft, soft + _RESERVE_BYTES))
-
-
-def _release_reserve() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-
-
-def _perform(kind: JobKind) -> dict[str, Any]:
+def _perform(order: Order) -> dict[str, Any]:
     source = read_source(Path(SOURCE_FILE).read_bytes())
-    return _JOBS[kind](source, json.loads(Path(REQUEST_FILE).read_bytes()))
+    if order.has_policy:
+        source_policy.enforce(source)
+    return _JOBS[order.kind](source, json.loads(Path(REQUEST_FILE).read_bytes()))
 
 
 def _claim(found: Complaint) -> dict[str, str]:
     return {"kind": str(found.kind), "message": found.message, "log_tail": found.log_tail}
-
-
-def _write_report(report: Mapping[str, Any]) -> None:
-    part = Path(REPORT_FILE + ".part")
-    part.write_text(json.dumps(report))
-    part.replace(REPORT_FILE)

@@ -5,21 +5,42 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+_CAPABILITY_VERSION = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
 
 
 def die_with_parent(signal_number: int) -> None:
     """Have the kernel send this process a signal when the thread that forked it ends."""
-    _prctl(_PR_SET_PDEATHSIG, signal_number)
+    prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
 def adopt_orphans() -> None:
     """Make this process the parent of every descendant whose own parent dies."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def refuse_inspection() -> None:
+    """Close this process's memory and environment in ``/proc`` to others of the same user; root may still look."""
+    prctl(_PR_SET_DUMPABLE, 0)
+
+
+def renounce_privileges() -> None:
+    """Give up every capability for good, and the gain of any by executing another program."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    if _libc.capset(header, nothing) != 0:
+        raise _error("capset")
 
 
 def child_pids() -> set[int]:
@@ -38,7 +59,34 @@ def num_threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"prctl {option}: {os.strerror(code)}")
+def prctl(option: int, *values: int) -> None:
+    """The system call of that name.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    padded = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
+    if _libc.prctl(option, *padded) != 0:
+        raise _error(f"prctl {option}")
+
+
+def syscall(number: int, *values: Any) -> int:
+    """A system call that libc has no function for.
+
+    Args:
+        number: that of this machine's architecture.
+        values: integers and ctypes pointers.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    arguments = [ctypes.c_long(value) if isinstance(value, int) else value for value in values]
+    result: int = _libc.syscall(ctypes.c_long(number), *arguments)
+    if result < 0:
+        raise _error(f"system call {number}")
+    return result
+
+
+def _error(what: str) -> OSError:
+    code = ctypes.get_errno()
+    return OSError(code, f"{what}: {os.strerror(code)}")

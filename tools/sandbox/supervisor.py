@@ -16,14 +16,18 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fairnad.errors import LabError, StoppingError
+from fairnad.settings import LabSettings
+from tools.sandbox.isolation import JOBS_FOLDER, Ground, Level, choose, wrapper
 from tools.sandbox.job import EndReason, Job, JobEnd, JobResult, read_result, write_folder
+from tools.sandbox.places import CHECKOUT
 from tools.sandbox.scratch import check_room, writing
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_CHECKOUT = CHECKOUT
 _START_SECONDS = 180
 _LINE_BYTES = 2**20
 _KEPT_VARIABLES = ("PATH", "LANG", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES")
@@ -32,29 +36,45 @@ _KEPT_VARIABLES = ("PATH", "LANG", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUD
 class Sandbox:
     """Runs jobs, as many at a time as are asked for, each in a process and a folder of its own."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, settings: LabSettings | None = None) -> None:
         """Nothing is started yet.
 
         Args:
             scratch: a folder for this sandbox alone; job folders of a killed predecessor in it are removed.
+            settings: how jobs are shut in, and whether sources are held to the policy.
         """
-        self._jobs_folder = scratch / "jobs"
+        self._settings = settings or LabSettings()
+        self._scratch = scratch
+        self._level: Level | None = None
+        self._jobs_folder = scratch / JOBS_FOLDER
         self._log = scratch / "fork-server.log"
         self._numbers = itertools.count()
         self._server: _ForkServer | None = None
         self._starting = asyncio.Lock()
         self._stopping = False
 
+    @property
+    def isolation(self) -> Level:
+        """How jobs are shut in, known once the sandbox has started."""
+        assert self._level is not None, "the sandbox was not started"
+        return self._level
+
     async def start(self) -> None:
-        """Start the fork server and wait until it is warm, some seconds.
+        """Find out how jobs can be shut in here, start the fork server and wait until it is warm, some seconds.
 
         Raises:
+            SettingsError: the isolation asked for is not to be had on this machine.
             StorageError: the scratch folder cannot be written.
-            LabError: it did not start.
+            LabError: the fork server did not start.
         """
         with writing(self._jobs_folder):
             await asyncio.to_thread(_make_empty, self._jobs_folder)
+        self._level = await asyncio.to_thread(choose, self._settings, self._ground)
         await self._warm_server()
+
+    @property
+    def _ground(self) -> Ground:
+        return Ground.below(self._scratch, self._settings)
 
     async def run(self, job: Job) -> JobResult:
         """Run one job to its end, its limits or its failure; once more where the fork server died under it.
@@ -90,7 +110,7 @@ class Sandbox:
         async with self._starting:
             self._refuse_if_stopping()
             if self._server is None or self._server.lost:
-                self._server = await _ForkServer.start(self._log)
+                self._server = await _ForkServer.start(self._log, self.isolation, self._ground)
             return self._server
 
     def _refuse_if_stopping(self) -> None:
@@ -104,7 +124,8 @@ class Sandbox:
             with writing(folder):
                 await asyncio.to_thread(write_folder, folder, job)
             self._refuse_if_stopping()
-            end = await server.run(number, folder, job)
+            has_policy = job.has_policy and self._settings.source_policy
+            end = await server.run(number, folder, replace(job, has_policy=has_policy))
             if end.reason is EndReason.STOPPED:
                 raise StoppingError(f"the {job.kind} job was killed because the run is being stopped")
             result = await asyncio.to_thread(read_result, folder, job, end)
@@ -123,10 +144,15 @@ class _ForkServer:
     """One life of the fork server's process."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: asyncio.subprocess.Process,
+        level: Level,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.lost = False
         self._process = process
+        self._level = level
         self._reader = reader
         self._writer = writer
         self._ends: dict[int, asyncio.Future[JobEnd | None]] = {}
@@ -134,7 +160,7 @@ class _ForkServer:
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, log: Path) -> _ForkServer:
+    async def start(cls, log: Path, level: Level, ground: Ground) -> _ForkServer:
         """Execute the server and wait for it to be warm.
 
         Raises:
@@ -143,7 +169,9 @@ class _ForkServer:
         ours, theirs = socket.socketpair()
         with theirs, log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
+                *wrapper(level, ground),
                 *(sys.executable, "-P", "-m", "tools.sandbox.fork_server", "--channel", str(theirs.fileno())),
+                *("--level", level),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -153,7 +181,7 @@ class _ForkServer:
                 start_new_session=True,
             )
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES)
-        server = cls(process, reader, writer)
+        server = cls(process, level, reader, writer)
         ready = b""
         try:
             async with asyncio.timeout(_START_SECONDS):
@@ -187,6 +215,9 @@ class _ForkServer:
                 "wall_seconds": job.limits.wall_seconds,
                 "memory_bytes": job.limits.memory_bytes,
                 "output_bytes": job.limits.output_bytes,
+                "files": job.files,
+                "readable": [str(path.resolve()) for path in job.readable],
+                "has_policy": job.has_policy,
             }
         )
         try:
@@ -240,8 +271,9 @@ class _ForkServer:
     def _lose(self) -> None:
         self.lost = True
         self._writer.close()
-        # The server could not bury its jobs: they died with it, their own children did not.
-        for pid in self._pids.values():
+        # The server could not bury its jobs: they died with it, their own children did not, unless they lived in a
+        # namespace of its own, which ends with it and whose numbers mean other processes here.
+        for pid in self._pids.values() if not self._level.has_namespaces else ():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         for end in self._ends.values():
@@ -256,6 +288,7 @@ def _clean_environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": str(_CHECKOUT),
+        "PYTHONDONTWRITEBYTECODE": "1",
         # A candidate that walks over a set is built alike in every life of the server.
         "PYTHONHASHSEED": "0",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

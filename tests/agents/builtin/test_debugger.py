@@ -6,7 +6,7 @@ from agents.builtin.debugger import BuiltinDebugger
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ports import DebugRequest, Errand, Model, Proposal
 from tests.agents.builtin.networks import BOTTLENECKS, COMPREHENSIONS, RESNET, run
-from tools.jobs import check_job
+from tools.jobs import check_job, source_policy
 from tools.jobs.network_source import SourceError, complaint
 
 FAULTS = (
@@ -238,3 +238,17 @@ async def test_an_unknown_failure_is_not_applicable() -> None:
     answer = await debug(RESNET, Failure(Step.EXECUTE, FailureKind.RUNTIME, "KeyError: 'gate'"))
 
     assert answer == Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "no known cure for this failure")
+
+
+async def test_what_the_policy_refuses_outside_of_classes_is_left_out() -> None:
+    failed = "import os\n" + RESNET + "\n\ntorch.manual_seed(0)\n"
+    with pytest.raises(SourceError) as caught:
+        source_policy.enforce(failed)
+    found = complaint(caught.value)
+
+    answer = await debug(failed, Failure(Step.EXECUTE, found.kind, found.message, found.log_tail))
+
+    assert isinstance(answer, Proposal)
+    assert answer.note == "what the policy refuses is left out"
+    source_policy.enforce(answer.source)
+    run(answer.source)

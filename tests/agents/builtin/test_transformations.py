@@ -11,6 +11,7 @@ from agents.builtin.scaling import widen_unevenly
 from fairnad.attributes import Granularity
 from fairnad.ideas import MutationTarget
 from tests.agents.builtin.networks import SOURCES, build, run
+from tools.jobs import source_policy
 
 NO_PLACE = {
     ("position convolution", MutationTarget.MODIFY_MODULE): {"comprehensions", "bottlenecks"},
@@ -56,6 +57,7 @@ def test_it_makes_a_new_architecture_that_runs(found: Transformation, target: Mu
         assert note == ""
         return
     assert note
+    source_policy.enforce(draft.source)
     network = run(draft.source)
     is_new = f"{network}{list(network.state_dict())}" != SHAPES[name]
     assert is_new or not torch.allclose(_output(draft.source), _output(source))

@@ -1,4 +1,4 @@
-"""Hostile and broken sources in real processes."""
+"""What holds without a jail: hostile and broken sources in processes that may do what the user may."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 import tools.sandbox.supervisor
 from fairnad.candidate import FailureKind, Step
 from fairnad.errors import LabError, StoppingError, StorageError
+from tests.tools.unjailed import UNJAILED
 from tools.sandbox import fork_server, job_child, process_control
 from tools.sandbox.supervisor import Sandbox
 
@@ -123,9 +124,11 @@ async def test_an_end_without_a_report_is_a_crash(failure_of, source, message):
         """report.write_text('{"failure": {"kind": "shape"}}')""",
         "report.write_text('[' * 60000)",
         "report.write_bytes(bytes(70000))",
-        "report.symlink_to('/etc/passwd')",
-        "os.mkfifo(report)",
-        "report.mkdir()",
+        "report.unlink()\nreport.symlink_to('/etc/passwd')",
+        "report.unlink()\nos.mkfifo(report)",
+        "report.unlink()\nreport.mkdir()",
+        "report.unlink()",
+        "",
     ],
 )
 async def test_a_forged_report_is_refused(failure_of, forgery):
@@ -144,11 +147,12 @@ async def test_a_claimed_message_is_cut_and_made_printable(failure_of):
 @pytest.mark.parametrize(
     ("delivered", "found"),
     [
-        ("pass", "No such file or directory"),
+        ("pass", "0 bytes"),
+        ("path.unlink()", "No such file or directory"),
         ("path.write_bytes(bytes(15))", "15 bytes"),
         ("path.write_bytes(bytes(17))", "17 bytes"),
-        ("path.symlink_to('/etc/passwd')", "Too many levels of symbolic links"),
-        ("os.mkfifo(path)", "something else than a file"),
+        ("path.unlink(); path.symlink_to('/etc/passwd')", "Too many levels of symbolic links"),
+        ("path.unlink(); os.mkfifo(path)", "something else than a file"),
     ],
 )
 async def test_a_delivery_of_another_length_is_a_crash(sandbox, make_job, delivered, found):
@@ -165,14 +169,14 @@ os._exit(0)
     assert failure.message == f"weights.bin: expected 16 bytes, found: {found}"
 
 
-async def test_a_job_finds_no_secret_no_open_file_and_no_input(failure_of):
+async def test_a_job_finds_no_secret_no_input_and_no_open_file_but_its_report(failure_of):
     failure = await failure_of(
         "import os, sys, pathlib\n"
         "environ = pathlib.Path(f'/proc/{os.getppid()}/environ').read_text() + str(os.environ)\n"
         "files = [f for f in os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{f}')]\n"
         "raise ValueError(f\"{'SECRET' in environ} {files} {sys.stdin.read()!r}\")"
     )
-    assert failure.message == "ValueError: False ['0', '1', '2'] '' (line 4)"
+    assert failure.message == "ValueError: False ['0', '1', '2', '3'] '' (line 4)"
 
 
 async def test_a_process_that_left_the_group_is_gone_with_its_job(run_check, pipe):
@@ -240,7 +244,7 @@ async def test_a_server_that_dies_twice_under_a_job_is_a_fault_of_the_lab(run_ch
 
 
 async def test_closing_kills_what_runs_and_leaves_nothing(make_job, tmp_path, pipe, ends):
-    sandbox = Sandbox(tmp_path)
+    sandbox = Sandbox(tmp_path, UNJAILED)
     await sandbox.start()
     job = make_job(_report_pid(pipe.path) + WAIT)
     running = [asyncio.ensure_future(sandbox.run(job)) for _ in range(2)]
@@ -274,12 +278,13 @@ signal.pause()
     script = f"""
 import asyncio, pathlib
 from fairnad.candidate import Step
+from fairnad.settings import LabSettings
 from tools.sandbox.job import Job, JobKind, Limits
 from tools.sandbox import fork_server, job_child, process_control
 from tools.sandbox.supervisor import Sandbox
 
 async def main():
-    sandbox = Sandbox(pathlib.Path({str(tmp_path)!r}))
+    sandbox = Sandbox(pathlib.Path({str(tmp_path)!r}), LabSettings(isolation="E", source_policy=False))
     await sandbox.start()
     request = {{"num_classes": 4, "image_size": 8, "seed": 0}}
     job = Job(JobKind.CHECK, Step.EXECUTE, {source!r}, request, Limits(60, 10**9, 1000))
@@ -298,7 +303,7 @@ asyncio.run(main())
 async def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="jobs: expected a folder to write a job's files to, but: not a directory"):
-        await Sandbox(tmp_path / "file").start()
+        await Sandbox(tmp_path / "file", UNJAILED).start()
 
 
 async def test_a_job_that_fails_on_a_full_disk_is_not_to_blame(run_check, monkeypatch):
@@ -311,13 +316,13 @@ async def test_a_job_that_fails_on_a_full_disk_is_not_to_blame(run_check, monkey
 async def test_a_server_that_does_not_start_is_a_fault_of_the_lab(tmp_path, monkeypatch):
     monkeypatch.setattr(tools.sandbox.supervisor, "_CHECKOUT", tmp_path)
     with pytest.raises(LabError, match=r"the fork server did not start: .*No module named 'tools'"):
-        await Sandbox(tmp_path).start()
+        await Sandbox(tmp_path, UNJAILED).start()
 
 
 async def test_a_server_that_is_not_warm_in_time_is_a_fault_of_the_lab(tmp_path, monkeypatch):
     monkeypatch.setattr(tools.sandbox.supervisor, "_START_SECONDS", 0.01)
     with pytest.raises(LabError, match=r"the fork server was not warm after 0.01 seconds"):
-        await Sandbox(tmp_path).start()
+        await Sandbox(tmp_path, UNJAILED).start()
 
 
 def _report_pid(path: Path) -> str:

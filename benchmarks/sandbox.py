@@ -1,0 +1,203 @@
+"""What isolation costs: ``python -m benchmarks.sandbox [--n 30] [--levels ABCDE]``.
+
+For each level this machine offers, in one run and one after the other so that whatever else the machine does hits all
+alike: a bare fork, a fork that closes its jail, the run check of ResNet-32 (policy, jail, build, forward and backward
+of four images), and the whole check as a search has it. Beside them the same run check and whole check in a cold
+process, which is what a search without a warm server would pay. At the end: how many honest but unusual networks are
+refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fairnad.candidate import Step
+from fairnad.settings import LabSettings
+from tools.sandbox.isolation import Ground, Level, find_obstacle, wrapper
+from tools.sandbox.job import Job, JobKind, Limits
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+_SOURCE = _CHECKOUT / "prompts" / "vision" / "models" / "resnet32.py"
+_REQUEST = {"num_classes": 10, "image_size": 32, "seed": 0}
+_LIMITS = Limits(wall_seconds=60, memory_bytes=10**9, output_bytes=10**5)
+_NUM_COLD = 5
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sandbox", description="What isolation costs.")
+    parser.add_argument("--n", type=int, default=30, help="repetitions of each measurement (cold ones: 5)")
+    parser.add_argument("--levels", default="ABCDE", help="which levels")
+    parser.add_argument("--inside", type=Level, help=argparse.SUPPRESS)
+    parser.add_argument("--cold", choices=["run", "whole"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    source = os.environ.get("BENCHMARK_SOURCE") or _SOURCE.read_text()
+    if options.cold:
+        {"run": _run_check, "whole": _whole_check}[options.cold](source)
+    elif options.inside:
+        print(json.dumps(_inside(options.inside, options.n, source)))
+    else:
+        _print_all(options.n, options.levels, source)
+
+
+def _print_all(n: int, levels: str, source: str) -> None:
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{platform.platform()}, {os.cpu_count()} cores, load {load}; Python {platform.python_version()}", end="")
+    print(f", torch {version('torch')}; n = {n}, {_NUM_COLD} cold; milliseconds, min / median")
+    cold = {kind: [_cold(kind) for _ in range(_NUM_COLD)] for kind in ("run", "whole")}
+    print(f"cold process: run check {_text(cold['run'])}, whole check {_text(cold['whole'])}")
+    for level in map(Level, levels):
+        with tempfile.TemporaryDirectory() as name:
+            ground = Ground.below(Path(name), LabSettings(device="cpu"))
+            ground.jobs.mkdir()
+            if obstacle := find_obstacle(level, ground):
+                print(f"{level}: {obstacle}")
+                continue
+            warm = _warm(level, ground, n, source)
+        warm["whole check"] = asyncio.run(_whole_checks(level, n, source))
+        print(f"{level}: " + ", ".join(f"{what} {_text(times)}" for what, times in warm.items()), end="")
+        run, whole = (_ratio(cold[kind], warm[f"{kind} check"]) for kind in ("run", "whole"))
+        print(f"; cold ÷ warm: run check {run:.1f}, whole check {whole:.1f}")
+    print(asyncio.run(_false_refusals()))
+
+
+def _text(times: Sequence[float]) -> str:
+    return f"{1000 * min(times):.0f} / {1000 * statistics.median(times):.0f}"
+
+
+def _ratio(cold: Sequence[float], warm: Sequence[float]) -> float:
+    return statistics.median(cold) / statistics.median(warm)
+
+
+def _cold(kind: str) -> float:
+    began = time.monotonic()
+    command = [sys.executable, "-m", "benchmarks.sandbox", "--cold", kind]
+    subprocess.run(command, check=True, cwd=_CHECKOUT, env=os.environ | _ONE_THREAD, stderr=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+def _warm(level: Level, ground: Ground, n: int, source: str) -> dict[str, list[float]]:
+    """Forks of a warm process behind the same wall as the fork server."""
+    script = ground.scratch / "inside.py"
+    shutil.copy(__file__, script)
+    command = [*wrapper(level, ground), sys.executable, "-P", str(script), "--inside", level, "--n", str(n)]
+    environment = os.environ | _ONE_THREAD | {"PYTHONPATH": str(_CHECKOUT), "BENCHMARK_SOURCE": source}
+    done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    times: dict[str, list[float]] = json.loads(done.stdout)
+    return times
+
+
+def _inside(level: Level, n: int, source: str) -> dict[str, list[float]]:
+    from tools.sandbox import fork_server, jail
+
+    fork_server.warm_up()
+    with tempfile.TemporaryDirectory() as name:
+        allowance = jail.Allowance(Path(name), (), 60, 10**9, 10**6, with_gpu=False)
+
+        def checked() -> None:
+            jail.close(level, allowance)
+            _run_check(source)
+
+        kinds: dict[str, Callable[[], Any]] = {
+            "fork": lambda: None,
+            "fork and jail": lambda: jail.close(level, allowance),
+            "run check": checked,
+        }
+        return {what: [_forked(work) for _ in range(n)] for what, work in kinds.items()}
+
+
+def _forked(work: Callable[[], Any]) -> float:
+    began = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise RuntimeError(f"a measured process ended with {os.waitstatus_to_exitcode(status)}")
+    return time.monotonic() - began
+
+
+def _run_check(source: str) -> None:
+    import torch
+    import torch.nn.functional as F
+
+    from tools.jobs import source_policy
+    from tools.jobs.network_source import build_network
+
+    torch.set_num_threads(1)
+    source_policy.enforce(source)
+    network = build_network(source, num_classes=10, image_size=32, seed=0)
+    F.cross_entropy(network(torch.randn(4, 3, 32, 32)), torch.arange(4)).backward()  # type: ignore[no-untyped-call]
+
+
+def _whole_check(source: str) -> None:
+    import torch
+
+    from tools.jobs import check_job
+
+    torch.set_num_threads(1)
+    check_job.check(source, _REQUEST)
+
+
+async def _whole_checks(level: Level, n: int, source: str) -> list[float]:
+    from tools.sandbox.supervisor import Sandbox
+
+    times = []
+    with tempfile.TemporaryDirectory() as name:
+        sandbox = Sandbox(Path(name), LabSettings(isolation=level.value, device="cpu"))
+        try:
+            await sandbox.start()
+            for _ in range(n):
+                began = time.monotonic()
+                result = await sandbox.run(Job(JobKind.CHECK, Step.EXECUTE, source, _REQUEST, _LIMITS))
+                times.append(time.monotonic() - began)
+                if result.failure is not None:
+                    raise RuntimeError(result.failure.message)
+        finally:
+            await sandbox.close()
+    return times
+
+
+async def _false_refusals() -> str:
+    """Honest networks through policy, jail and check at the best level there is."""
+    from tests.tools.sandbox.hostile.legitimate import LEGITIMATE
+    from tools.sandbox.supervisor import Sandbox
+
+    refused = []
+    with tempfile.TemporaryDirectory() as name:
+        sandbox = Sandbox(Path(name), LabSettings(device="cpu"))
+        try:
+            await sandbox.start()
+            for title, text in LEGITIMATE.items():
+                result = await sandbox.run(Job(JobKind.CHECK, Step.EXECUTE, text, _REQUEST, _LIMITS))
+                if result.failure is not None:
+                    refused.append(f"{title}: {result.failure.message}")
+            level = sandbox.isolation
+        finally:
+            await sandbox.close()
+    share = f"{len(refused)} of {len(LEGITIMATE)} honest networks refused at level {level}"
+    return "\n  ".join([share, *refused])
+
+
+if __name__ == "__main__":
+    main()

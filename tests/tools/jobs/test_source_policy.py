@@ -1,0 +1,122 @@
+"""Which sources the policy refuses, in which words, and that it leaves honest ones alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fairnad.candidate import FailureKind
+from tests.tools.sandbox.hostile.legitimate import LEGITIMATE
+from tools.jobs import source_policy
+from tools.jobs.network_source import SourceError, complaint
+
+MODELS = sorted(Path("prompts/vision/models").glob("*.py"))
+
+
+def refusal_of(source: str) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        source_policy.enforce(source)
+    assert caught.value.kind is FailureKind.POLICY
+    return caught.value
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_the_packs_models_pass(path: Path) -> None:
+    source_policy.enforce(path.read_text())
+
+
+@pytest.mark.parametrize("name", LEGITIMATE)
+def test_unusual_but_honest_sources_pass(name: str) -> None:
+    source_policy.enforce(LEGITIMATE[name])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("x = 1\nimport numpy as np", "rule 'imports': import of numpy: torch and Python's standard library do it: "),
+        ("import os", "rule 'imports': import of os: a network has no access to files"),
+        ("from torch.utils.cpp_extension import load", "rule 'imports': import of torch.utils.cpp_extension: "),
+        ("from . import other", "rule 'imports': import of .: "),
+        ("from torch import *", "rule 'imports': from torch import *: name what you use (line 1)"),
+        ("from torch import hub", "rule 'attributes': hub: "),
+        ("import torch\ntorch", "rule 'module level': an expression outside of classes and functions"),
+        ("import torch\nx = torch.os", "rule 'attributes': os: a network has no access to files"),
+        ("import torch as t\nx = t.jit", "rule 'attributes': jit: leave torch.jit out: the source is run as it is"),
+        ("import torch\nt = torch\nx = t.hub", "rule 'attributes': hub: "),
+        ("import torch\nx = torch._C", "rule 'attributes': _C: it is private to its module; use what is public"),
+        ("x = ().__class__.__bases__", "rule 'attributes': __bases__: a network does not look at the interpreter"),
+        ("def f(x):\n    return x.numpy()", "rule 'attributes': numpy: use operations of torch on the tensor itself"),
+        (
+            "import torch\nF = torch.nn.functional\nF.relu = None",
+            "rule 'stores': a new value for the attribute relu",
+        ),
+        ("def f(x):\n    type(x).forward = 1", "rule 'stores': a new value for the attribute forward of"),
+        ("def f(x):\n    x.__class__ = int", "rule 'stores': a new value for __class__: remove it"),
+        ("class A: pass\nA.forward = 3", "rule 'stores': a new forward: write it as a method of a class"),
+        ("def f(x):\n    setattr(type(x), 'a', 1)", "rule 'stores': setattr on something not made here"),
+        ("import torch\ndef f(n):\n    return getattr(torch, n)", "rule 'calls': getattr with a computed name"),
+        ("def f(x):\n    return getattr(x, '__globals__')", "rule 'attributes': __globals__: "),
+        ("def f():\n    return eval('1')", "rule 'calls': eval: a network has no access"),
+        ("def f():\n    return type('A', (), {})", "rule 'calls': a class made by type(...): write a class statement"),
+        ("x = __builtins__", "rule 'names': __builtins__: remove it"),
+        ("x = '{0.__globals__}'", "rule 'names': the text '__globals__': remove it"),
+        ("class A(B):\n    def eval(self): pass", "rule 'methods': eval is defined anew: leave it as nn.Module has it"),
+        ("class A(B):\n    parameters = 1", "rule 'methods': parameters is defined anew: "),
+        ("class A:\n    def __del__(self): pass", "rule 'methods': __del__ is defined: write forward, or a method"),
+        ("class A(metaclass=B): pass", "rule 'classes': class A has a metaclass: remove it (line 1)"),
+        ("while True:\n    pass", "rule 'module level': a loop outside of classes and functions: keep imports, "),
+        ("print(1)", "rule 'module level': a call outside of classes and functions"),
+        ("def f():\n    global x", "rule 'state': global x: keep it in an attribute of the module"),
+        ("def f():\n    try: pass\n    except: pass", "rule 'exceptions': an except that catches everything: name"),
+        ("def f():\n    try: pass\n    except BaseException: pass", "rule 'exceptions': an except that catches "),
+        ("#" * 70000, "rule 'size': the source has 70000 bytes, 65536 are allowed: shorten it (line 1)"),
+        ("x = 1\ny = '\0'", "rule 'text': a NUL character: remove it (line 2)"),
+        (
+            "#\n# coding: utf-7",
+            "rule 'encoding': the source declares an encoding: remove the line",
+        ),
+        (
+            "π = 3",
+            "rule 'text': the name '\\u03c0' is not ASCII: outside of strings and comments write a to z",
+        ),
+        ("x = 1 # \u202e", "rule 'text': a character that reverses the writing direction: remove it (line 1)"),
+    ],
+)
+def test_a_refusal_names_rule_and_line_and_what_to_do(source: str, message: str) -> None:
+    found = str(refusal_of(source))
+    assert found.startswith(message)
+    assert "(line " in found
+
+
+def test_the_debugger_is_told_every_break_of_a_rule_with_its_line() -> None:
+    found = complaint(refusal_of("import os\nimport sys\n\nx = eval('1')\n"))
+    assert found.message.endswith("(line 1); 2 more")
+    reason = "a network has no access to files, processes, the network or the interpreter; remove it"
+    assert found.log_tail.split("\n")[:6] == [
+        f"  line 1: import of os: {reason}",
+        "    import os",
+        f"  line 2: import of sys: {reason}",
+        "    import sys",
+        f"  line 4: eval: {reason}",
+        "    x = eval('1')",
+    ]
+
+
+def test_text_in_strings_comments_and_docstrings_is_free() -> None:
+    source_policy.enforce('"""See __init_subclass__ and π."""\nx = "π"  # ≥ 1\n')
+
+
+def test_a_main_guard_never_runs_and_is_not_read() -> None:
+    source_policy.enforce("if __name__ == '__main__':\n    import os\n    os.system('true')\n")
+    refusal_of("if __name__ == '__main__':\n    pass\nelse:\n    import os\n")
+
+
+def test_what_does_not_parse_is_left_to_the_compiler() -> None:
+    source_policy.enforce("def f(:\n")
+
+
+def test_a_source_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(SourceError, match="the source is nested too deeply") as caught:
+        source_policy.enforce("x = " + "-" * 60000 + "1")
+    assert caught.value.kind is FailureKind.SYNTAX

@@ -1,0 +1,88 @@
+"""The policy for sources, read before one is run: text first, then syntax.
+
+It is a filter for accidents and for what is plainly no network, with words the debugger can act on: every refusal
+names the rule, the line, and what to do instead. It is no wall, and nothing behind it relies on it.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+
+from fairnad.candidate import FailureKind
+from tools.jobs.network_source import SourceError
+from tools.jobs.syntax_policy import Violation, violations
+
+MAX_SOURCE_BYTES = 65536
+_CODING_COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=]")
+_DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_MAX_LISTED = 8
+_NOT_CODE = (tokenize.STRING, tokenize.COMMENT)
+
+
+def enforce(source: str) -> None:
+    """Refuse a source that breaks a rule; one that does not parse is left to the compiler to complain of.
+
+    Raises:
+        SourceError: of kind ``policy``; its message names the first break of a rule, its details name them all.
+    """
+    found = list(_text_violations(source))
+    if not found:
+        try:
+            found = violations(ast.parse(source))
+        except (SyntaxError, ValueError):
+            return
+        except (MemoryError, RecursionError) as error:
+            raise SourceError(FailureKind.SYNTAX, "the source is nested too deeply") from error
+    if found:
+        raise SourceError(FailureKind.POLICY, _message(found), _details(source, found))
+
+
+def _text_violations(source: str) -> Iterator[Violation]:
+    """What a reader and the compiler could take for different texts."""
+    num_bytes = len(source.encode("utf-8", "surrogatepass"))
+    if num_bytes > MAX_SOURCE_BYTES:
+        yield Violation(1, "size", f"the source has {num_bytes} bytes, {MAX_SOURCE_BYTES} are allowed", "shorten it")
+        return
+    if "\0" in source:
+        yield Violation(source[: source.index("\0")].count("\n") + 1, "text", "a NUL character", "remove it")
+        return
+    for number, line in enumerate(source.splitlines()[:2], 1):
+        if _CODING_COOKIE.match(line):
+            yield Violation(number, "encoding", "the source declares an encoding", "remove the line: it is UTF-8")
+    if source.isascii():
+        return
+    for number, line in enumerate(source.split("\n"), 1):
+        if _DIRECTION_MARKS.search(line):
+            yield Violation(number, "text", "a character that reverses the writing direction", "remove it")
+    yield from _non_ascii_code(source)
+
+
+def _non_ascii_code(source: str) -> Iterator[Violation]:
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return
+    for token in tokens:
+        is_text = token.type in _NOT_CODE or tokenize.tok_name[token.type].startswith("FSTRING")
+        if not is_text and not token.string.isascii():
+            what = f"the name {token.string[:20]!a} is not ASCII"
+            yield Violation(token.start[0], "text", what, "outside of strings and comments write a to z")
+            return
+
+
+def _message(found: Sequence[Violation]) -> str:
+    first = found[0]
+    more = f"; {len(found) - 1} more" if len(found) > 1 else ""
+    return f"rule {first.rule!r}: {first.what}: {first.instead} (line {first.line}){more}"
+
+
+def _details(source: str, found: Sequence[Violation]) -> str:
+    lines = source.split("\n")
+    return "\n".join(
+        f"  line {one.line}: {one.what}: {one.instead}\n    {lines[one.line - 1].strip()[:200]}"
+        for one in found[:_MAX_LISTED]
+    )
