@@ -28,6 +28,7 @@ def parse_quantity(value: Any) -> Any:
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(gt=0)]
 Implementation = Literal["auto", "llm", "builtin"]
+Integrity = Literal["reject", "warn", "off"]
 
 _MAX_SHOWN = 60
 
@@ -129,6 +130,9 @@ class LabSettings(_Section):
     train_seconds: float = Field(86400, gt=0, description="wall-clock limit of a training")
     memory: Quantity = Field(8e9, description="bytes of memory a job may take beyond the warm server's own")
     output: Quantity = Field(1e6, description="bytes a job may print before it is killed")
+    integrity: Integrity = Field(
+        "reject", description="candidates with batch leakage, hidden weights and the like: refused, told, or not judged"
+    )
 
 
 class RunContext(_Section):
@@ -153,6 +157,12 @@ class RunContext(_Section):
     seed: int = Field(0, ge=0, description="seed of everything random")
     max_params: Quantity | None = Field(None, description="limit on parameters, for example 1.5M; default: the task's")
     max_flops: Quantity | None = Field(None, description="limit on FLOPs (multiply-adds an image), for example 0.2G")
+    max_latency_ms: Quantity | None = Field(
+        None, description="limit on the milliseconds an image takes, measured in the lab; default: none"
+    )
+    max_activation_memory: Quantity | None = Field(
+        None, description="limit on the bytes of intermediate results alive at once for an image; default: none"
+    )
     pack: str = Field("vision", description="prompt pack: a name or a folder")
     ideas: str = Field("", description="idea file (JSON lines); empty: the pack's")
     pin: tuple[str, ...] = Field(

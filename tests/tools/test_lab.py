@@ -40,7 +40,7 @@ class Network(nn.Module):
     def forward(self, x):
         self.num_steps += self.training
         late = self.num_steps > 4
-        big = not self.training and len(x) > 4
+        big = not self.training and len(x) > 40 and x.device.type == "cpu"
         x = torch.relu(self.norm(self.conv(x)))
         return self.head(nn.functional.avg_pool2d(x, 2).flatten(1))
 """
@@ -213,13 +213,25 @@ async def test_a_source_that_does_not_run_fails_in_its_check(lab):
     )
 
 
+FORGE = """
+            import json, numpy
+            num_images = len(numpy.load(json.load(open('request.json'))['images'], mmap_mode='r'))
+            logits = torch.tensor([1.0, 0, 0, 0]).repeat(num_images, 1)
+            open('logits.bin', 'wb').write(logits.numpy().tobytes())
+            open('report.json', 'w').write('{"result": {}}')
+            os._exit(0)"""
+
+
 async def test_forged_logits_score_what_they_are_worth(lab):
-    forge = (
-        "open('logits.bin', 'wb').write(torch.tensor([1.0, 0, 0, 0]).repeat(len(x), 1).numpy().tobytes()); "
-        """open('report.json', 'w').write('{"result": {}}'); os._exit(0)"""
-    )
-    evaluation = await lab.train(misbehaving("big", forge), seed=0)
+    predicting = "not self.training and os.path.exists('weights.bin')"
+    evaluation = await lab.train(misbehaving(predicting, FORGE), seed=0)
     assert evaluation.accuracy == np.mean(make_split(50, 1).labels == 0)
+
+
+async def test_logits_forged_for_some_batches_only_are_noticed(lab):
+    failure = await lab.train(misbehaving("big", FORGE), seed=0)
+    assert (failure.step, failure.kind) == (Step.TRAIN, FailureKind.BATCH_LEAKAGE)
+    assert failure.message.startswith("the same images one at a time: ")
 
 
 async def test_what_a_network_keeps_beside_its_weights_is_lost(lab):

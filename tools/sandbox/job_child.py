@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tools.jobs import check_job, export_job, train_job
+from tools.jobs import check_job, export_job, measure_job, train_job
 from tools.jobs.network_source import Complaint, complaint, read_source
 from tools.sandbox import process_control
 from tools.sandbox.job import REPORT_FILE, REQUEST_FILE, SOURCE_FILE, JobKind
@@ -29,6 +29,7 @@ _RESERVE_BYTES = 64 * 2**20
 
 _JOBS: Mapping[JobKind, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
     JobKind.CHECK: check_job.check,
+    JobKind.MEASURE: measure_job.measure,
     JobKind.TRAIN: train_job.train,
     JobKind.PREDICT: train_job.predict,
     JobKind.EXPORT: export_job.export,
@@ -76,7 +77,7 @@ def rehearse() -> None:
         before = Path.cwd()
         os.chdir(folder)
         try:
-            check_job.check(_REHEARSAL, {"num_classes": 2, "image_size": 8, "seed": 0})
+            check_job.check(_REHEARSAL, {"num_classes": 2, "image_size": 8, "seed": 0, "judge": True})
             train_job.rehearse(_REHEARSAL)
         finally:
             os.chdir(before)
