@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -132,6 +132,11 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
+
+
+def first_fault(findings: Iterable[Finding]) -> Finding | None:
+    """The finding a network is refused for, ``None`` where there is none."""
+    return next((finding for finding in findings if finding.is_fault), None)
 
 
 _ID = re.compile(r"g([0-9]{2,})-([a-z]+)-r([0-9]+)-s([0-9]{2,})-d([0-9]+)")

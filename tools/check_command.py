@@ -23,10 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.candidate import CheckReport, Failure, FailureKind, Step, first_fault
 from fairnad.errors import BaseModelError, LabError, UserError
 from fairnad.settings import LabSettings
-from tools.checks import first_fault, lone_checker
+from tools.checks import lone_checker
 from tools.lab import ISOLATION
 
 _MAX_BYTES = 2**20

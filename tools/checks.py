@@ -11,26 +11,14 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    NonNegativeInt,
-    PositiveInt,
-    Strict,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
-from fairnad.candidate import INTEGRITY_KINDS, CheckReport, Failure, FailureKind, Finding, Step
+from fairnad.candidate import CheckReport, Failure, FailureKind, Finding, Step, first_fault
 from fairnad.errors import StoppingError
-from fairnad.settings import LabSettings
-from tools.delivery import Role, excess, num_params
+from fairnad.settings import Integrity, LabSettings
+from tools.check_claims import Claims, FindingClaim, Measured, Refusal
+from tools.delivery import excess
 from tools.jobs.weights import WeightTensor, num_weight_bytes
 from tools.sandbox.job import (
     MALFORMED_REPORT,
@@ -95,7 +83,7 @@ class Checker:
             "num_classes": num_classes,
             "image_size": image_size,
             "seed": _CHECK_SEED,
-            "judge": settings.integrity != "off",
+            "integrity": settings.integrity,
         }
         self._slots = asyncio.Semaphore(num_slots)
         self._stopping = False
@@ -138,10 +126,7 @@ class Checker:
         async with self._slots:
             if self._stopping:
                 raise StoppingError("the check was not begun because the run is being stopped")
-            checked = _checked(await self._sandbox.run(job), judge=self._integrity != "off")
-        fault = first_fault(checked.report.findings) if isinstance(checked, Checked) else None
-        if fault is not None and self._integrity == "reject":
-            return Failure(Step.JUDGE, fault.kind, fault.message)
+            checked = _checked(await self._sandbox.run(job), self._integrity)
         return checked if isinstance(checked, Failure) or not self._measured else await self._measure(source, checked)
 
     async def _measure(self, source: str, checked: Checked) -> Checked | Failure:
@@ -159,7 +144,7 @@ class Checker:
         if measured.failure is not None:
             return measured.failure
         try:
-            claims = _Measured.model_validate(measured.report)
+            claims = Measured.model_validate(measured.report)
         except ValidationError:
             return Failure(Step.EXECUTE, FailureKind.CRASH, MALFORMED_REPORT)
         costs = {name: float(getattr(claims, name)) for name in self._measured}
@@ -167,82 +152,19 @@ class Checker:
         return replace(checked, report=report)
 
 
-def first_fault(findings: Sequence[Finding]) -> Finding | None:
-    """The finding a network is refused for, ``None`` where there is none."""
-    return next((finding for finding in findings if finding.is_fault), None)
-
-
-def _storable(layout: tuple[WeightTensor, ...]) -> tuple[WeightTensor, ...]:
-    """Refuse names a weights file cannot hold; those of a network's state dict are never among them."""
-    names = {tensor.name for tensor in layout}
-    if len(names) < len(layout) or "__metadata__" in names:
-        raise ValueError("the weights need a name of their own each")
-    return layout
-
-
-class _Measured(BaseModel):
-    """The form of a measure job's report."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    latency_ms: Annotated[FiniteFloat, Field(gt=0)]
-    activation_bytes: NonNegativeInt
-
-
-def _of_integrity(kind: FailureKind) -> FailureKind:
-    if kind not in INTEGRITY_KINDS:
-        raise ValueError("expected the kind of an integrity verdict")
-    return kind
-
-
-class _FindingClaim(BaseModel):
-    """What a check job says its integrity verdicts found."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    kind: Annotated[FailureKind, Strict(False), AfterValidator(_of_integrity)]
-    message: Annotated[str, StringConstraints(max_length=1000)]
-    is_fault: bool
-
-
-class _Claims(BaseModel):
-    """The form of a check job's report; its content is taken as a claim."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    costs: dict[Annotated[str, StringConstraints(pattern=r"^(params|flops)$")], NonNegativeInt] = Field(min_length=2)
-    fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-    num_repeats: PositiveInt
-    num_buffer_elements: NonNegativeInt
-    weights: Annotated[tuple[WeightTensor, ...], AfterValidator(_storable)]
-    roles: tuple[Annotated[Role, Strict(False)], ...]
-    copies: tuple[tuple[NonNegativeInt, NonNegativeInt], ...]
-    blocks: tuple[tuple[str, str, tuple[int, ...]], ...]
-    findings: tuple[_FindingClaim, ...]
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> Self:
-        """What is delivered is what is counted, and every copy has an original."""
-        if len(self.roles) != len(self.weights):
-            raise ValueError("every tensor needs a role")
-        if num_params(self.weights, self.roles) != self.costs["params"]:
-            raise ValueError("the parameters are others than those that are delivered")
-        copies = {copy for copy, original in self.copies if original < copy and self._are_alike(copy, original)}
-        if copies != {number for number, role in enumerate(self.roles) if role is Role.COPY}:
-            raise ValueError("a copy has no original")
-        return self
-
-    def _are_alike(self, copy: int, original: int) -> bool:
-        return copy < len(self.weights) and self.weights[copy][1:] == self.weights[original][1:]
-
-
-def _checked(result: JobResult, *, judge: bool) -> Checked | Failure:
+def _checked(result: JobResult, integrity: Integrity) -> Checked | Failure:
     if result.failure is not None:
         return result.failure
     try:
-        claims = _Claims.model_validate_json(json.dumps(result.report))
+        if integrity == "reject" and result.report.keys() == {"findings"}:
+            refused = Refusal.model_validate_json(json.dumps(result.report))
+            return _refused([_finding(claim) for claim in refused.findings])
+        claims = Claims.model_validate_json(json.dumps(result.report))
     except ValidationError:
         return Failure(Step.EXECUTE, FailureKind.CRASH, MALFORMED_REPORT)
+    findings = tuple(_findings(claims)) if integrity != "off" else ()
+    if integrity == "reject" and first_fault(findings) is not None:
+        return _refused(findings)
     report = CheckReport(
         costs={name: float(cost) for name, cost in claims.costs.items()},
         fingerprint=claims.fingerprint,
@@ -250,16 +172,25 @@ def _checked(result: JobResult, *, judge: bool) -> Checked | Failure:
         num_buffer_elements=claims.num_buffer_elements,
         blocks=claims.blocks,
         seconds=result.wall_seconds,
-        findings=tuple(_findings(claims)) if judge else (),
+        findings=findings,
     )
     return Checked(report, claims.weights, claims.copies)
 
 
-def _findings(claims: _Claims) -> Iterator[Finding]:
-    """What the job found, and what the layout it claims shows; its words are cut and made printable."""
-    for claim in claims.findings:
-        message = printable(claim.message.replace("\n", " "), MAX_MESSAGE_CHARACTERS)
-        yield Finding(claim.kind, message, claim.is_fault)
+def _refused(findings: Sequence[Finding]) -> Failure:
+    fault = first_fault(findings)
+    assert fault is not None, "a refusal has a reason"
+    return Failure(Step.JUDGE, fault.kind, fault.message)
+
+
+def _finding(claim: FindingClaim) -> Finding:
+    message = printable(claim.message.replace("\n", " "), MAX_MESSAGE_CHARACTERS)
+    return Finding(claim.kind, message, claim.is_fault)
+
+
+def _findings(claims: Claims) -> Iterator[Finding]:
+    """What the job found, and what the layout it claims shows."""
+    yield from map(_finding, claims.findings)
     if not any(claim.kind is FailureKind.HIDDEN_WEIGHTS for claim in claims.findings):
         yield from excess(claims.weights, claims.roles)
 

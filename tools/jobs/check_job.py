@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairnad.candidate import FailureKind, plain
+from fairnad.candidate import FailureKind, Finding, first_fault, plain
 from tools import budget_evaluator
 from tools.delivery import Role
 from tools.jobs import counting, fingerprint, integrity
@@ -27,51 +27,54 @@ _BATCH_SIZE = 4
 
 
 def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the network, run it forward and backward on random images, then judge, count and trace it.
+    """Build the network, run it forward and backward on random images, then judge, trace and count it.
 
     Args:
-        request: ``num_classes``, ``image_size`` (side in pixels), ``seed``, and ``judge``: whether integrity is
-            judged.
+        request: ``num_classes``, ``image_size`` (side in pixels), ``seed``, and ``integrity``: ``reject``, ``warn`` or
+            ``off``.
 
     Returns:
         The fields of :class:`fairnad.candidate.CheckReport` but its seconds, and of every tensor a training of this
         source will deliver ``weights``, name, type and shape, ``roles`` (:class:`tools.delivery.Role`), and
-        ``copies``: the positions of a copy and of what it is a copy of.
+        ``copies``: the positions of a copy and of what it is a copy of. Where a fault refuses the source before it
+        was traced and counted, ``findings`` alone.
 
     Raises:
         SourceError: the network's output or its gradients are not what they must be.
         Exception: whatever the candidate raises.
     """
-    size, seed = request["image_size"], request["seed"]
+    size, seed, judged = request["image_size"], request["seed"], request["integrity"] != "off"
     network = _build(source, request)
-    twin = _build(source, request) if request["judge"] else network
-    findings = [*integrity.same_builds(network, twin)]
+    findings: list[Finding] = []
+    if judged:
+        twin = _build(source, request)
+        findings += integrity.same_builds(network, twin)
     names = list(network.state_dict())
     logits = _run(network, size, request["num_classes"])
-    if request["judge"]:
+    if judged:
         findings += integrity.weights_beside(network, logits)
         images = torch.randn(integrity.NUM_IMAGES, 3, size, size)
         findings += integrity.behaviour(twin, images, request["num_classes"], seed)
+        findings += integrity.created_late(names, list(network.state_dict()))
+    if request["integrity"] == "reject" and first_fault(findings) is not None:
+        return {"findings": plain(findings)}
     seed_everything(seed)
     found = fingerprint.trace(network, size)
     count = budget_evaluator.flop_count(network, size)
-    params, num_buffer_elements = budget_evaluator.count_params(network), budget_evaluator.count_buffers(network)
-    layout = _layout(network)
-    if request["judge"]:
-        findings += integrity.created_late(names, list(network.state_dict()))
+    report = {
+        "costs": {"params": budget_evaluator.count_params(network), "flops": count.total},
+        "fingerprint": found.digest,
+        "num_repeats": found.num_repeats,
+        "num_buffer_elements": budget_evaluator.count_buffers(network),
+        "blocks": found.blocks,
+        **_layout(network),
+    }
+    if judged:
         findings += integrity.tensors_beside(network, found.num_constant_bytes)
         evaluation, training = (Batch(BATCH_SIZE, work) for work in found.works)
         large = counting.count_large_batch(network, size, seed)
         findings += counting.miscounts(count, evaluation, large, training, size)
-    return {
-        "costs": {"params": params, "flops": count.total},
-        "fingerprint": found.digest,
-        "num_repeats": found.num_repeats,
-        "num_buffer_elements": num_buffer_elements,
-        "blocks": found.blocks,
-        **layout,
-        "findings": plain(findings),
-    }
+    return report | {"findings": plain(findings)}
 
 
 def _build(source: str, request: Mapping[str, Any]) -> nn.Module:

@@ -48,15 +48,19 @@ def same_builds(one: nn.Module, other: nn.Module) -> Iterator[Finding]:
 
 
 def weights_beside(network: nn.Module, logits: Tensor) -> Iterator[Finding]:
-    """Whatever learns must be a parameter; a parameter that learns nothing is told.
+    """Whatever learns must be a parameter; a parameter that learns nothing is told. What is none learns no longer.
 
     Args:
         logits: the network's, before their backward pass has freed the graph or after it.
     """
     parameters = {id(parameter): name for name, parameter in network.named_parameters()}
     leaves = leaves_with_gradient(logits)
-    hidden = [str(tuple(leaf.shape)) for leaf in leaves if id(leaf) not in parameters]
-    if hidden:
+    strangers = [leaf for leaf in leaves if id(leaf) not in parameters]
+    if strangers:
+        # The graph that FLOPs are counted in takes constants only.
+        for leaf in strangers:
+            leaf.requires_grad_(False)
+        hidden = [str(tuple(leaf.shape)) for leaf in strangers]
         yield Finding(
             FailureKind.HIDDEN_WEIGHTS,
             f"tensors of shape {_listed(hidden)} receive gradients and are no parameters; "
@@ -119,6 +123,7 @@ def behaviour(network: nn.Module, images: Tensor, num_classes: int, seed: int) -
         before = state_of(network)
         again = answer(whole, 2)
         after = state_of(network)
+        yield from _memory(before, after)
         repeated = _compare(first, again)
         if repeated.is_same:
             there = torch.cat([answer((0,), 3), answer((2, 0, 5), 4)[:2]])
@@ -129,7 +134,6 @@ def behaviour(network: nn.Module, images: Tensor, num_classes: int, seed: int) -
                 f"the same images twice in evaluation mode: {repeated}; random operators belong under "
                 "`if self.training`, and F.dropout needs training=self.training",
             )
-        yield from _memory(before, after)
         yield from _dependence(network, images[:_BATCH_SIZE], first)
 
 

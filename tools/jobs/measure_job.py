@@ -68,7 +68,8 @@ def activation_bytes(network: nn.Module, image: Tensor) -> int:
     What an operator needs while it runs is not seen; what is freed before the next one begins is not counted twice.
     """
     own = [*network.parameters(), *network.buffers(), image]
-    with _ActivationMeter(own) as meter:
+    meter = _ActivationMeter(own)
+    with meter:
         network(image)
     return meter.peak_bytes
 
@@ -78,16 +79,20 @@ class _ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, own: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak_bytes = 0
+        self.peak_bytes: int = 0
         self._own = {tensor.untyped_storage()._cdata for tensor in own}
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        self._alive = {key: kept for key, kept in self._alive.items() if not kept[0].expired()}
+        self._alive = {key: kept for key, kept in self._alive.items() if not _is_gone(kept[0])}
         for tensor in tensors_in(result):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._own:
-                self._alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+                self._alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())  # type: ignore[no-untyped-call]
         self.peak_bytes = max(self.peak_bytes, sum(num_bytes for _, num_bytes in self._alive.values()))
         return result
+
+
+def _is_gone(memory: StorageWeakRef) -> bool:
+    return bool(memory.expired())  # type: ignore[no-untyped-call]

@@ -77,7 +77,7 @@ def rehearse() -> None:
         before = Path.cwd()
         os.chdir(folder)
         try:
-            check_job.check(_REHEARSAL, {"num_classes": 2, "image_size": 8, "seed": 0, "judge": True})
+            check_job.check(_REHEARSAL, {"num_classes": 2, "image_size": 8, "seed": 0, "integrity": "reject"})
             train_job.rehearse(_REHEARSAL)
         finally:
             os.chdir(before)
