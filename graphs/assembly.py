@@ -118,7 +118,7 @@ async def open_bench(context: RunContext) -> Bench:
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
-        refuse_after_final_test(context, folder.history)
+        await asyncio.to_thread(refuse_after_final_test, context, folder.history)
         limited = [budget.name for budget in inputs.stated_budgets]
         lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch, limited)
         undo.push_async_callback(lab.close)
