@@ -26,7 +26,7 @@ from typing import Literal
 from fairnad.candidate import CheckReport, Failure, FailureKind, Step, first_fault
 from fairnad.errors import BaseModelError, LabError, UserError
 from fairnad.settings import LabSettings
-from tools.checks import lone_checker
+from tools.checks import Checker, lone_checker
 from tools.lab import ISOLATION
 
 _MAX_BYTES = 2**20
@@ -87,22 +87,42 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _judge(options: argparse.Namespace) -> Judged:
     content = _read(options.file, options.wall_seconds)
-    try:
-        source = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return _rejected(Failure(Step.EXECUTE, FailureKind.SYNTAX, f"the source is not UTF-8 at byte {error.start}"))
-    if len(content) > _MAX_BYTES:
-        return _rejected(Failure(Step.EXECUTE, FailureKind.SYNTAX, f"the source has more than {_MAX_BYTES} bytes"))
     # Faults are told together with what was measured, and judged here.
-    integrity = "off" if options.integrity == "off" else "warn"
-    settings = LabSettings(check_seconds=options.wall_seconds, integrity=integrity)
+    settings = LabSettings(
+        check_seconds=options.wall_seconds, integrity="off" if options.integrity == "off" else "warn"
+    )
+    unreadable = _unreadable(content)
+    if unreadable is not None:
+        return _rejected(unreadable)
     async with lone_checker(settings, options.num_classes, options.image_size) as checker:
-        started = time.monotonic()
-        report = await checker.check(source)
-        seconds = time.monotonic() - started
-    if isinstance(report, Failure):
-        return _rejected(report, seconds)
-    return _reported(report, seconds, refuse=options.integrity == "reject")
+        return await judge(content.decode("utf-8"), checker, refuse=options.integrity == "reject")
+
+
+async def judge(source: str, checker: Checker, *, refuse: bool) -> Judged:
+    """The verdict on a source.
+
+    Args:
+        checker: one that warns of integrity faults, or does not judge them.
+        refuse: whether a fault is rejected or flagged.
+
+    Raises:
+        LabError: the sandbox broke.
+    """
+    started = time.monotonic()
+    report = await checker.check(source)
+    seconds = time.monotonic() - started
+    return _rejected(report, seconds) if isinstance(report, Failure) else _reported(report, seconds, refuse=refuse)
+
+
+def _unreadable(content: bytes) -> Failure | None:
+    """Why these bytes are no source at all, ``None`` where they can be handed on."""
+    if len(content) > _MAX_BYTES:
+        return Failure(Step.EXECUTE, FailureKind.SYNTAX, f"the source has more than {_MAX_BYTES} bytes")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Failure(Step.EXECUTE, FailureKind.SYNTAX, f"the source is not UTF-8 at byte {error.start}")
+    return None
 
 
 def _rejected(failure: Failure, seconds: float = 0.0) -> Judged:

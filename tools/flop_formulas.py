@@ -81,7 +81,7 @@ def _convolution_flops(inputs: list[Any], outputs: list[Any]) -> int:
 
 def _tensordot_flops(inputs: list[Any], outputs: list[Any]) -> int:
     left = _shape(inputs[0])
-    contracted: list[int] = inputs[2].toIValue()
+    contracted: list[int] = [value.toIValue() for value in inputs[2].node().inputs()]
     return prod(_shape(outputs[0])) * prod([left[dimension] for dimension in contracted])
 
 
