@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -80,8 +80,16 @@ class FailureKind(StrEnum):
     """no base block is executed twice in series"""
     DUPLICATE = "duplicate"
     """the architecture equals one that is already in the history"""
+    BATCH_LEAKAGE = "batch leakage"
+    """what it says of an image depends on the other images of the batch"""
+    NOT_DETERMINISTIC = "not deterministic"
+    """it says two things of the same images in evaluation mode, or two builds of it differ"""
+    HIDDEN_WEIGHTS = "hidden weights"
+    """it computes with tensors that are no parameters, beyond what is allowed"""
+    MISCOUNTED = "miscounted"
+    """it does more work than the count of its FLOPs shows"""
     INTEGRITY = "integrity"
-    """an integrity check refused it"""
+    """any other integrity verdict refused it"""
     DIVERGED = "diverged"
     """the training ended in numbers that are not finite"""
     REVIEW = "review"
@@ -99,6 +107,38 @@ class Failure:
     kind: FailureKind
     message: str
     log_tail: str = ""
+
+
+INTEGRITY_KINDS = frozenset(
+    {
+        FailureKind.BATCH_LEAKAGE,
+        FailureKind.NOT_DETERMINISTIC,
+        FailureKind.HIDDEN_WEIGHTS,
+        FailureKind.MISCOUNTED,
+        FailureKind.INTEGRITY,
+    }
+)
+"""The kinds of integrity verdicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What an integrity verdict found in a network that runs; ``kind`` is one of :data:`INTEGRITY_KINDS`.
+
+    A fault is refused where verdicts refuse; anything else is only told. ``message`` is one line.
+    """
+
+    kind: FailureKind
+    message: str
+    is_fault: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+def first_fault(findings: Iterable[Finding]) -> Finding | None:
+    """The finding a network is refused for, ``None`` where there is none."""
+    return next((finding for finding in findings if finding.is_fault), None)
 
 
 _ID = re.compile(r"g([0-9]{2,})-([a-z]+)-r([0-9]+)-s([0-9]{2,})-d([0-9]+)")
@@ -148,7 +188,7 @@ class CheckReport:
     ``costs`` holds at least ``params`` (elements of parameters) and ``flops`` (multiply-adds of one image, paper
     §5 and fvcore's count). ``fingerprint`` is the digest of the operator trace; ``num_repeats`` how often a block
     is executed in series, 1 for a network without repetition. ``blocks`` lists executed module calls as
-    ``(class name, qualified name, output shape)`` in order.
+    ``(class name, qualified name, output shape)`` in order. ``findings`` are those of the integrity verdicts.
     """
 
     costs: Mapping[str, float]
@@ -157,6 +197,7 @@ class CheckReport:
     num_buffer_elements: int = 0
     blocks: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +205,7 @@ class Evaluation:
     """A trained candidate: last-epoch validation accuracy in [0, 1], with the recipe it was trained by.
 
     Two evaluations can be compared only when their ``recipe_digest`` is the same: see
-    :func:`fairnad.history.better`.
+    :func:`fairnad.history.better`. ``findings`` are those of the check, then those of the scoring.
     """
 
     accuracy: float
@@ -174,6 +215,7 @@ class Evaluation:
     train_loss: tuple[float, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     isolation: str = field(default="", compare=False)
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step
+from fairnad.candidate import INTEGRITY_KINDS, Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step
 from fairnad.ideas import Idea
 
 
@@ -97,7 +97,7 @@ class PassRate:
         return self.num_valid / self.num_draws if self.num_draws else None
 
 
-_INVALID_ONLY_STRICTLY = {FailureKind.DUPLICATE, FailureKind.INTEGRITY}
+_INVALID_ONLY_STRICTLY = {FailureKind.DUPLICATE, *INTEGRITY_KINDS}
 
 
 _WITHOUT_REPLY = {FailureKind.CONTEXT, FailureKind.REVIEW}

@@ -28,6 +28,7 @@ def parse_quantity(value: Any) -> Any:
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(gt=0)]
 Implementation = Literal["auto", "llm", "builtin"]
+Integrity = Literal["reject", "warn", "off"]
 
 _MAX_SHOWN = 60
 
@@ -140,6 +141,9 @@ class LabSettings(_Section):
     source_policy: bool = Field(
         True, description="refuse sources by their text before they run; false: for tests and diagnosis"
     )
+    integrity: Integrity = Field(
+        "reject", description="candidates with batch leakage, hidden weights and the like: refused, told, or not judged"
+    )
 
 
 class RunContext(_Section):
@@ -164,6 +168,12 @@ class RunContext(_Section):
     seed: int = Field(0, ge=0, description="seed of everything random")
     max_params: Quantity | None = Field(None, description="limit on parameters, for example 1.5M; default: the task's")
     max_flops: Quantity | None = Field(None, description="limit on FLOPs (multiply-adds an image), for example 0.2G")
+    max_latency_ms: Quantity | None = Field(
+        None, description="limit on the milliseconds an image takes, measured in the lab; default: none"
+    )
+    max_activation_memory: Quantity | None = Field(
+        None, description="limit on the bytes of intermediate results alive at once for an image; default: none"
+    )
     pack: str = Field("vision", description="prompt pack: a name or a folder")
     ideas: str = Field("", description="idea file (JSON lines); empty: the pack's")
     pin: tuple[str, ...] = Field(

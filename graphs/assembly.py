@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairnad.budget import Budget, Costs
+from fairnad.candidate import CheckReport, Failure
 from fairnad.errors import SettingsError
 from fairnad.history import History
 from fairnad.ideas import Idea
@@ -21,7 +22,7 @@ from fairnad.ports import IdeaStore
 from fairnad.recipe import RECIPES, Recipe
 from fairnad.sampling import Fairness, Key
 from fairnad.selection import IdeaSelection, find_categories
-from fairnad.settings import RunContext
+from fairnad.settings import LabSettings, RunContext
 from fairnad.task import TaskDefaults
 from graphs.context import Bench
 from graphs.isolation import refuse_weak_isolation
@@ -56,6 +57,20 @@ class Inputs:
     def recipe(self) -> Recipe:
         """The search's own."""
         return self.recipes[0]
+
+    async def check_base(self, settings: LabSettings) -> CheckReport | Failure:
+        """The base, checked and measured in a sandbox of its own.
+
+        Raises:
+            StorageError: there is no room for its files.
+            LabError: the sandbox did not start or broke.
+        """
+        from tools.checks import check_alone
+        from tools.lab import device_name
+
+        limited, task = [budget.name for budget in self.stated_budgets], self.task
+        device = device_name(settings.device)
+        return await check_alone(self.base_source, settings, task.num_classes, task.image_size, limited, device)
 
     def budgets(self, base_costs: Costs) -> tuple[Budget, ...]:
         """All limits; those nobody states follow from the base's costs."""
@@ -105,7 +120,8 @@ async def open_bench(context: RunContext) -> Bench:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
         await asyncio.to_thread(refuse_after_final_test, context, folder.history)
-        lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch)
+        limited = [budget.name for budget in inputs.stated_budgets]
+        lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch, limited)
         undo.push_async_callback(lab.close)
         await lab.start()
         refuse_weak_isolation(context, lab.isolation)

@@ -51,7 +51,7 @@ async def execute(state: CandidateState, runtime: Runtime[RunContext]) -> Candid
         "failure": None,
         "ran_version": state["version"],
         "calls": [_tool_call("evaluate_budget", state)],
-        "trace": ["execute: it runs"],
+        "trace": [story.short("; ".join(["execute: it runs", *map(str, report.findings)]))],
     }
 
 

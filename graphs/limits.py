@@ -23,26 +23,40 @@ _BASE_ID = str(CandidateId(0, Stage.BASE, 1, 0, 0))
 LIMITS = "limits"
 """The step that settles them."""
 UNITS = {"params": "parameters", "flops": "multiply-adds an image"}
-"""The unit of every budget, by its name."""
+"""The unit of every budget there always is, by its name."""
 
 
 def resolve_budgets(context: RunContext, defaults: TaskDefaults, image_size: int) -> tuple[Budget, ...]:
     """The limits that are stated by the settings or the task; what nobody states, the base's costs decide.
 
-    The task's limit on FLOPs is for its own image size and grows with the image's area.
+    The task's limit on FLOPs is for its own image size and grows with the image's area. Latency and the memory of
+    intermediate results are limited only where the settings say so.
+
+    Raises:
+        SettingsError: the latency on a GPU is limited, and there is none.
     """
     area = (image_size / defaults.image_size) ** 2 if defaults.image_size else 1.0
     limits = {
         "params": context.max_params or defaults.max_params,
         "flops": context.max_flops or defaults.max_flops * area,
     }
-    return tuple(Budget(name, UNITS[name], limit) for name, limit in limits.items() if limit)
+    stated = [Budget(name, UNITS[name], limit) for name, limit in limits.items() if limit]
+    if context.max_latency_ms is not None:
+        from tools.lab import device_name
+
+        unit = f"median milliseconds an image on {device_name(context.lab.device)}"
+        stated.append(Budget("latency_ms", unit, context.max_latency_ms))
+    if context.max_activation_memory is not None:
+        unit = "bytes of intermediate results of an image"
+        stated.append(Budget("activation_bytes", unit, context.max_activation_memory))
+    return tuple(stated)
 
 
 def derive_budgets(stated: Sequence[Budget], costs: Costs) -> tuple[Budget, ...]:
-    """A limit for every unit: the stated ones, and for the others four times the base's costs."""
+    """The stated limits, and four times the base's costs for those of :data:`UNITS` that are not stated."""
     by_name = {budget.name: budget for budget in stated}
-    return tuple(by_name.get(name) or Budget(name, unit, DERIVED_LIMIT * costs[name]) for name, unit in UNITS.items())
+    always = {name: by_name.get(name) or Budget(name, UNITS[name], DERIVED_LIMIT * costs[name]) for name in UNITS}
+    return tuple((always | by_name).values())
 
 
 async def settle_budgets(stated: Sequence[Budget], base_source: str, lab: Lab, steps: Steps) -> tuple[Budget, ...]:
@@ -54,7 +68,7 @@ async def settle_budgets(stated: Sequence[Budget], base_source: str, lab: Lab, s
     """
 
     async def find() -> tuple[Budget, ...]:
-        if len(stated) == len(UNITS):
+        if UNITS.keys() <= {budget.name for budget in stated}:
             return tuple(stated)
         report = await lab.check(base_source)
         if isinstance(report, Failure):

@@ -75,6 +75,9 @@ def write_report(
         "raised": raised(history),
         "categories": categories(history),
         "failures": failures(history),
+        "findings": [
+            (record, finding) for record in trained if record.evaluation for finding in record.evaluation.findings
+        ],
         "calls": calls(history),
     }
     write_whole(report, _template().generate(contents))

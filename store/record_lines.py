@@ -15,6 +15,7 @@ The keys of a JSON line, in this order:
     calls                       [{role, model, input_tokens, output_tokens, seconds, ok, note}, …]
     seconds                     wall-clock time of the candidate
     fingerprint, recipe_digest, train_loss, train_seconds, isolation   of the training; null where there was none
+    findings                    [{kind, message, is_fault}, …] of the integrity verdicts, where nothing was refused
     source                      the Python source
 
 A number that JSON does not know (infinite, or not a number) is null.
@@ -60,6 +61,7 @@ def json_line(record: Record) -> str:
                 "train_loss": plain(training.train_loss) if training else None,
                 "train_seconds": training.seconds if training else None,
                 "isolation": training.isolation if training else None,
+                "findings": plain(training.findings) if training else [],
                 "source": record.source,
             }
         ),

@@ -11,22 +11,34 @@ import asyncio
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping
-from math import prod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fairnad.candidate import Failure
 from fairnad.errors import BaseModelError, LabError, UserError
 from fairnad.settings import LabSettings
+from tools.flop_formulas import FORMULAS, NO_PRODUCTS
 
 if TYPE_CHECKING:
     from torch import nn
 
 
+@dataclass(frozen=True, slots=True)
+class FlopCount:
+    """``total`` is the cost; ``products`` the part of it that convolutions, matrix products and attention take."""
+
+    total: int
+    products: int
+
+
 def count_params(network: nn.Module) -> int:
-    """Elements of all parameters, shared ones once. Buffers are no parameters: see :func:`count_buffers`."""
-    return sum(parameter.numel() for parameter in network.parameters())
+    """Elements of all parameters, shared ones once, a complex one as the two numbers it is.
+
+    Buffers are no parameters: see :func:`count_buffers`.
+    """
+    return sum(parameter.numel() * (2 if parameter.is_complex() else 1) for parameter in network.parameters())
 
 
 def count_buffers(network: nn.Module) -> int:
@@ -35,12 +47,18 @@ def count_buffers(network: nn.Module) -> int:
 
 
 def count_flops(network: nn.Module, image_size: int) -> int:
+    """The total of :func:`flop_count`."""
+    return flop_count(network, image_size).total
+
+
+def flop_count(network: nn.Module, image_size: int) -> FlopCount:
     """Multiply-adds of one image of ``image_size`` pixels a side: fvcore's count, in evaluation mode.
 
     Gradients are enabled and attention's fast path is off, since the fused kernels hide their operators from the
-    count. Formulas are added for attention's products, which fvcore lacks, and for products with a vector or with
-    broadcasting, which its own formula refuses or undercounts. Norm layers count two an element; what neither has
-    a formula for, sums, activations and recurrent layers among it, counts nothing.
+    count. Formulas are added for attention's products and recurrent layers, which fvcore lacks, and for products with
+    a vector or with broadcasting and for contractions, which its own formulas refuse or count otherwise than they are
+    done. Norm layers count two an element; what neither has a formula for, sums and activations among it, counts
+    nothing.
     """
     import torch
 
@@ -54,35 +72,13 @@ def count_flops(network: nn.Module, image_size: int) -> int:
         was_training = network.training
         with torch.enable_grad():
             analysis = FlopCountAnalysis(network.eval(), torch.zeros(1, 3, image_size, image_size))
-            for operator, flops_of in _FORMULAS.items():
+            for operator, flops_of in FORMULAS.items():
                 analysis.set_op_handle(operator, flops_of)
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            flops = int(analysis.total())
+            by_operator = analysis.by_operator()
         network.train(was_training)
-        return flops
-
-
-def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """q·k and attention·v: queries (…, L, E), keys (…, S, E), output (…, L, Ev)."""
-    queries, keys, output = _shape(inputs[0]), _shape(inputs[1]), _shape(outputs[0])
-    return prod(output[:-1]) * keys[-2] * (queries[-1] + output[-1])
-
-
-def _product_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """A sum over the last dimension of the left factor for every element of the output."""
-    return prod(_shape(outputs[0])) * _shape(inputs[0])[-1]
-
-
-_FORMULAS: Mapping[str, Callable[[list[Any], list[Any]], int]] = {
-    "aten::scaled_dot_product_attention": _attention_flops,
-    "aten::matmul": _product_flops,
-    # The first input is what is added to the product.
-    "aten::baddbmm": lambda inputs, outputs: _product_flops(inputs[1:], outputs),
-}
-
-
-def _shape(value: Any) -> list[int]:
-    return list(value.type().sizes())
+    total = sum(by_operator.values())
+    return FlopCount(int(total), int(total - sum(by_operator[name] for name in NO_PRODUCTS)))
 
 
 def main(arguments: list[str] | None = None) -> int:

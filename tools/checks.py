@@ -7,38 +7,48 @@ import hashlib
 import json
 import tempfile
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import ValidationError
 
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.candidate import CheckReport, Failure, FailureKind, Finding, Step, first_fault
 from fairnad.errors import StoppingError
-from fairnad.settings import LabSettings
+from fairnad.settings import Integrity, LabSettings
+from tools.check_claims import Claims, FindingClaim, Measured, Refusal
+from tools.delivery import excess
 from tools.jobs.weights import WeightTensor, num_weight_bytes
-from tools.sandbox.job import MALFORMED_REPORT, Job, JobKind, JobResult, Limits
+from tools.sandbox.isolation import Level
+from tools.sandbox.job import (
+    MALFORMED_REPORT,
+    MAX_MESSAGE_CHARACTERS,
+    Job,
+    JobKind,
+    JobResult,
+    Limits,
+    printable,
+)
 from tools.sandbox.supervisor import Sandbox
 
+MEASURED = ("latency_ms", "activation_bytes")
+"""The costs that are measured where a limit on them is stated: see :mod:`tools.jobs.measure_job`."""
 _CHECK_SEED = 0
 _MAX_REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A source that runs. ``layout`` says what the weights a training of it delivers must be, to the byte."""
+    """A source that runs.
+
+    ``layout`` says what the weights a training of it delivers must be, to the byte; ``copies`` which of them are
+    others under a second name, as positions of the copy and of what it is a copy of.
+    """
 
     report: CheckReport
     layout: tuple[WeightTensor, ...]
+    copies: tuple[tuple[int, int], ...]
 
     @property
     def num_weight_bytes(self) -> int:
@@ -47,17 +57,43 @@ class Checked:
 
 
 class Checker:
-    """Runs check jobs, always on the CPU: the fork server is warm there, and two images need no GPU."""
+    """Runs check jobs, always on the CPU: the fork server is warm there, and a few images need no GPU."""
 
     def __init__(
-        self, sandbox: Sandbox, settings: LabSettings, num_classes: int, image_size: int, num_slots: int
+        self,
+        sandbox: Sandbox,
+        settings: LabSettings,
+        num_classes: int,
+        image_size: int,
+        num_slots: int,
+        measured: Collection[str] = (),
+        device: str = "cpu",
     ) -> None:
+        """Nothing is run yet.
+
+        Args:
+            measured: the costs wanted, by name; those of :data:`MEASURED` take a job of their own.
+            device: where those are measured.
+        """
         self._sandbox = sandbox
+        self._measured = [name for name in MEASURED if name in measured]
+        self._device = device
         self._limits = Limits(settings.check_seconds, int(settings.memory), int(settings.output))
-        self._request = {"num_classes": num_classes, "image_size": image_size, "seed": _CHECK_SEED}
+        self._integrity = settings.integrity
+        self._request = {
+            "num_classes": num_classes,
+            "image_size": image_size,
+            "seed": _CHECK_SEED,
+            "integrity": settings.integrity,
+        }
         self._slots = asyncio.Semaphore(num_slots)
         self._stopping = False
         self._remembered: OrderedDict[bytes, asyncio.Task[Checked | Failure]] = OrderedDict()
+
+    @property
+    def isolation(self) -> Level:
+        """How the sandbox shuts jobs in."""
+        return self._sandbox.isolation
 
     def stop(self) -> None:
         """Begin no new check; what is known is still answered."""
@@ -96,37 +132,45 @@ class Checker:
         async with self._slots:
             if self._stopping:
                 raise StoppingError("the check was not begun because the run is being stopped")
-            return _checked(await self._sandbox.run(job))
+            checked = _checked(await self._sandbox.run(job), self._integrity)
+        return checked if isinstance(checked, Failure) or not self._measured else await self._measure(source, checked)
+
+    async def _measure(self, source: str, checked: Checked) -> Checked | Failure:
+        """Add what the source costs when it runs by itself."""
+        job = Job(
+            JobKind.MEASURE,
+            Step.EXECUTE,
+            source,
+            self._request | {"device": self._device},
+            self._limits,
+            device=self._device.split(":")[0],
+        )
+        async with self._slots:
+            measured = await self._sandbox.run(job)
+        if measured.failure is not None:
+            return measured.failure
+        try:
+            claims = Measured.model_validate(measured.report)
+        except ValidationError:
+            return Failure(Step.EXECUTE, FailureKind.CRASH, MALFORMED_REPORT)
+        costs = {name: float(getattr(claims, name)) for name in self._measured}
+        report = replace(checked.report, costs={**checked.report.costs, **costs})
+        return replace(checked, report=report)
 
 
-def _storable(layout: tuple[WeightTensor, ...]) -> tuple[WeightTensor, ...]:
-    """Refuse names a weights file cannot hold; those of a network's state dict are never among them."""
-    names = {tensor.name for tensor in layout}
-    if len(names) < len(layout) or "__metadata__" in names:
-        raise ValueError("the weights need a name of their own each")
-    return layout
-
-
-class _Claims(BaseModel):
-    """The form of a check job's report; its content is taken as a claim."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    costs: dict[Annotated[str, StringConstraints(pattern=r"^(params|flops)$")], NonNegativeInt] = Field(min_length=2)
-    fingerprint: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-    num_repeats: PositiveInt
-    num_buffer_elements: NonNegativeInt
-    weights: Annotated[tuple[WeightTensor, ...], AfterValidator(_storable)]
-    blocks: tuple[tuple[str, str, tuple[int, ...]], ...]
-
-
-def _checked(result: JobResult) -> Checked | Failure:
+def _checked(result: JobResult, integrity: Integrity) -> Checked | Failure:
     if result.failure is not None:
         return result.failure
     try:
-        claims = _Claims.model_validate_json(json.dumps(result.report))
+        if integrity == "reject" and result.report.keys() == {"findings"}:
+            refused = Refusal.model_validate_json(json.dumps(result.report))
+            return _refused([_finding(claim) for claim in refused.findings])
+        claims = Claims.model_validate_json(json.dumps(result.report))
     except ValidationError:
         return Failure(Step.EXECUTE, FailureKind.CRASH, MALFORMED_REPORT)
+    findings = tuple(_findings(claims)) if integrity != "off" else ()
+    if integrity == "reject" and first_fault(findings) is not None:
+        return _refused(findings)
     report = CheckReport(
         costs={name: float(cost) for name, cost in claims.costs.items()},
         fingerprint=claims.fingerprint,
@@ -134,12 +178,34 @@ def _checked(result: JobResult) -> Checked | Failure:
         num_buffer_elements=claims.num_buffer_elements,
         blocks=claims.blocks,
         seconds=result.wall_seconds,
+        findings=findings,
     )
-    return Checked(report, claims.weights)
+    return Checked(report, claims.weights, claims.copies)
 
 
-async def check_alone(source: str, settings: LabSettings, num_classes: int, image_size: int) -> CheckReport | Failure:
-    """One check in a sandbox that is started for it alone, in a folder that is removed again.
+def _refused(findings: Sequence[Finding]) -> Failure:
+    fault = first_fault(findings)
+    assert fault is not None, "a refusal has a reason"
+    return Failure(Step.JUDGE, fault.kind, fault.message)
+
+
+def _finding(claim: FindingClaim) -> Finding:
+    message = printable(claim.message.replace("\n", " "), MAX_MESSAGE_CHARACTERS)
+    return Finding(claim.kind, message, claim.is_fault)
+
+
+def _findings(claims: Claims) -> Iterator[Finding]:
+    """What the job found, and what the layout it claims shows."""
+    yield from map(_finding, claims.findings)
+    if not any(claim.kind is FailureKind.HIDDEN_WEIGHTS for claim in claims.findings):
+        yield from excess(claims.weights, claims.roles)
+
+
+@asynccontextmanager
+async def lone_checker(
+    settings: LabSettings, num_classes: int, image_size: int, measured: Collection[str] = (), device: str = "cpu"
+) -> AsyncIterator[Checker]:
+    """A checker with a sandbox that is started for it alone, in a folder that is removed again.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -149,6 +215,24 @@ async def check_alone(source: str, settings: LabSettings, num_classes: int, imag
         sandbox = Sandbox(Path(scratch), settings)
         try:
             await sandbox.start()
-            return await Checker(sandbox, settings, num_classes, image_size, num_slots=1).check(source)
+            yield Checker(sandbox, settings, num_classes, image_size, 1, measured, device)
         finally:
             await sandbox.close()
+
+
+async def check_alone(
+    source: str,
+    settings: LabSettings,
+    num_classes: int,
+    image_size: int,
+    measured: Collection[str] = (),
+    device: str = "cpu",
+) -> CheckReport | Failure:
+    """One check by a :func:`lone_checker`.
+
+    Raises:
+        StorageError: the folder cannot be written.
+        LabError: the sandbox did not start or broke.
+    """
+    async with lone_checker(settings, num_classes, image_size, measured, device) as checker:
+        return await checker.check(source)

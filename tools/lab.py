@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
@@ -25,16 +24,16 @@ from fairnad.ports import Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
 from tools.checks import Checker
-from tools.datasets.tasks import Split, Task
+from tools.datasets.tasks import Task
+from tools.delivery import differing_copy
 from tools.exporter import Exporter
 from tools.jobs.weights import from_safetensors, to_safetensors
 from tools.sandbox.isolation import Level
-from tools.sandbox.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, JobResult, Limits
+from tools.sandbox.job import MALFORMED_REPORT, WEIGHTS_FILE, JobResult, Limits
 from tools.sandbox.scratch import writing
 from tools.sandbox.supervisor import Sandbox
+from tools.scoring import Exam, Scorer, write_exam
 from tools.training_jobs import TrainingJobs
-
-_ORDER_SEED = 5819
 
 DeviceName = Literal["cpu", "cuda"]
 
@@ -56,31 +55,6 @@ def environment(device: DeviceName) -> str:
     return f"torch {version('torch').split('+')[0]} {device} 1 thread"
 
 
-def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The share of images whose largest logit is their label's; a row that holds a NaN is wrong.
-
-    Args:
-        logits: shape (N, num_classes).
-        labels: shape (N,).
-    """
-    correct = (logits.argmax(axis=1) == labels) & ~np.isnan(logits).any(axis=1)
-    return float(correct.mean())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Exam:
-    """Images on disk, in an order of our own, with the labels that never leave this process."""
-
-    images: Path
-    labels: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    accuracy: float
-    seconds: float
-
-
 class TorchLab:
     """The lab of one run, for one task and the recipe of its search: :class:`fairnad.ports.Lab`.
 
@@ -88,10 +62,13 @@ class TorchLab:
     of a second, and the feedback loop of one candidate need not wait for the training of another.
     """
 
-    def __init__(self, task: Task, recipe: Recipe, settings: LabSettings, scratch: Path) -> None:
+    def __init__(
+        self, task: Task, recipe: Recipe, settings: LabSettings, scratch: Path, measured: Collection[str] = ()
+    ) -> None:
         """Nothing is started or written yet.
 
         Args:
+            measured: names of the costs that are limited, those among them that only a run shows are measured.
             scratch: a folder for this lab alone, on a disk with room for the task's images.
 
         Raises:
@@ -108,10 +85,13 @@ class TorchLab:
         for device in devices:
             self._devices.put_nowait(device)
         self._sandbox = Sandbox(scratch, settings)
-        self._checker = Checker(self._sandbox, settings, task.num_classes, task.image_size, self.num_slots)
+        self._checker = Checker(
+            self._sandbox, settings, task.num_classes, task.image_size, self.num_slots, measured, devices[0]
+        )
         self.exporter = Exporter(self._sandbox, self._checker, self._jobs)
-        self._validation: _Exam | None = None
-        self._held_out: _Exam | None = None
+        self._scorer = Scorer(self._sandbox, self._jobs, settings.integrity)
+        self._validation: Exam | None = None
+        self._held_out: Exam | None = None
         self._writing = asyncio.Lock()
         self._stopping = False
 
@@ -129,7 +109,7 @@ class TorchLab:
         """
         with writing(self._data):
             await asyncio.to_thread(self._write_training_images)
-            self._validation = await asyncio.to_thread(self._write_exam, "validation", self._task.validation)
+            self._validation = await asyncio.to_thread(write_exam, self._data, "validation", self._task.validation)
         await self._sandbox.start()
 
     def stop(self) -> None:
@@ -186,7 +166,9 @@ class TorchLab:
             if isinstance(losses, Failure):
                 return losses
             weights = trained.deliveries[WEIGHTS_FILE]
-            scored = await self._score(source, weights, self._validation, seed, device)
+            if name := differing_copy(weights, checked.layout, checked.copies):
+                return Failure(Step.TRAIN, FailureKind.HIDDEN_WEIGHTS, f"{name} shares its weights no longer")
+            scored = await self._scorer.score(source, weights, self._validation, seed=seed, device=device)
         if isinstance(scored, Failure):
             return scored
         evaluation = Evaluation(
@@ -197,6 +179,7 @@ class TorchLab:
             train_loss=losses,
             seconds=trained.wall_seconds + scored.seconds,
             isolation=self.isolation,
+            findings=checked.report.findings + scored.findings,
         )
         return Retrained(evaluation, to_safetensors(weights, checked.layout))
 
@@ -218,24 +201,16 @@ class TorchLab:
         raw = from_safetensors(weights, checked.layout)
         exam = await self._held_out_exam()
         async with self._slot() as device:
-            scored = await self._score(source, raw, exam, seed, device)
+            scored = await self._scorer.score(source, raw, exam, seed=seed, device=device)
         return scored if isinstance(scored, Failure) else scored.accuracy
 
-    async def _held_out_exam(self) -> _Exam:
+    async def _held_out_exam(self) -> Exam:
         async with self._writing:
             if self._held_out is None:
                 split = await asyncio.to_thread(self._task.held_out)
                 with writing(self._data):
-                    self._held_out = await asyncio.to_thread(self._write_exam, "held-out", split)
+                    self._held_out = await asyncio.to_thread(write_exam, self._data, "held-out", split)
         return self._held_out
-
-    async def _score(self, source: str, weights: bytes, exam: _Exam, seed: int, device: str) -> _Scored | Failure:
-        job = self._jobs.predict(source, weights, str(exam.images), len(exam.labels), seed=seed, device=device)
-        predicted = await self._sandbox.run(job)
-        if predicted.failure is not None:
-            return predicted.failure
-        logits = np.frombuffer(predicted.deliveries[LOGITS_FILE], "<f4").reshape(-1, self._task.num_classes)
-        return _Scored(accuracy_of(logits, exam.labels), predicted.wall_seconds)
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[str]:
@@ -252,13 +227,6 @@ class TorchLab:
         self._data.mkdir(parents=True, exist_ok=True)
         np.save(self._jobs.images, self._task.train.images)
         np.save(self._jobs.labels, self._task.train.labels)
-
-    def _write_exam(self, name: str, split: Split) -> _Exam:
-        # Shuffled, so that the position of an image says nothing about its label.
-        order = np.random.default_rng(_ORDER_SEED).permutation(len(split.labels))
-        path = self._data / f"{name}-images.npy"
-        np.save(path, split.images[order])
-        return _Exam(path, split.labels[order])
 
 
 def _train_loss(trained: JobResult) -> tuple[float, ...] | Failure:
@@ -300,3 +268,9 @@ def _devices(device: DeviceName, num_slots: int) -> list[str]:
         return ["cpu"] * (num_slots or len(os.sched_getaffinity(0)))
     num_gpus = _num_gpus()
     return [f"cuda:{slot % num_gpus}" for slot in range(num_slots or num_gpus)]
+
+
+if __name__ == "__main__":
+    from tools.check_command import main
+
+    sys.exit(main())

@@ -14,7 +14,7 @@ from fairnad.recipe import Recipe
 from tools.datasets.tasks import Task
 from tools.sandbox.job import LOGITS_FILE, WEIGHTS_FILE, Job, JobKind, Limits
 
-_PREDICT_BATCH_SIZE = 256
+PREDICT_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +49,7 @@ class TrainingJobs:
         *,
         seed: int,
         device: str,
+        batch_size: int = PREDICT_BATCH_SIZE,
         inputs: Mapping[str, bytes] | None = None,
     ) -> Job:
         """A prediction that delivers logits.
@@ -58,7 +59,7 @@ class TrainingJobs:
             seed: the training's, since what a network draws while it is built is part of it.
             inputs: further files the job finds in its folder.
         """
-        request = {"device": device, "images": images, "batch_size": _PREDICT_BATCH_SIZE}
+        request = {"device": device, "images": images, "batch_size": batch_size}
         return Job(
             kind=JobKind.PREDICT,
             step=Step.TRAIN,

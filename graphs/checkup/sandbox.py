@@ -34,12 +34,11 @@ class Network(nn.Module):
 
 async def examine_sandbox(context: RunContext, inputs: Inputs | None) -> list[Finding]:
     """Start the sandbox, build and measure the base in it (or some network, without ``inputs``), end it again."""
-    source = inputs.base_source if inputs else _PROBE
-    num_classes, image_size = (inputs.task.num_classes, inputs.task.image_size) if inputs else (10, 8)
     began = time.monotonic()
     try:
         level = await asyncio.to_thread(find_level, context.lab)
-        report = await check_alone(source, context.lab, num_classes, image_size)
+        check = inputs.check_base(context.lab) if inputs else check_alone(_PROBE, context.lab, 10, 8)
+        report = await check
     except (LabError, UserError) as error:
         return [
             fail("sandbox", str(error), "see packages and memory above; the folder for temporary files must have room")

@@ -18,7 +18,6 @@ from graphs.forecasts.schedule import Leg, by_stage, remaining
 from graphs.stored_runs import open_run
 from store.history_store import FILE_NAME
 from store.run_folder import refuse_changes, run_path
-from tools.checks import check_alone
 from tools.lab import num_slots
 
 
@@ -83,8 +82,7 @@ def make_plan(context: RunContext) -> Plan:
     ideas = load_ideas(context, inputs.pack)
     history = _history_so_far(context)
     check_recipe(history, inputs.recipe, run_path(context))
-    check = check_alone(inputs.base_source, context.lab, inputs.task.num_classes, inputs.task.image_size)
-    base = asyncio.run(check)
+    base = asyncio.run(inputs.check_base(context.lab))
     if isinstance(base, Failure):
         raise BaseModelError(f"the base model cannot be used: {base.step}: {base.message}")
     planned = remaining(context.search, context.archs, len(history.trained))

@@ -416,7 +416,7 @@ def test_every_record_is_printed_as_one_json_object_with_stable_keys(run: Path, 
     assert list(trained) == [
         "candidate_id", "generation", "stage", "round", "slot", "draw", "parent_id", "idea", "note", "accuracy",
         "costs", "failure", "duplicate_of", "num_debugs", "num_downscales", "num_edits", "calls", "seconds",
-        "fingerprint", "recipe_digest", "train_loss", "train_seconds", "isolation", "source",
+        "fingerprint", "recipe_digest", "train_loss", "train_seconds", "isolation", "findings", "source",
     ]  # fmt: skip
     assert trained["candidate_id"] == "g01-fair-r1-s01-d0"
     assert (trained["generation"], trained["stage"], trained["slot"]) == (1, "fair", 1)

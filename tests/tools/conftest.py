@@ -44,7 +44,7 @@ def make_job() -> Callable[..., Job]:
     """A check job of a source, with limits of the test's own choice."""
 
     def make(source: str, *, deliveries: Mapping[str, int] | None = None, **limits: float) -> Job:
-        request = {"num_classes": 4, "image_size": 8, "seed": 0}
+        request = {"num_classes": 4, "image_size": 8, "seed": 0, "integrity": "reject"}
         return Job(JobKind.CHECK, Step.EXECUTE, source, request, replace(LIMITS, **limits), deliveries=deliveries or {})
 
     return make

@@ -7,7 +7,8 @@ import pytest
 
 from fairnad.errors import SettingsError
 from tools import lab as lab_module
-from tools.lab import accuracy_of, device_name, environment
+from tools.lab import device_name, environment
+from tools.scoring import accuracy_of
 
 
 def test_a_row_with_a_nan_is_wrong():

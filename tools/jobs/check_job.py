@@ -1,4 +1,7 @@
-"""The check job: does a source build, run and learn, and what does it cost (paper §4.4, Algorithm 1 line 8)."""
+"""The check job: does a source build, run and learn, what does it cost, and is it honest (paper §4.4, Alg. 1 line 8).
+
+Forward passes are shared between the verdicts, and what refuses a source most cheaply comes first.
+"""
 
 from __future__ import annotations
 
@@ -9,76 +12,85 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairnad.candidate import FailureKind
+from fairnad.candidate import FailureKind, Finding, first_fault, plain
 from tools import budget_evaluator
-from tools.jobs import fingerprint, trainer
+from tools.delivery import Role
+from tools.jobs import counting, fingerprint, integrity
+from tools.jobs.counting import Batch
 from tools.jobs.network_source import SourceError, build_network, seed_everything
+from tools.jobs.operator_trace import BATCH_SIZE
+from tools.jobs.outputs import finite_logits_of
+from tools.jobs.state import buffers_of_norms
 from tools.jobs.weights import ITEM_BYTES
 
 _BATCH_SIZE = 4
 
 
 def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the network, run it forward and backward on random images, then count and trace it.
+    """Build the network, run it forward and backward on random images, then judge, trace and count it.
 
     Args:
-        request: ``num_classes``, ``image_size`` (side in pixels) and ``seed``.
+        request: ``num_classes``, ``image_size`` (side in pixels), ``seed``, and ``integrity``: ``reject``, ``warn`` or
+            ``off``.
 
     Returns:
-        The fields of :class:`fairnad.candidate.CheckReport` but its seconds, and ``weights``, name, type and shape of
-        each tensor a training of this source will deliver.
+        The fields of :class:`fairnad.candidate.CheckReport` but its seconds, and of every tensor a training of this
+        source will deliver ``weights``, name, type and shape, ``roles`` (:class:`tools.delivery.Role`), and
+        ``copies``: the positions of a copy and of what it is a copy of. Where a fault refuses the source before it
+        was traced and counted, ``findings`` alone.
 
     Raises:
         SourceError: the network's output or its gradients are not what they must be.
         Exception: whatever the candidate raises.
     """
-    num_classes, image_size, seed = request["num_classes"], request["image_size"], request["seed"]
-    network = build_network(source, num_classes=num_classes, image_size=image_size, seed=seed)
-    images = torch.randn(_BATCH_SIZE, 3, image_size, image_size)
-    labels = torch.arange(_BATCH_SIZE) % num_classes
-    logits = _logits(network.train(), images, num_classes)
-    _check_gradients(network, F.cross_entropy(logits, labels))
-    with torch.no_grad():
-        _logits(network.eval(), images, num_classes)
+    size, seed, judged = request["image_size"], request["seed"], request["integrity"] != "off"
+    network = _build(source, request)
+    findings: list[Finding] = []
+    if judged:
+        twin = _build(source, request)
+        findings += integrity.same_builds(network, twin)
+    names = list(network.state_dict())
+    logits = _run(network, size, request["num_classes"])
+    if judged:
+        findings += integrity.weights_beside(network, logits)
+        images = torch.randn(integrity.NUM_IMAGES, 3, size, size)
+        findings += integrity.behaviour(twin, images, request["num_classes"], seed)
+        findings += integrity.created_late(names, list(network.state_dict()))
+    if request["integrity"] == "reject" and first_fault(findings) is not None:
+        return {"findings": plain(findings)}
     seed_everything(seed)
-    found = fingerprint.trace(network, image_size)
-    return {
-        "costs": {
-            "params": budget_evaluator.count_params(network),
-            "flops": budget_evaluator.count_flops(network, image_size),
-        },
+    found = fingerprint.trace(network, size)
+    count = budget_evaluator.flop_count(network, size)
+    report = {
+        "costs": {"params": budget_evaluator.count_params(network), "flops": count.total},
         "fingerprint": found.digest,
         "num_repeats": found.num_repeats,
         "num_buffer_elements": budget_evaluator.count_buffers(network),
         "blocks": found.blocks,
-        "weights": _layout(network),
+        **_layout(network),
     }
+    if judged:
+        findings += integrity.tensors_beside(network, found.num_constant_bytes)
+        evaluation, training = (Batch(BATCH_SIZE, work) for work in found.works)
+        large = counting.count_large_batch(network, size, seed)
+        findings += counting.miscounts(count, evaluation, large, training, size)
+    return report | {"findings": plain(findings)}
 
 
-def _layout(network: nn.Module) -> list[tuple[str, str, list[int]]]:
-    """Name, type and shape of every tensor, as :class:`tools.jobs.weights.WeightTensor` has them."""
-    layout = []
-    for name, tensor in trainer.weights(network).items():
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        if dtype not in ITEM_BYTES:
-            raise _interface(f"{name} is of type {dtype}; weights may be of type {', '.join(ITEM_BYTES)}")
-        layout.append((name, dtype, list(tensor.shape)))
-    return layout
+def _build(source: str, request: Mapping[str, Any]) -> nn.Module:
+    return build_network(
+        source, num_classes=request["num_classes"], image_size=request["image_size"], seed=request["seed"]
+    )
 
 
-def _logits(network: nn.Module, images: Tensor, num_classes: int) -> Tensor:
-    logits = network(images)
-    expected = (len(images), num_classes)
-    if not isinstance(logits, Tensor):
-        hint = "; is a return missing?" if logits is None else ""
-        raise _interface(f"the output must be a tensor, found {type(logits).__name__}{hint}")
-    if not logits.is_floating_point():
-        raise _interface(f"the output must be of a floating-point type, found {logits.dtype}")
-    if logits.shape != expected:
-        raise _interface(f"the output must have the shape {expected}, found {tuple(logits.shape)}")
-    if not torch.isfinite(logits).all():
-        mode = "training" if network.training else "evaluation"
-        raise SourceError(FailureKind.RUNTIME, f"the output in {mode} mode is not finite")
+def _run(network: nn.Module, image_size: int, num_classes: int) -> Tensor:
+    """Forward in both modes and backward in training mode; the logits of training mode."""
+    images = torch.randn(_BATCH_SIZE, 3, image_size, image_size)
+    labels = torch.arange(_BATCH_SIZE) % num_classes
+    logits = finite_logits_of(network.train(), images, num_classes)
+    _check_gradients(network, F.cross_entropy(logits, labels))
+    with torch.no_grad():
+        finite_logits_of(network.eval(), images, num_classes)
     return logits
 
 
@@ -93,5 +105,28 @@ def _check_gradients(network: nn.Module, loss: Tensor) -> None:
             raise SourceError(FailureKind.RUNTIME, f"the gradient of {name} is not finite")
 
 
-def _interface(message: str) -> SourceError:
-    return SourceError(FailureKind.INTERFACE, message)
+def _layout(network: nn.Module) -> dict[str, Any]:
+    """Name, type and shape of every tensor, as :class:`tools.jobs.weights.WeightTensor` has them, and its role."""
+    statistics = buffers_of_norms(network)
+    parameters = {id(parameter) for parameter in network.parameters()}
+    weights: list[tuple[str, str, list[int]]] = []
+    roles: list[Role] = []
+    copies: list[tuple[int, int]] = []
+    positions: dict[int, int] = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if not isinstance(tensor, Tensor):
+            continue
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype not in ITEM_BYTES:
+            message = f"{name} is of type {dtype}; weights may be of type {', '.join(ITEM_BYTES)}"
+            raise SourceError(FailureKind.INTERFACE, message)
+        if id(tensor) in positions:
+            copies.append((len(weights), positions[id(tensor)]))
+            roles.append(Role.COPY)
+        elif id(tensor) in parameters:
+            roles.append(Role.PARAMETER)
+        else:
+            roles.append(Role.STATISTIC if id(tensor) in statistics else Role.BUFFER)
+        positions.setdefault(id(tensor), len(weights))
+        weights.append((name, dtype, list(tensor.shape)))
+    return {"weights": weights, "roles": roles, "copies": copies}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from tools.jobs.operator_meter import OperatorMeter, Work
 from tools.jobs.operator_trace import Call, Node, OperatorTrace, Value, record
 from tools.jobs.repeats import count_repeats
 
@@ -28,11 +29,15 @@ class Fingerprint:
     ``digest``: 16 hexadecimal digits, the same for networks that compute the same operators on the same operands in
     evaluation and in training mode. ``num_repeats``: see :func:`tools.jobs.repeats.count_repeats`. ``blocks``: the
     first 400 module calls in the order they began, as (class name, qualified name, output shape for a batch of two).
+    ``works``: what the batch of two took in evaluation and in training mode. ``num_constant_bytes``: of tensors it
+    computed with that are neither its own nor made on the way.
     """
 
     digest: str
     num_repeats: int
     blocks: tuple[tuple[str, str, tuple[int, ...]], ...]
+    works: tuple[Work, Work]
+    num_constant_bytes: int
 
 
 def trace(network: nn.Module, image_size: int) -> Fingerprint:
@@ -40,13 +45,17 @@ def trace(network: nn.Module, image_size: int) -> Fingerprint:
 
     The network is left in training mode; what it draws at random comes from torch's generator.
     """
-    evaluation = record(network, image_size, training=False)
-    training = record(network, image_size, training=True)
+    with OperatorMeter() as evaluation_meter:
+        evaluation = record(network, image_size, training=False)
+    with OperatorMeter() as training_meter:
+        training = record(network, image_size, training=True)
     lines = ["evaluation", *canonical_lines(evaluation), "training", *canonical_lines(training)]
     return Fingerprint(
         digest=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
         num_repeats=count_repeats(evaluation),
         blocks=tuple(_block(call) for call in evaluation.calls[:MAX_BLOCKS]),
+        works=(evaluation_meter.work, training_meter.work),
+        num_constant_bytes=sum(value.num_bytes for value in evaluation.values if value.is_constant),
     )
 
 

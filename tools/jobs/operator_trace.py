@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tools.jobs.network_source import MODULE_NAME
 
 BATCH_SIZE = 2
+_CONSTANT = "constant"
 _MAX_CONSTANT_ELEMENTS = 64
 _IDENTITIES = {"alias", "lift_fresh", "clone", "view", "_unsafe_view", "expand", "slice", "_to_copy"}
 """Operators that give their first input unchanged wherever shape and type stay the same."""
@@ -37,6 +38,12 @@ class Value:
     leaf: str = ""
     node: int = -1
     position: int = 0
+    num_bytes: int = 0
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is neither an image, nor the network's, nor a result."""
+        return self.leaf.startswith(_CONSTANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +115,35 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._leaves = {id(buffer): "buffer" for buffer in network.buffers()}
         self._leaves |= {id(parameter): "parameter" for parameter in network.parameters()}
         self._leaves[id(images)] = "image"
+        # A tensor's .data is another tensor on the same memory.
+        self._memory = {_storage(tensor): tensor for tensor in (*network.buffers(), *network.parameters())}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         inputs: list[int] = []
         literals = self._describe((args, {k: v for k, v in kwargs.items() if k not in _NOT_OF_THE_FUNCTION}), inputs)
         result = func(*args, **kwargs)
-        self._add(func, inputs, literals, list(_tensors(result)), list(_written(func, args, kwargs)))
+        self._add(func, inputs, literals, list(tensors_in(result)), list(_written(func, args, kwargs)))
         return result
 
     def read(self, tensor: Tensor) -> int:
         """The number of a tensor's present content."""
         number = self._numbers.get(id(tensor))
         if number is None:
-            number = self._new_value(tensor, leaf=self._leaves.get(id(tensor)) or _constant(tensor))
+            number = self._new_value(tensor, self._leaf(tensor))
         write = self._last_write.get(_storage(tensor), -1)
         if write > number:
             # Another view of the same memory was written to: the content depends on both.
             number = self._new_node("written", "", [number, write], [tensor])[0]
         return number
+
+    def _leaf(self, tensor: Tensor) -> str:
+        if id(tensor) in self._leaves:
+            return self._leaves[id(tensor)]
+        registered = self._memory.get(_storage(tensor))
+        if registered is not None and tensor.numel() <= registered.numel():
+            return self._leaves[id(registered)]
+        return _constant(tensor)
 
     @contextmanager
     def watching_calls(self, network: nn.Module) -> Iterator[None]:
@@ -152,7 +169,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return enter
 
     def _on_leave(self, _module: nn.Module, _args: Any, result: Any) -> None:
-        call, tensors = self._open_calls.pop(), list(_tensors(result))
+        call, tensors = self._open_calls.pop(), list(tensors_in(result))
         call.end = len(self.nodes)
         call.outputs = tuple(self._numbers[id(tensor)] for tensor in tensors if id(tensor) in self._numbers)
         call.shape = tuple(tensors[0].shape) if tensors else ()
@@ -182,7 +199,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return numbers
 
     def _new_value(self, tensor: Tensor, leaf: str = "", node: int = -1, position: int = 0) -> int:
-        self.values.append(Value(tuple(tensor.shape), str(tensor.dtype), leaf, node, position))
+        num_bytes = tensor.numel() * tensor.element_size()
+        self.values.append(Value(tuple(tensor.shape), str(tensor.dtype), leaf, node, position, num_bytes))
         self._number(tensor, len(self.values) - 1)
         return len(self.values) - 1
 
@@ -203,21 +221,22 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return repr(argument)
 
 
-def _tensors(result: Any) -> Iterator[Tensor]:
+def tensors_in(result: Any) -> Iterator[Tensor]:
+    """Every tensor in nested lists, tuples and mappings."""
     if isinstance(result, Tensor):
         yield result
     elif isinstance(result, list | tuple):
         for item in result:
-            yield from _tensors(item)
+            yield from tensors_in(item)
     elif isinstance(result, Mapping):
-        yield from _tensors(list(result.values()))
+        yield from tensors_in(list(result.values()))
 
 
 def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
     """The arguments an operator writes to, as its schema says."""
     for position, argument in enumerate(func._schema.arguments):
         if argument.is_write:
-            yield from _tensors(args[position] if position < len(args) else kwargs.get(argument.name))
+            yield from tensors_in(args[position] if position < len(args) else kwargs.get(argument.name))
 
 
 def _storage(tensor: Tensor) -> int:
@@ -226,5 +245,5 @@ def _storage(tensor: Tensor) -> int:
 
 def _constant(tensor: Tensor) -> str:
     if tensor.numel() > _MAX_CONSTANT_ELEMENTS or tensor.layout is not torch.strided:
-        return "constant"
-    return f"constant {tensor.tolist()}"
+        return _CONSTANT
+    return f"{_CONSTANT} {tensor.tolist()}"

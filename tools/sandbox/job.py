@@ -51,6 +51,7 @@ class JobKind(StrEnum):
     """What a job does; the child has one function for each."""
 
     CHECK = "check"
+    MEASURE = "measure"
     TRAIN = "train"
     PREDICT = "predict"
     EXPORT = "export"

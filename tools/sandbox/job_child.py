@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
-from tools.jobs import check_job, deliveries, export_job, source_policy, train_job
+from tools.jobs import check_job, deliveries, export_job, measure_job, source_policy, train_job
 from tools.jobs.network_source import Complaint, complaint, read_source
 from tools.sandbox import jail, process_control
 from tools.sandbox.isolation import Level
@@ -25,6 +25,7 @@ from tools.sandbox.job import REPORT_FILE, REQUEST_FILE, SOURCE_FILE, JobKind
 
 _JOBS: Mapping[JobKind, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
     JobKind.CHECK: check_job.check,
+    JobKind.MEASURE: measure_job.measure,
     JobKind.TRAIN: train_job.train,
     JobKind.PREDICT: train_job.predict,
     JobKind.EXPORT: export_job.export,
@@ -122,7 +123,7 @@ def rehearse() -> None:
         before = Path.cwd()
         os.chdir(folder)
         try:
-            check_job.check(_REHEARSAL, {"num_classes": 2, "image_size": 8, "seed": 0})
+            check_job.check(_REHEARSAL, {"num_classes": 2, "image_size": 8, "seed": 0, "integrity": "reject"})
             train_job.rehearse(_REHEARSAL)
         finally:
             os.chdir(before)

@@ -1,0 +1,228 @@
+"""``python -m tools.lab check FILE``: the verdict on one source, for people and for scripts.
+
+With ``--json`` one object: ``verdict`` (``accept``, ``reject``, ``flag``), ``step``, ``kind`` and ``message`` (``null``
+where there is nothing to say), ``params``, ``flops`` and ``fingerprint`` (``null`` where the source does not run),
+``isolation`` and ``seconds`` (wall-clock time of the verdict, without the start of the sandbox).
+
+The exit status is 0 for what is accepted or flagged, 1 for what is rejected, 2 where the command or the file cannot
+be used, and 3 where the sandbox did not work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import select
+import stat
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from fairnad.candidate import CheckReport, Failure, FailureKind, Step, first_fault
+from fairnad.errors import BaseModelError, LabError, UserError
+from fairnad.settings import LabSettings
+from tools.checks import Checker, lone_checker
+from tools.sandbox.isolation import Level, find_level
+
+_MAX_BYTES = 2**20
+"""What is read of a file at most; a source has a sixteenth of that."""
+_STDIN = "-"
+_EXIT_STATUS = {"accept": 0, "flag": 0, "reject": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The answer of the command; its fields are those of the JSON object."""
+
+    verdict: Literal["accept", "reject", "flag"]
+    step: str | None
+    kind: str | None
+    message: str | None
+    params: int | None
+    flops: int | None
+    fingerprint: str | None
+    isolation: str
+    seconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        judged = asyncio.run(_judge(options))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except LabError as error:
+        print(f"the sandbox did not work: {error}", file=sys.stderr)
+        return 3
+    print(json.dumps(asdict(judged)) if options.json else _text(options, judged))
+    return _EXIT_STATUS[judged.verdict]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.lab", description="The lab, for single sources.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    check = commands.add_parser(
+        "check",
+        help="build, run, measure and judge the Network(num_classes) of a file",
+        description="Builds, runs, measures and judges the Network(num_classes) of a file in the sandbox. The exit "
+        "status is 0 for accept and flag, 1 for reject, 2 for a mistake in the command, 3 for a broken sandbox.",
+    )
+    check.add_argument("file", metavar="FILE", help="Python source that defines a class Network; - for standard input")
+    check.add_argument("--num-classes", type=_count, default=10, help="classes the network tells apart (default: 10)")
+    check.add_argument("--image-size", type=_count, default=32, help="side of the images in pixels (default: 32)")
+    check.add_argument("--wall-seconds", type=_seconds, default=20.0, help="wall-clock limit of the job (default: 20)")
+    check.add_argument(
+        "--integrity", choices=["reject", "warn", "off"], default="reject", help="what integrity faults lead to"
+    )
+    check.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    return parser
+
+
+async def _judge(options: argparse.Namespace) -> Judged:
+    content = _read(options.file, options.wall_seconds)
+    # Faults are told together with what was measured, and judged here.
+    settings = LabSettings(
+        check_seconds=options.wall_seconds, integrity="off" if options.integrity == "off" else "warn"
+    )
+    unreadable = _unreadable(content)
+    if unreadable is not None:
+        return _rejected(unreadable, find_level(settings))
+    async with lone_checker(settings, options.num_classes, options.image_size) as checker:
+        return await judge(content.decode("utf-8"), checker, refuse=options.integrity == "reject")
+
+
+async def judge(source: str, checker: Checker, *, refuse: bool) -> Judged:
+    """The verdict on a source.
+
+    Args:
+        checker: one that warns of integrity faults, or does not judge them.
+        refuse: whether a fault is rejected or flagged.
+
+    Raises:
+        LabError: the sandbox broke.
+    """
+    started = time.monotonic()
+    report = await checker.check(source)
+    seconds = time.monotonic() - started
+    if isinstance(report, Failure):
+        return _rejected(report, checker.isolation, seconds)
+    return _reported(report, checker.isolation, seconds, refuse=refuse)
+
+
+def _unreadable(content: bytes) -> Failure | None:
+    """Why these bytes are no source at all, ``None`` where they can be handed on."""
+    if len(content) > _MAX_BYTES:
+        return Failure(Step.EXECUTE, FailureKind.SYNTAX, f"the source has more than {_MAX_BYTES} bytes")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Failure(Step.EXECUTE, FailureKind.SYNTAX, f"the source is not UTF-8 at byte {error.start}")
+    return None
+
+
+def _rejected(failure: Failure, isolation: Level, seconds: float = 0.0) -> Judged:
+    return Judged(
+        verdict="reject",
+        step=str(failure.step),
+        kind=str(failure.kind),
+        message=failure.message,
+        params=None,
+        flops=None,
+        fingerprint=None,
+        isolation=isolation,
+        seconds=round(seconds, 3),
+    )
+
+
+def _reported(report: CheckReport, isolation: Level, seconds: float, *, refuse: bool) -> Judged:
+    told = first_fault(report.findings) or next(iter(report.findings), None)
+    rejected = refuse and told is not None and told.is_fault
+    return Judged(
+        verdict="reject" if rejected else "flag" if told is not None else "accept",
+        step=str(Step.JUDGE) if told is not None else None,
+        kind=str(told.kind) if told is not None else None,
+        message="; ".join(finding.message for finding in report.findings) or None,
+        params=int(report.costs["params"]),
+        flops=int(report.costs["flops"]),
+        fingerprint=report.fingerprint,
+        isolation=isolation,
+        seconds=round(seconds, 3),
+    )
+
+
+def _text(options: argparse.Namespace, judged: Judged) -> str:
+    lines = [f"{options.file}: {judged.verdict}"]
+    if judged.message is not None:
+        lines.append(f"  {judged.step}: {judged.kind}: {judged.message}")
+    if judged.params is not None and judged.flops is not None:
+        size = f"{options.image_size}×{options.image_size}"
+        lines.append(f"  {judged.params:,} parameters, {judged.flops:,} multiply-adds for one image of {size} pixels")
+        lines.append(f"  fingerprint {judged.fingerprint}")
+    lines.append(f"  isolation {judged.isolation}, {judged.seconds:.1f} s")
+    return "\n".join(lines)
+
+
+def _read(name: str, wall_seconds: float) -> bytes:
+    """The content of a file, cut one byte beyond what is ever used.
+
+    Raises:
+        BaseModelError: there is no such file, it is none, or standard input brings no end in time.
+    """
+    if name == _STDIN:
+        return _read_stdin(wall_seconds)
+    path = Path(name)
+    try:
+        # Opened so that a named pipe without a writer does not block.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BaseModelError(f"{name}: expected a Python source, found that it cannot be read: {reason}") from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            found = "a folder" if stat.S_ISDIR(mode) else "something else than a file"
+            raise BaseModelError(f"{name}: expected a Python source, found {found}; use - for standard input")
+        return _read_up_to(descriptor, _MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _read_up_to(descriptor: int, num_bytes: int) -> bytes:
+    content = b""
+    while len(content) < num_bytes and (part := os.read(descriptor, num_bytes - len(content))):
+        content += part
+    return content
+
+
+def _read_stdin(wall_seconds: float) -> bytes:
+    deadline = time.monotonic() + wall_seconds
+    content = bytearray()
+    while len(content) <= _MAX_BYTES:
+        if not select.select([sys.stdin.fileno()], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise BaseModelError(f"standard input: expected a Python source, found no end of it in {wall_seconds:g} s")
+        received = os.read(sys.stdin.fileno(), _MAX_BYTES)
+        if not received:
+            break
+        content += received
+    return bytes(content)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number

@@ -1,0 +1,206 @@
+"""The integrity verdicts on one network: docs/verdicts.md lists them with tolerances and reasons.
+
+Behaviour is judged with perturbed parameters, so that branches that begin at zero take part. What is found is a claim
+of the candidate's own process: it can refuse, and where it lies, the scoring outside notices (:mod:`tools.scoring`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from fairnad.candidate import FailureKind, Finding
+from tools.agreement import Comparison, compare
+from tools.delivery import MAX_HIDDEN_BYTES, hidden
+from tools.jobs.network_source import seed_everything
+from tools.jobs.outputs import logits_of
+from tools.jobs.state import (
+    State,
+    buffers_of_norms,
+    changed_numbers,
+    changed_tensors,
+    grown,
+    leaves_with_gradient,
+    state_of,
+)
+
+NUM_IMAGES = 6
+_BATCH_SIZE = 4
+_PERTURBATION = 0.1
+_SAME = 1e-6
+_MAX_NAMES = 3
+_MAX_NAME_CHARACTERS = 80
+
+
+def same_builds(one: nn.Module, other: nn.Module) -> Iterator[Finding]:
+    """Two networks built from one source with one seed must be equal."""
+    first, second = one.state_dict(), other.state_dict()
+    differing = [name for name in dict.fromkeys([*first, *second]) if not _equal(first.get(name), second.get(name))]
+    if differing:
+        yield Finding(
+            FailureKind.NOT_DETERMINISTIC,
+            f"two builds with the same seed differ in {_listed(differing)}; draw random numbers from torch, "
+            "numpy.random or random, which are seeded, and leave nothing behind that changes the next build",
+        )
+
+
+def weights_beside(network: nn.Module, logits: Tensor) -> Iterator[Finding]:
+    """Whatever learns must be a parameter; a parameter that learns nothing is told. What is none learns no longer.
+
+    Args:
+        logits: the network's, before their backward pass has freed the graph or after it.
+    """
+    parameters = {id(parameter): name for name, parameter in network.named_parameters()}
+    leaves = leaves_with_gradient(logits)
+    strangers = [leaf for leaf in leaves if id(leaf) not in parameters]
+    if strangers:
+        # The graph that FLOPs are counted in takes constants only.
+        for leaf in strangers:
+            leaf.requires_grad_(False)
+        hidden = [str(tuple(leaf.shape)) for leaf in strangers]
+        yield Finding(
+            FailureKind.HIDDEN_WEIGHTS,
+            f"tensors of shape {_listed(hidden)} receive gradients and are no parameters; "
+            "assign nn.Parameter to an attribute of a module, or use nn.ParameterList",
+        )
+    reached = {id(leaf) for leaf in leaves}
+    idle = [name for name, p in network.named_parameters() if p.requires_grad and id(p) not in reached]
+    if idle:
+        yield Finding(FailureKind.INTEGRITY, f"no gradient reaches {_listed(idle)}", is_fault=False)
+
+
+def tensors_beside(network: nn.Module, num_constant_bytes: int) -> Iterator[Finding]:
+    """Tensors that are neither parameters nor the statistics of norm layers hold a few kilobytes at most.
+
+    Args:
+        num_constant_bytes: of tensors the network computes with and has not registered.
+    """
+    norms = buffers_of_norms(network)
+    buffers = [buffer for buffer in network.buffers() if id(buffer) not in norms]
+    num_bytes = num_constant_bytes + sum(buffer.numel() * buffer.element_size() for buffer in buffers)
+    if num_bytes > MAX_HIDDEN_BYTES:
+        yield hidden(num_bytes)
+
+
+def created_late(before: Sequence[str], after: Sequence[str]) -> Iterator[Finding]:
+    """Whatever is stored with the weights exists when the network is built.
+
+    Args:
+        before: names in the state dict before the first batch; ``after``: at the end.
+    """
+    differing = [name for name in dict.fromkeys([*before, *after]) if (name in before) != (name in after)]
+    if differing:
+        yield Finding(
+            FailureKind.INTEGRITY,
+            f"{_listed(differing)} came or went while the network ran; create every layer in __init__",
+        )
+
+
+def behaviour(network: nn.Module, images: Tensor, num_classes: int, seed: int) -> Iterator[Finding]:
+    """What evaluation mode must be: the same every time, for each image alone, of the image, and without memory.
+
+    Args:
+        network: its parameters are perturbed.
+        images: ``NUM_IMAGES`` of them.
+        seed: every pass begins with generators in another state, as every job's would.
+    """
+    network.eval()
+    whole = tuple(range(_BATCH_SIZE))
+
+    @torch.no_grad()
+    def answer(numbers: tuple[int, ...], number: int) -> Tensor:
+        seed_everything(seed + number)
+        return logits_of(network, images[list(numbers)], num_classes).float()
+
+    with _perturbed(network) as restore:
+        first = answer(whole, 1)
+        if not torch.isfinite(first).all():
+            restore()
+            first = answer(whole, 1)
+        before = state_of(network)
+        again = answer(whole, 2)
+        after = state_of(network)
+        yield from _memory(before, after)
+        repeated = _compare(first, again)
+        if repeated.is_same:
+            there = torch.cat([answer((0,), 3), answer((2, 0, 5), 4)[:2]])
+            yield from _independence(_compare(first[[0, 2, 0]], there))
+        else:
+            yield Finding(
+                FailureKind.NOT_DETERMINISTIC,
+                f"the same images twice in evaluation mode: {repeated}; random operators belong under "
+                "`if self.training`, and F.dropout needs training=self.training",
+            )
+        yield from _dependence(network, images[:_BATCH_SIZE], first)
+
+
+@contextmanager
+def _perturbed(network: nn.Module) -> Iterator[Callable[[], None]]:
+    """Add a tenth of its size to every parameter at random; to one that is zero, a tenth. Yields the way back."""
+    kept = [(parameter, parameter.detach().clone()) for parameter in network.parameters()]
+
+    @torch.no_grad()
+    def restore() -> None:
+        for parameter, value in kept:
+            parameter.copy_(value)
+
+    with torch.no_grad():
+        for parameter, value in kept:
+            if value.numel() and (value.is_floating_point() or value.is_complex()):
+                size = float(value.abs().square().mean().sqrt()) or 1.0
+                parameter.add_(torch.randn_like(value), alpha=size * _PERTURBATION)
+    try:
+        yield restore
+    finally:
+        restore()
+
+
+def _independence(compared: Comparison) -> Iterator[Finding]:
+    if not compared.is_same:
+        yield Finding(
+            FailureKind.BATCH_LEAKAGE,
+            f"the same image alone and in two batches: {compared}; nothing may mix along the first dimension "
+            "(nn.MultiheadAttention needs batch_first=True, batch norm its running statistics)",
+        )
+
+
+def _memory(before: State, after: State) -> Iterator[Finding]:
+    if names := changed_tensors(before, after):
+        yield Finding(
+            FailureKind.INTEGRITY,
+            f"{_listed(names)} changes in evaluation mode; write to buffers under `if self.training` only",
+        )
+    if names := grown(before, after):
+        yield Finding(FailureKind.INTEGRITY, f"{_listed(names)} grows with every batch; keep nothing between batches")
+    if names := changed_numbers(before, after):
+        yield Finding(FailureKind.INTEGRITY, f"{_listed(names)} counts batches in evaluation mode", is_fault=False)
+
+
+def _dependence(network: nn.Module, images: Tensor, logits: Tensor) -> Iterator[Finding]:
+    if (logits - logits[:1]).abs().max() > _SAME * logits.abs().max():
+        return
+    # Deep networks without norm layers may say nearly the same of all images before they are trained.
+    images = images.clone().requires_grad_()
+    output = network(images)
+    gradient = torch.autograd.grad(output.sum(), images, allow_unused=True)[0] if output.requires_grad else None
+    if gradient is None or not gradient.any():
+        yield Finding(FailureKind.INTEGRITY, "the logits are the same whatever the image is")
+
+
+def _compare(one: Tensor, other: Tensor) -> Comparison:
+    return compare(one.numpy(), other.numpy())
+
+
+def _equal(one: object, other: object) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return one is None and other is None
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, cut, and how many there are beside them."""
+    shown = ", ".join(name[:_MAX_NAME_CHARACTERS] for name in names[:_MAX_NAMES])
+    return shown if len(names) <= _MAX_NAMES else f"{shown} and {len(names) - _MAX_NAMES} more"

@@ -1,0 +1,98 @@
+"""The measure job: costs that only a run shows, the time an image takes and the memory its results need (paper §4.3.2).
+
+Both are of one image in evaluation mode, without gradients, as a network is used once it is finished.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tools.jobs.network_source import build_network
+from tools.jobs.operator_trace import tensors_in
+
+_NUM_WARM_UPS = 5
+_MIN_RUNS = 20
+_MAX_RUNS = 200
+_SECONDS = 1.0
+"""Runs go on until there are enough of them and this time has passed, or until there are many."""
+
+
+def measure(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure a source on the device of the request.
+
+    Args:
+        request: ``num_classes``, ``image_size``, ``seed`` and ``device``.
+
+    Returns:
+        ``latency_ms``: median milliseconds of a forward pass. ``activation_bytes``: the most bytes of intermediate
+        results alive at once, the image and the network's own tensors left out.
+
+    Raises:
+        Exception: whatever the candidate raises.
+    """
+    size, device = request["image_size"], request["device"]
+    network = build_network(source, num_classes=request["num_classes"], image_size=size, seed=request["seed"])
+    network.eval().to(device)
+    image = torch.randn(1, 3, size, size, device=device)
+    with torch.no_grad():
+        return {"latency_ms": latency_ms(network, image), "activation_bytes": activation_bytes(network, image)}
+
+
+def latency_ms(network: nn.Module, image: Tensor) -> float:
+    """The median time of a forward pass in milliseconds, after some that do not count."""
+    wait: Callable[[], None] = torch.cuda.synchronize if image.is_cuda else lambda: None
+    for _ in range(_NUM_WARM_UPS):
+        network(image)
+    wait()
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < _MIN_RUNS or (len(times) < _MAX_RUNS and time.perf_counter() - began < _SECONDS):
+        start = time.perf_counter()
+        network(image)
+        wait()
+        times.append(time.perf_counter() - start)
+    return 1000 * median(times)
+
+
+def activation_bytes(network: nn.Module, image: Tensor) -> int:
+    """The most bytes of results that are alive at once during a forward pass.
+
+    What an operator needs while it runs is not seen; what is freed before the next one begins is not counted twice.
+    """
+    own = [*network.parameters(), *network.buffers(), image]
+    meter = _ActivationMeter(own)
+    with meter:
+        network(image)
+    return meter.peak_bytes
+
+
+class _ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Watches the memory of every tensor an operator returns."""
+
+    def __init__(self, own: list[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak_bytes: int = 0
+        self._own = {tensor.untyped_storage()._cdata for tensor in own}
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self._alive = {key: kept for key, kept in self._alive.items() if not _is_gone(kept[0])}
+        for tensor in tensors_in(result):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self._own:
+                self._alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())  # type: ignore[no-untyped-call]
+        self.peak_bytes = max(self.peak_bytes, sum(num_bytes for _, num_bytes in self._alive.values()))
+        return result
+
+
+def _is_gone(memory: StorageWeakRef) -> bool:
+    return bool(memory.expired())  # type: ignore[no-untyped-call]

@@ -1,0 +1,167 @@
+"""How much work a network does, counted operator by operator while it runs (paper §5).
+
+The count of :mod:`tools.budget_evaluator` reads a recorded graph, which shows neither what an own autograd function
+does inside nor what operators without a formula cost. This one sees every operator below autograd, in any mode and at
+any batch size, also on the meta device, where nothing is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from tools.jobs.operator_trace import tensors_in
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """``products``: multiply-adds of convolutions, matrix products and attention.
+
+    ``elements``: how many elements all other operators went through, moving them apart.
+    """
+
+    products: float = 0
+    elements: float = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.products + other.products, self.elements + other.elements)
+
+
+class OperatorMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the work of the operators that run while it is entered; ``work`` is the sum so far."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.work = Work()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self.work += _work(func, args, kwargs, result)
+        return result
+
+
+def _work(func: Any, args: Any, kwargs: Mapping[str, Any], result: Any) -> Work:
+    name = func._schema.name.split("::")[-1]
+    if func.is_view or name in _MOVES:
+        return Work()
+    if name in _PRODUCTS:
+        products = _PRODUCTS[name](args)
+    elif func.overloadpacket in flop_registry:
+        # Two for each multiply-add.
+        products = flop_registry[func.overloadpacket](*args, **kwargs, out_val=result) / 2
+    else:
+        most = max((tensor.numel() for tensor in tensors_in([args, kwargs, result])), default=0)
+        return Work(elements=most * _weight(name, args))
+    if any(tensor.is_complex() for tensor in tensors_in(args)):
+        # A complex product is four; the other three have no formula in either count.
+        return Work(products, 3 * products)
+    return Work(products)
+
+
+_MOVES = frozenset(
+    (
+        "_reshape_alias",
+        "_to_copy",
+        "_unsafe_view",
+        "arange",
+        "as_strided",
+        "cat",
+        "channel_shuffle",
+        "clone",
+        "constant_pad_nd",
+        "contiguous",
+        "copy",
+        "copy_",
+        "detach",
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "eye",
+        "fill",
+        "fill_",
+        "flip",
+        "full",
+        "full_like",
+        "gather",
+        "im2col",
+        "index",
+        "index_select",
+        "lift",
+        "lift_fresh",
+        "new_empty",
+        "new_empty_strided",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "ones",
+        "ones_like",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "reflection_pad1d",
+        "reflection_pad2d",
+        "repeat",
+        "replication_pad2d",
+        "roll",
+        "scalar_tensor",
+        "select_scatter",
+        "slice_scatter",
+        "stack",
+        "take",
+        "unfold",
+        "where",
+        "zero_",
+        "zeros",
+        "zeros_like",
+    )
+)
+"""Operators that make, move or repeat elements and compute nothing."""
+
+
+def _attention(args: Any) -> int:
+    """q·k and attention·v, for queries (…, L, E), keys (…, S, E) and values (…, S, Ev)."""
+    shapes: list[list[int]] = [[*factor.shape] for factor in args[:3]]
+    queries, keys, values = shapes
+    return prod(queries[:-1]) * keys[-2] * (queries[-1] + values[-1])
+
+
+def _trilinear(args: Any) -> int:
+    """Every combination of the indices of three factors, each with dimensions inserted."""
+    shapes = []
+    for factor, dimensions in zip(args[:3], args[3:6], strict=True):
+        shape = [*factor.shape]
+        for dimension in sorted(dimensions):
+            shape.insert(dimension, 1)
+        shapes.append(shape)
+    return prod(max(sizes) for sizes in zip(*shapes, strict=True))
+
+
+_PRODUCTS: Mapping[str, Callable[[Any], float]] = {
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "mv": lambda args: args[0].numel(),
+    "addmv": lambda args: args[1].numel(),
+    "dot": lambda args: args[0].numel(),
+    "vdot": lambda args: args[0].numel(),
+    "addbmm": lambda args: args[1].numel() * args[2].shape[-1],
+    "_trilinear": _trilinear,
+    # Sequence and batch, times the two matrices.
+    "mkldnn_rnn_layer": lambda args: prod(args[0].shape[:2]) * (args[1].numel() + args[2].numel()),
+}
+"""Products for which torch has no formula."""
+
+
+def _weight(name: str, args: Any) -> float:
+    """Multiply-adds an element takes in an operator that does more than one for each."""
+    if name.startswith("_fft"):
+        return 2.5 * math.log2(max(2, prod(args[0].shape[dimension] for dimension in args[1])))
+    if name in ("_cdist_forward", "_pdist_forward"):
+        return float(args[0].shape[-1])
+    if name.startswith(("_linalg", "linalg_")) and not name.endswith("norm"):
+        return float(max(args[0].shape, default=1))
+    return 1.0
