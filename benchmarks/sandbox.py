@@ -35,6 +35,10 @@ _SOURCE = _CHECKOUT / "prompts" / "vision" / "models" / "resnet32.py"
 _REQUEST = {"num_classes": 10, "image_size": 32, "seed": 0}
 _LIMITS = Limits(wall_seconds=60, memory_bytes=10**9, output_bytes=10**5)
 _NUM_COLD = 5
+
+Seconds = tuple[float, float]
+"""Of wall time and of CPU; the latter tells more on a machine that has other work."""
+
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -58,7 +62,7 @@ def main() -> None:
 def _print_all(n: int, levels: str, source: str) -> None:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {load}; Python {platform.python_version()}", end="")
-    print(f", torch {version('torch')}; n = {n}, {_NUM_COLD} cold; milliseconds, min / median")
+    print(f", torch {version('torch')}; n = {n}, {_NUM_COLD} cold; milliseconds of wall time, min / median, and of CPU")
     cold = {kind: [_cold(kind) for _ in range(_NUM_COLD)] for kind in ("run", "whole")}
     print(f"cold process: run check {_text(cold['run'])}, whole check {_text(cold['whole'])}")
     for level in map(Level, levels):
@@ -72,37 +76,47 @@ def _print_all(n: int, levels: str, source: str) -> None:
         warm["whole check"] = asyncio.run(_whole_checks(level, n, source))
         print(f"{level}: " + ", ".join(f"{what} {_text(times)}" for what, times in warm.items()), end="")
         run, whole = (_ratio(cold[kind], warm[f"{kind} check"]) for kind in ("run", "whole"))
-        print(f"; cold ÷ warm: run check {run:.1f}, whole check {whole:.1f}")
+        print(f"; cold ÷ warm: run check {run}, whole check {whole}")
     print(asyncio.run(_false_refusals()))
 
 
-def _text(times: Sequence[float]) -> str:
-    return f"{1000 * min(times):.0f} / {1000 * statistics.median(times):.0f}"
+def _text(times: Sequence[Seconds]) -> str:
+    wall, processor = zip(*times, strict=True)
+    return f"{1000 * min(wall):.0f} / {1000 * statistics.median(wall):.0f} ({1000 * statistics.median(processor):.0f})"
 
 
-def _ratio(cold: Sequence[float], warm: Sequence[float]) -> float:
-    return statistics.median(cold) / statistics.median(warm)
+def _ratio(cold: Sequence[Seconds], warm: Sequence[Seconds]) -> str:
+    wall, processor = (
+        statistics.median(one[i] for one in cold) / statistics.median(one[i] for one in warm) for i in (0, 1)
+    )
+    return f"{wall:.1f} ({processor:.1f})"
 
 
-def _cold(kind: str) -> float:
+def _cold(kind: str) -> Seconds:
     began = time.monotonic()
     command = [sys.executable, "-m", "benchmarks.sandbox", "--cold", kind]
-    subprocess.run(command, check=True, cwd=_CHECKOUT, env=os.environ | _ONE_THREAD, stderr=subprocess.DEVNULL)
-    return time.monotonic() - began
+    process = subprocess.Popen(command, cwd=_CHECKOUT, env=os.environ | _ONE_THREAD, stderr=subprocess.DEVNULL)
+    return _waited(process.pid, began)
 
 
-def _warm(level: Level, ground: Ground, n: int, source: str) -> dict[str, list[float]]:
+def _waited(pid: int, began: float) -> Seconds:
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise RuntimeError(f"a measured process ended with {os.waitstatus_to_exitcode(status)}")
+    return time.monotonic() - began, usage.ru_utime + usage.ru_stime
+
+
+def _warm(level: Level, ground: Ground, n: int, source: str) -> dict[str, list[Seconds]]:
     """Forks of a warm process behind the same wall as the fork server."""
     script = ground.scratch / "inside.py"
     shutil.copy(__file__, script)
     command = [*wrapper(level, ground), sys.executable, "-P", str(script), "--inside", level, "--n", str(n)]
     environment = os.environ | _ONE_THREAD | {"PYTHONPATH": str(_CHECKOUT), "BENCHMARK_SOURCE": source}
     done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    times: dict[str, list[float]] = json.loads(done.stdout)
-    return times
+    return {what: [(wall, processor) for wall, processor in times] for what, times in json.loads(done.stdout).items()}
 
 
-def _inside(level: Level, n: int, source: str) -> dict[str, list[float]]:
+def _inside(level: Level, n: int, source: str) -> dict[str, list[Seconds]]:
     from tools.sandbox import fork_server, jail
 
     fork_server.warm_up()
@@ -121,7 +135,7 @@ def _inside(level: Level, n: int, source: str) -> dict[str, list[float]]:
         return {what: [_forked(work) for _ in range(n)] for what, work in kinds.items()}
 
 
-def _forked(work: Callable[[], Any]) -> float:
+def _forked(work: Callable[[], Any]) -> Seconds:
     began = time.monotonic()
     pid = os.fork()
     if pid == 0:
@@ -131,10 +145,7 @@ def _forked(work: Callable[[], Any]) -> float:
             status = 0
         finally:
             os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    if status:
-        raise RuntimeError(f"a measured process ended with {os.waitstatus_to_exitcode(status)}")
-    return time.monotonic() - began
+    return _waited(pid, began)
 
 
 def _run_check(source: str) -> None:
@@ -159,7 +170,7 @@ def _whole_check(source: str) -> None:
     check_job.check(source, _REQUEST)
 
 
-async def _whole_checks(level: Level, n: int, source: str) -> list[float]:
+async def _whole_checks(level: Level, n: int, source: str) -> list[Seconds]:
     from tools.sandbox.supervisor import Sandbox
 
     times = []
@@ -170,7 +181,7 @@ async def _whole_checks(level: Level, n: int, source: str) -> list[float]:
             for _ in range(n):
                 began = time.monotonic()
                 result = await sandbox.run(Job(JobKind.CHECK, Step.EXECUTE, source, _REQUEST, _LIMITS))
-                times.append(time.monotonic() - began)
+                times.append((time.monotonic() - began, result.cpu_seconds))
                 if result.failure is not None:
                     raise RuntimeError(result.failure.message)
         finally:

@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from tools.sandbox import job_child, process_control, trial
+from tools.sandbox import job_child, places, process_control, trial
 from tools.sandbox.isolation import Level
 from tools.sandbox.job import EndReason
 
@@ -60,6 +60,7 @@ def warm_up() -> None:
     """
     torch.set_num_threads(1)
     job_child.rehearse()
+    places.readable(with_gpu=False)
     if process_control.num_threads() != 1:
         raise RuntimeError(f"expected one thread after the warm-up, found {process_control.num_threads()}")
     gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import site
 import sys
@@ -24,11 +25,13 @@ def interpreter_folders() -> list[Path]:
     return sorted({Path(name).resolve() for name in named} | {Path(name) for name in named} | set(_packages()))
 
 
-def readable(*, with_gpu: bool) -> list[Path]:
+@functools.cache
+def readable(*, with_gpu: bool) -> tuple[Path, ...]:
     """All a job may read beside its own folder: libraries, this project's packages, facts about the machine."""
     prefixes = [folder / lib for folder in interpreter_folders() for lib in ("lib", "lib64", "pyvenv.cfg")]
     named = [*_SYSTEM_LIBRARIES, *_MACHINE_FACTS, *_SMALL_FILES, *(_GPU_FACTS if with_gpu else ())]
-    return [*prefixes, *_packages(), *OWN_PACKAGES, *map(Path, named)]
+    found = dict.fromkeys([*prefixes, *_packages(), *OWN_PACKAGES, *map(Path, named)])
+    return tuple(path for path in found if path.exists())
 
 
 def gpu_devices() -> list[Path]:
