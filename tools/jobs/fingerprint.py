@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from tools.jobs.operator_meter import OperatorMeter, Work
@@ -43,13 +45,17 @@ class Fingerprint:
 def trace(network: nn.Module, image_size: int) -> Fingerprint:
     """Run a network on images of ``image_size`` pixels a side in both modes and sum up what it did.
 
-    The network is left in training mode; what it draws at random comes from torch's generator.
+    The network is left in evaluation mode; what it draws at random comes from torch's generator.
     """
-    with OperatorMeter() as evaluation_meter:
-        evaluation = record(network, image_size, training=False)
+    before = [(buffer, buffer.clone()) for buffer in network.buffers()]
     with OperatorMeter() as training_meter:
         training = record(network, image_size, training=True)
+    # What training does not write to is a constant, and part of the architecture.
+    fixed = {id(buffer) for buffer, value in before if torch.equal(buffer, value)}
+    with OperatorMeter() as evaluation_meter:
+        evaluation = record(network, image_size, training=False, fixed=fixed)
     lines = ["evaluation", *canonical_lines(evaluation), "training", *canonical_lines(training)]
+    lines += ["gradient", *training.gradient]
     return Fingerprint(
         digest=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
         num_repeats=count_repeats(evaluation),
@@ -63,8 +69,8 @@ def canonical_lines(trace: OperatorTrace) -> list[str]:
     """The part of a trace that the output depends on, one line an operator, in a form free of arbitrary choices.
 
     Operators come in the order a walk from the output meets them, not in the order they happened to run. Operands
-    of sums and products are ordered by what they are made of. Leaves are numbered as they are met, so that a shared
-    weight differs from two weights of the same shape.
+    of sums and products are ordered by what they are made of, and equal ones by what else they are used for.
+    Leaves are numbered as they are met, so that a shared weight differs from two weights of the same shape.
     """
     order = _canonical_inputs(trace)
     names: dict[int, str] = {}
@@ -93,26 +99,52 @@ def canonical_lines(trace: OperatorTrace) -> list[str]:
 
 
 def _canonical_inputs(trace: OperatorTrace) -> list[tuple[int, ...]]:
-    """The inputs of each node, those of commutative operators sorted by a digest of what they are made of."""
-    made_of: list[str] = [_leaf_digest(value) if value.node < 0 else "" for value in trace.values]
-    order = []
+    """The inputs of each node, those of commutative operators sorted by what they are made of and used for."""
+    leaves = {n: _leaf_digest(value) for n, value in enumerate(trace.values) if value.node < 0}
+    roles = _roles(trace, _made_of(trace, leaves))
+    made_of = _made_of(trace, {number: digest + roles[number] for number, digest in leaves.items()})
+    return [
+        tuple(sorted(node.inputs, key=lambda number: (made_of[number], roles[number])))
+        if _is_commutative(node)
+        else node.inputs
+        for node in trace.nodes
+    ]
+
+
+def _made_of(trace: OperatorTrace, leaves: Mapping[int, str]) -> list[str]:
+    """A digest of each value, from those of the leaves up."""
+    made_of = [leaves.get(number, "") for number in range(len(trace.values))]
     for node in trace.nodes:
-        inputs = node.inputs
-        if node.operator in _COMMUTATIVE and node.literals == _TWO_TENSORS_ONLY:
-            inputs = tuple(sorted(inputs, key=lambda number: made_of[number]))
-        order.append(inputs)
-        digest = _node_digest(node, [made_of[number] for number in inputs])
+        operands = [made_of[number] for number in node.inputs]
+        digest = _digest(node.operator, node.literals, *(sorted(operands) if _is_commutative(node) else operands))
         for position, output in enumerate(node.outputs):
             made_of[output] = f"{digest}.{position}"
-    return order
+    return made_of
+
+
+def _roles(trace: OperatorTrace, made_of: Sequence[str]) -> list[str]:
+    """A digest of what each value is used for on the way to the output, from there down."""
+    uses: list[list[str]] = [[] for _ in trace.values]
+    uses[trace.output].append("output")
+    for node in reversed(trace.nodes):
+        results = [output for output in node.outputs if uses[output]]
+        if results:
+            role = _digest(*(made_of[result] for result in results), *(_digest(*sorted(uses[r])) for r in results))
+            for position, number in enumerate(node.inputs):
+                uses[number].append(role if _is_commutative(node) else f"{role}.{position}")
+    return [_digest(*sorted(used)) for used in uses]
+
+
+def _is_commutative(node: Node) -> bool:
+    return node.operator in _COMMUTATIVE and node.literals == _TWO_TENSORS_ONLY
 
 
 def _leaf_digest(value: Value) -> str:
     return f"{value.leaf} {value.dtype} {value.shape}"
 
 
-def _node_digest(node: Node, operands: list[str]) -> str:
-    return hashlib.sha256("|".join([node.operator, node.literals, *operands]).encode()).hexdigest()
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
 def _block(call: Call) -> tuple[str, str, tuple[int, ...]]:

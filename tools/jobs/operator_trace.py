@@ -6,20 +6,22 @@ of names: a value is the network's image, a parameter, a buffer, a constant, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tools.jobs.network_source import MODULE_NAME
 
 BATCH_SIZE = 2
 _CONSTANT = "constant"
-_MAX_CONSTANT_ELEMENTS = 64
+_MAX_LISTED_ELEMENTS = 64
 _IDENTITIES = {"alias", "lift_fresh", "clone", "view", "_unsafe_view", "expand", "slice", "_to_copy"}
 """Operators that give their first input unchanged wherever shape and type stay the same."""
 _SIZE_IS_IN_OUTPUT = {"view", "_unsafe_view", "expand"}
@@ -30,7 +32,8 @@ _NOT_OF_THE_FUNCTION = {"device", "layout", "pin_memory", "memory_format", "gene
 class Value:
     """A tensor. ``node`` made it as its output number ``position``; without a node it is a leaf.
 
-    ``leaf`` is ``image``, ``parameter``, ``buffer`` or ``constant`` (with its elements where they are few).
+    ``leaf`` is ``image``, ``parameter``, ``frozen parameter``, ``buffer`` or ``constant``; constants, and buffers that
+    are, with their content.
     """
 
     shape: tuple[int, ...]
@@ -75,16 +78,24 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class OperatorTrace:
-    """One forward pass: ``output`` numbers the value the network returned; calls are in the order they began."""
+    """One forward pass: ``output`` numbers the value the network returned; calls are in the order they began.
+
+    ``gradient`` are the operators, in no order, of functions that have a backward of their own, in training mode: the
+    forward pass does not show them.
+    """
 
     values: list[Value]
     nodes: list[Node]
     calls: list[Call]
     output: int
+    gradient: tuple[str, ...] = ()
 
 
-def record(network: nn.Module, image_size: int, *, training: bool) -> OperatorTrace:
+def record(network: nn.Module, image_size: int, *, training: bool, fixed: Collection[int] = ()) -> OperatorTrace:
     """Run the network once, gradients enabled, and say what it did.
+
+    Args:
+        fixed: ids of buffers that are constants: their content is part of the trace.
 
     Raises:
         TypeError: it did not return a tensor.
@@ -92,18 +103,68 @@ def record(network: nn.Module, image_size: int, *, training: bool) -> OperatorTr
     """
     network.train(training)
     images = torch.rand(BATCH_SIZE, 3, image_size, image_size)
-    recorder = _Recorder(network, images)
+    recorder = _Recorder(network, images, fixed)
     with torch.enable_grad(), recorder.watching_calls(network), recorder:
         output = network(images)
     if not isinstance(output, Tensor):
         raise TypeError(f"the network returned {type(output).__name__} instead of a tensor")
-    return OperatorTrace(recorder.values, recorder.nodes, recorder.calls, recorder.read(output))
+    gradient = _own_gradient(network, output) if training else ()
+    return OperatorTrace(recorder.values, recorder.nodes, recorder.calls, recorder.read(output), gradient)
+
+
+def _own_gradient(network: nn.Module, output: Tensor) -> tuple[str, ...]:
+    own = [node for node in gradient_nodes(output) if isinstance(node, BackwardCFunction)]
+    if not own:
+        return ()
+    listed = _Operators()
+    for node in own:
+        node.register_prehook(listed.begin)
+        node.register_hook(listed.end)
+    wanted = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    with listed:
+        torch.autograd.grad(output.sum(), wanted, allow_unused=True)
+    return tuple(sorted(listed.lines))
+
+
+def gradient_nodes(output: Tensor) -> Iterator[Any]:
+    """The functions a backward pass from here runs through, each once; the graph is left as it is."""
+    seen: set[Any] = set()
+    pending = [output.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            pending += [following for following, _ in node.next_functions]
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Lists the operators between a beginning and an end, with their numbers and the shapes of their operands."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.lines: list[str] = []
+        self._is_listing = False
+
+    def begin(self, _gradients: object) -> None:
+        self._is_listing = True
+
+    def end(self, _results: object, _gradients: object) -> None:
+        self._is_listing = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        if self._is_listing:
+            shapes = [(str(tensor.dtype), tuple(tensor.shape)) for tensor in tensors_in([args, kwargs])]
+            numbers = [argument for argument in args if isinstance(argument, int | float | str)]
+            self.lines.append(f"{func} {numbers} {shapes}")
+        return func(*args, **kwargs)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator below autograd, so that modules and functions that do the same look the same."""
 
-    def __init__(self, network: nn.Module, images: Tensor) -> None:
+    def __init__(self, network: nn.Module, images: Tensor, fixed: Collection[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.values: list[Value] = []
         self.nodes: list[Node] = []
@@ -112,8 +173,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._numbers: dict[int, int] = {}
         self._alive: list[Tensor] = []
         self._last_write: dict[int, int] = {}
-        self._leaves = {id(buffer): "buffer" for buffer in network.buffers()}
-        self._leaves |= {id(parameter): "parameter" for parameter in network.parameters()}
+        self._leaves = {id(b): f"buffer {_content(b)}" if id(b) in fixed else "buffer" for b in network.buffers()}
+        self._leaves |= {id(p): "parameter" if p.requires_grad else "frozen parameter" for p in network.parameters()}
         self._leaves[id(images)] = "image"
         # A tensor's .data is another tensor on the same memory.
         self._memory = {_storage(tensor): tensor for tensor in (*network.buffers(), *network.parameters())}
@@ -244,6 +305,12 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _constant(tensor: Tensor) -> str:
-    if tensor.numel() > _MAX_CONSTANT_ELEMENTS or tensor.layout is not torch.strided:
-        return _CONSTANT
-    return f"{_CONSTANT} {tensor.tolist()}"
+    return f"{_CONSTANT} {_content(tensor)}" if tensor.layout is torch.strided else _CONSTANT
+
+
+def _content(tensor: Tensor) -> str:
+    """The elements where they are few, else a digest of them."""
+    if tensor.numel() <= _MAX_LISTED_ELEMENTS:
+        return str(tensor.tolist())
+    content = tensor.detach().cpu().resolve_conj().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return hashlib.sha256(content).hexdigest()

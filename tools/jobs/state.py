@@ -9,31 +9,20 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from tools.jobs.network_source import MODULE_NAME
+from tools.jobs.operator_trace import gradient_nodes
 
 _MAX_DEPTH = 5
 
 
 def leaves_with_gradient(logits: Tensor) -> list[Tensor]:
     """The tensors a backward pass from here would give gradients to."""
-    found: dict[int, Tensor] = {}
-    seen: set[Any] = set()
-    pending = [logits.grad_fn]
-    while pending:
-        node = pending.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            found[id(node.variable)] = node.variable
-        pending += [following for following, _ in node.next_functions]
-    return list(found.values())
+    return list({id(n.variable): n.variable for n in gradient_nodes(logits) if hasattr(n, "variable")}.values())
 
 
 def buffers_of_norms(network: nn.Module) -> set[int]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tools.jobs.fingerprint import Fingerprint, trace
 from tools.jobs.network_source import build_network
 
+torch.set_num_threads(1)
 RESNET = Path(__file__).parents[3] / "prompts" / "vision" / "models" / "resnet32.py"
 HEADER = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
 
@@ -335,3 +339,128 @@ def test_tracing_leaves_no_hooks_behind():
 def test_a_network_that_returns_no_tensor_cannot_be_traced():
     with pytest.raises(TypeError, match="the network returned tuple instead of a tensor"):
         trace(build_network(HEADER + edited(("* 0.5)", "* 0.5),")), num_classes=4, image_size=8, seed=0), 8)
+
+
+# Twins: one network written twice. Near misses: one thing in it changed.
+
+RICH = """
+class Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.sign(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 1.0
+
+
+class Network(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.register_buffer("table", torch.arange(80.0).view(8, 10)[:, :8] / 80)
+        self.a = nn.Conv2d(3, 8, 3, padding=1)
+        self.b = nn.Conv2d(3, 8, 3, padding=1)
+        self.c = nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=2)
+        self.norm = nn.BatchNorm2d(8, eps=1e-5)
+        self.groups = nn.GroupNorm(2, 8, eps=1e-5)
+        self.slope = nn.LeakyReLU(0.1)
+        self.curve = nn.ELU(1.0)
+        self.pool = nn.AvgPool2d(2, count_include_pad=True)
+        self.drop = nn.Dropout(0.1)
+        self.gate = nn.Linear(8, 8)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        a = self.a(x)
+        b = self.b(x)
+        x = self.slope(self.norm(a + b))
+        y = self.curve(self.groups(self.c(x)))
+        z = Straight.apply(y - a)
+        x = self.pool(z + x).mean((2, 3)) @ self.table
+        x = x * torch.sigmoid(self.gate(x))
+        return self.head(self.drop(x.softmax(-1)))
+"""
+SWAPS = [
+    ("        a = self.a(x)\n        b = self.b(x)\n", "        b = self.b(x)\n        a = self.a(x)\n"),
+    ("a + b", "b + a"),
+    ("z + x)", "x + z)"),
+    ("x * torch.sigmoid(self.gate(x))", "torch.sigmoid(self.gate(x)) * x"),
+    (
+        "        self.a = nn.Conv2d(3, 8, 3, padding=1)\n        self.b = nn.Conv2d(3, 8, 3, padding=1)\n",
+        "        self.b = nn.Conv2d(3, 8, 3, padding=1)\n        self.a = nn.Conv2d(3, 8, 3, padding=1)\n",
+    ),
+    ("self.a", "self.first"),
+    ("self.gate", "self.attend"),
+    ("Straight", "Through"),
+    ("self.slope(self.norm(a + b))", "F.leaky_relu(self.norm(torch.add(a, b)), 0.1, inplace=True)"),
+    ("self.drop(x.softmax(-1))", "F.dropout(torch.softmax(x, -1), 0.1, self.training)"),
+    (
+        "self.head = nn.Linear(8, num_classes)",
+        "self.head = nn.Linear(8, num_classes)\n        nn.init.zeros_(self.head.weight)",
+    ),
+    ("        y = self.curve", "        unused = self.head(x.mean((2, 3)))  # of no use\n        y = self.curve"),
+]
+NEAR_MISSES = {
+    "dilation": ("padding=2, dilation=2", "padding=1, dilation=1"),
+    "groups": ("groups=2", "groups=4"),
+    "eps of batch norm": ("BatchNorm2d(8, eps=1e-5)", "BatchNorm2d(8, eps=1e-4)"),
+    "eps of group norm": ("GroupNorm(2, 8, eps=1e-5)", "GroupNorm(2, 8, eps=1e-4)"),
+    "groups of a norm": ("GroupNorm(2, 8", "GroupNorm(4, 8"),
+    "momentum": ("BatchNorm2d(8, eps=1e-5)", "BatchNorm2d(8, eps=1e-5, momentum=0.2)"),
+    "slope": ("LeakyReLU(0.1)", "LeakyReLU(0.2)"),
+    "alpha": ("ELU(1.0)", "ELU(0.5)"),
+    "p of dropout": ("Dropout(0.1)", "Dropout(0.11)"),
+    "pooling": ("AvgPool2d(2, count_include_pad=True)", "MaxPool2d(2)"),
+    "padding mode": (
+        "self.a = nn.Conv2d(3, 8, 3, padding=1)",
+        "self.a = nn.Conv2d(3, 8, 3, padding=1, padding_mode='reflect')",
+    ),
+    "order of a difference": ("y - a", "a - y"),
+    "what is subtracted": ("y - a", "y - x"),
+    "where a skip comes from": ("z + x)", "z + b)"),
+    "order of layers": ("self.slope(self.norm(a + b))", "self.norm(self.slope(a + b))"),
+    "dimension of a softmax": ("softmax(-1)", "softmax(0)"),
+    "shared weights": ("b = self.b(x)", "b = self.a(x)"),
+    "a backward of its own": ("gradient * 1.0", "gradient * 2.0"),
+    "no backward of its own": ("Straight.apply(y - a)", "torch.sign(y - a)"),
+    "a frozen weight": ("self.head = nn", "self.c.weight.requires_grad_(False)\n        self.head = nn"),
+    "a constant in a buffer": ("/ 80)", "/ 81)"),
+}
+
+
+@given(swaps=st.lists(st.sampled_from(SWAPS), min_size=1, max_size=5, unique=True), seed=st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_twins_have_one_fingerprint_whatever_is_renamed_reordered_or_initialised_otherwise(swaps, seed):
+    twin = RICH
+    for old, new in swaps:
+        if old in twin:
+            twin = twin.replace(old, new)
+    assert fingerprint(twin, seed=seed).digest == fingerprint(RICH).digest
+
+
+@pytest.mark.parametrize("name", NEAR_MISSES)
+def test_a_near_miss_has_another_fingerprint(name):
+    old, new = NEAR_MISSES[name]
+    assert old in RICH
+    assert fingerprint(RICH.replace(old, new)).digest != fingerprint(RICH).digest
+
+
+def test_equal_operands_are_told_apart_by_what_else_they_are_used_for():
+    for twin in (RICH.replace("a + b", "b + a"), RICH.replace("y - a", "y - b")):
+        assert fingerprint(twin).digest == fingerprint(RICH).digest
+
+
+def test_a_running_statistic_is_no_constant():
+    template = """
+class Network(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.register_buffer("level", torch.{}(3, 1, 1))
+        self.head = nn.Linear(192, num_classes)
+
+    def forward(self, x):
+        if self.training:
+            self.level.lerp_(x.mean((0, 2, 3)).view(3, 1, 1), 0.1)
+        return self.head((x - self.level).flatten(1))
+"""
+    assert fingerprint(template.format("zeros")).digest == fingerprint(template.format("ones")).digest
