@@ -286,7 +286,7 @@ from tools.sandbox.supervisor import Sandbox
 async def main():
     sandbox = Sandbox(pathlib.Path({str(tmp_path)!r}), LabSettings(isolation="E", source_policy=False))
     await sandbox.start()
-    request = {{"num_classes": 4, "image_size": 8, "seed": 0}}
+    request = {{"num_classes": 4, "image_size": 8, "seed": 0, "integrity": "off"}}
     job = Job(JobKind.CHECK, Step.EXECUTE, {source!r}, request, Limits(60, 10**9, 1000))
     await asyncio.gather(sandbox.run(job), sandbox.run(job))
 

@@ -96,20 +96,22 @@ def _ways(hostile: Hostile, only_reaches: bool) -> list[bool]:
 async def _run(sandbox: Sandbox, source: str, hostile: Hostile, has_policy: bool, busy: asyncio.Semaphore) -> Verdict:
     may_take_long = FailureKind.TIMEOUT in (hostile.held, *hostile.free)
     async with busy:
-        verdict = await _once(sandbox, source, hostile.name, has_policy, WALL_SECONDS)
+        verdict = await _once(sandbox, source, hostile, has_policy, WALL_SECONDS)
         if verdict.kind == FailureKind.TIMEOUT and not may_take_long:
             # Two seconds are little for an honest job where the machine has other work.
-            verdict = await _once(sandbox, source, hostile.name, has_policy, _PATIENT_SECONDS)
+            verdict = await _once(sandbox, source, hostile, has_policy, _PATIENT_SECONDS)
     return verdict
 
 
-async def _once(sandbox: Sandbox, source: str, name: str, has_policy: bool, seconds: float) -> Verdict:
-    request = {"num_classes": 4, "image_size": 8, "seed": 0}
+async def _once(sandbox: Sandbox, source: str, hostile: Hostile, has_policy: bool, seconds: float) -> Verdict:
+    # What a hostile source does is to be seen, and not refused for its arithmetic first.
+    integrity = "off" if hostile.held or hostile.free else "reject"
+    request = {"num_classes": 4, "image_size": 8, "seed": 0, "integrity": integrity}
     limits = Limits(seconds, 4 * 10**8, 10**5)
     result = await sandbox.run(Job(JobKind.CHECK, Step.EXECUTE, source, request, limits, has_policy=has_policy))
     failure = result.failure
     said = f"{failure.message}\n{failure.log_tail}" if failure else ""
-    return Verdict(name, has_policy, failure.kind if failure else "", said, result.wall_seconds)
+    return Verdict(hostile.name, has_policy, failure.kind if failure else "", said, result.wall_seconds)
 
 
 def harms(outcome: Outcome) -> list[str]:
