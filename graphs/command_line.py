@@ -185,7 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if _config_parser().parse_known_args(given)[0].final_test:
             from graphs.results import final_test
 
-            return final_test.run(parse(given, begun_with=final_test.settings_of(context)))
+            if presentation.dry_run:
+                raise SettingsError(
+                    "--final-test cannot be tried out: without --dry-run it opens the test split for good"
+                )
+            return final_test.run(parse(given, begun_with=final_test.settings_of(context)), presentation)
         if presentation.dry_run:
             from graphs.forecasts.plan_text import tell_plan
 
