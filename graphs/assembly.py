@@ -209,7 +209,7 @@ def load_task_of(context: RunContext) -> Task:
 def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Event) -> Task:
     from tools.datasets.tasks import load_task
 
-    said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data])
+    said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data, stop])
     said.start()
     try:
         return load_task(
@@ -226,8 +226,9 @@ def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Even
         said.cancel()
 
 
-def _say_reading(data: str) -> None:
-    print(f"reading the images in {data}; this is done once", file=sys.stderr, flush=True)
+def _say_reading(data: str, stop: threading.Event) -> None:
+    if not stop.is_set():
+        print(f"reading the images in {data}; this is done once", file=sys.stderr, flush=True)
 
 
 def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:
