@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import signal
 import sqlite3
 import sys
@@ -22,13 +23,14 @@ from graphs.roles import describe
 from graphs.services import release, services
 from graphs.telling.progress import Follower, follow
 from graphs.telling.task_text import task_text
-from graphs.telling.terminal import make_console
+from graphs.telling.terminal import make_console, until_reader_leaves
 from store.disk import storage_error
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 EXIT_STATUS = {"finished": 0, "barren": 1}
+_READER_LEFT = 128 + signal.SIGPIPE
 
 
 def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
@@ -40,7 +42,11 @@ def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
     Raises:
         FairnadError: the search cannot begin or cannot go on; what was recorded is kept.
     """
-    return asyncio.run(_run(context, presentation))
+    work = functools.partial(asyncio.run, _run(context, presentation))
+    status = until_reader_leaves(work, _READER_LEFT)
+    if status == _READER_LEFT:
+        print("stopped: nobody reads the output any more; the same command goes on", file=sys.stderr)
+    return status
 
 
 async def _run(context: RunContext, presentation: Presentation) -> int:

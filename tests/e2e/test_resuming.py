@@ -281,3 +281,16 @@ def test_an_endpoint_that_goes_down_ends_the_search_in_one_line_and_the_search_g
         assert run(parse(flags(**{**settings, "llm.base_url": server.url}))) == 0
     assert all(record in same(history()) for record in before)
     assert len(history().trained) == SMALL["archs"]
+
+
+def test_a_search_ends_in_one_line_when_nobody_reads_its_output_and_goes_on(flags, history):
+    command = [sys.executable, "-m", "graphs.search", *flags()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline().startswith("FairNAD: ")
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+    assert error.splitlines()[-1] == "stopped: nobody reads the output any more; the same command goes on"
+    assert main(flags()) == 0
+    assert len(history().trained) == 1
