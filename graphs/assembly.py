@@ -89,10 +89,11 @@ async def open_bench(context: RunContext) -> Bench:
         LabError: the sandbox does not start.
     """
     from agents.llm import LanguageModel
-    from store.run_folder import RunFolder
+    from store.run_folder import RunFolder, refuse_changes_of_run
     from tools.lab import TorchLab
 
     by_model = any(cast(context).values())
+    await asyncio.to_thread(refuse_changes_of_run, context)
     stop = threading.Event()
     try:
         inputs = await asyncio.to_thread(read_inputs, context, stop)
@@ -210,7 +211,8 @@ def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Even
     from tools.datasets.tasks import load_task
 
     said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data, stop])
-    said.start()
+    if context.task == "folder":  # other data sets need no decoding
+        said.start()
     try:
         return load_task(
             context.task,

@@ -99,7 +99,11 @@ def list_folder(root: Path) -> Listing:
 
 
 def _parts(root: Path) -> dict[Part, Path]:
-    """The folder of each part; the root alone unless its folders are named for parts and train/ holds folders."""
+    """The folder of each part; the root alone where these names are those of classes, among others.
+
+    Raises:
+        TaskError: all folders are named for parts and none for training, two for the same, or others lie beside them.
+    """
     places: dict[Part, Path] = {}
     others = []
     for folder in _folders(root):
@@ -110,13 +114,16 @@ def _parts(root: Path) -> dict[Part, Path]:
             raise TaskError(f"{root}: expected one {part} folder, found {places[part].name} and {folder.name}")
         else:
             places[part] = folder
-    if Part.TRAIN not in places or not any(True for _ in _folders(places[Part.TRAIN])):
+    if places and not others and Part.TRAIN not in places:
+        found = _some([folder.name for folder in places.values()])
+        raise TaskError(f"{root}: expected class folders, or a folder train/ that holds some, found {found} alone")
+    if others and (Part.TRAIN not in places or not any(True for _ in _folders(places[Part.TRAIN]))):
         return {Part.TRAIN: root}
     if others:
         if len(places) == 1:
             return {Part.TRAIN: root}
         raise TaskError(f"{root} has train/ and, beside it, {_some(others)}; keep train/, val/ and test/ alone in it")
-    return {part: places[part] for part in Part if part in places}
+    return {part: places[part] for part in Part if part in places} or {Part.TRAIN: root}
 
 
 def _class_names(root: Path, places: dict[Part, Path], names: dict[Part, list[str]]) -> list[str]:

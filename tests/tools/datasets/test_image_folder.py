@@ -432,6 +432,23 @@ def test_validation_classes_that_the_training_folder_lacks(data: Path, load: Cal
         load()
 
 
+def test_images_that_are_sorted_into_parts_and_into_no_classes(data: Path, load: Callable[..., Task]) -> None:
+    write_classes(data, {"train": 5, "test": 5})
+    with pytest.raises(TaskError, match=rf"{data}/train: expected two or more class folders .*, found none$"):
+        load()
+    write_classes(data / "train", {"cat": 5, "dog": 5})
+    with pytest.raises(TaskError, match=r"the test folder has 0 usable images in class folders, expected 1 or more"):
+        load()
+
+
+def test_parts_without_one_to_train_on(data: Path, load: Callable[..., Task]) -> None:
+    for part in ("test", "val"):
+        write_classes(data / part, {"cat": 5, "dog": 5})
+    message = rf"{data}: expected class folders, or a folder train/ that holds some, found test, val alone"
+    with pytest.raises(TaskError, match=message):
+        load()
+
+
 def test_two_validation_folders(data: Path, load: Callable[..., Task]) -> None:
     for part in ("train", "val", "valid"):
         write_classes(data / part, {"cat": 5, "dog": 5})
