@@ -432,6 +432,16 @@ def test_validation_classes_that_the_training_folder_lacks(data: Path, load: Cal
         load()
 
 
+def test_images_that_no_disk_holds_are_refused_before_one_is_filled(
+    tmp_path: Path, data: Path, load: Callable[..., Task]
+) -> None:
+    write_classes(data, {"cat": 5, "dog": 5})
+    message = r"decoded images to, but: 3,000,000,000,000,000 bytes are needed and [\d,]+ are left; make room"
+    with pytest.raises(StorageError, match=message):
+        load(image_size=10_000_000)
+    assert {path.suffix for path in (tmp_path / "cache").rglob("*.*")} == {".json"}
+
+
 def test_images_that_are_sorted_into_parts_and_into_no_classes(data: Path, load: Callable[..., Task]) -> None:
     write_classes(data, {"train": 5, "test": 5})
     with pytest.raises(TaskError, match=rf"{data}/train: expected two or more class folders .*, found none$"):
