@@ -105,10 +105,11 @@ async def open_bench(context: RunContext) -> Bench:
         LabError: the sandbox does not start.
     """
     from agents.llm import LanguageModel
-    from store.run_folder import RunFolder
+    from store.run_folder import RunFolder, refuse_changes_of_run
     from tools.lab import TorchLab
 
     by_model = any(cast(context).values())
+    await asyncio.to_thread(refuse_changes_of_run, context)
     stop = threading.Event()
     try:
         inputs = await asyncio.to_thread(read_inputs, context, stop)
@@ -227,8 +228,9 @@ def load_task_of(context: RunContext) -> Task:
 def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Event) -> Task:
     from tools.datasets.tasks import load_task
 
-    said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data])
-    said.start()
+    said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data, stop])
+    if context.task == "folder":  # other data sets need no decoding
+        said.start()
     try:
         return load_task(
             context.task,
@@ -244,8 +246,9 @@ def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Even
         said.cancel()
 
 
-def _say_reading(data: str) -> None:
-    print(f"reading the images in {data}; this is done once", file=sys.stderr, flush=True)
+def _say_reading(data: str, stop: threading.Event) -> None:
+    if not stop.is_set():
+        print(f"reading the images in {data}; this is done once", file=sys.stderr, flush=True)
 
 
 def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from fairnad.errors import RunFolderError
 from fairnad.settings import RunContext
 from store.run_folder import CHECKPOINTS_NAME
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 RUNS_VARIABLE = "FAIRNAD_RUNS"
+_CONTENT_ERRORS = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 COMMON_FOLDER = ".server"
 """Below the runs: the checkpoints of threads that belong to no run, such as single candidates."""
 
@@ -36,7 +38,11 @@ def thread_id(run_name: str) -> str:
 
 
 def newest_thread(checkpoints: Path) -> str:
-    """The thread that was worked on last, empty where there is none."""
+    """The thread that was worked on last, empty where there is none.
+
+    Raises:
+        RunFolderError: the file is damaged.
+    """
     query = "SELECT thread_id FROM checkpoints WHERE checkpoint_ns = '' ORDER BY checkpoint_id DESC LIMIT 1"
     return next(_ask(checkpoints, query), "")
 
@@ -123,8 +129,9 @@ class RunCheckpointer(BaseCheckpointSaver[str]):
     def _search(self, thread: str) -> Path | None:
         query = "SELECT thread_id FROM checkpoints WHERE thread_id = ? LIMIT 1"
         for place in sorted(self._runs.glob(f"*/{CHECKPOINTS_NAME}")):
-            if any(_ask(place, query, thread)):
-                return place
+            with contextlib.suppress(RunFolderError):  # a damaged file is no reason not to serve the others
+                if any(_ask(place, query, thread)):
+                    return place
         return None
 
     def _new_place(self, config: RunnableConfig) -> Path:
@@ -153,10 +160,22 @@ def _thread(config: RunnableConfig) -> str:
 
 
 def _ask(place: Path, query: str, *values: str) -> Iterator[str]:
-    """The first column of what a file of checkpoints answers; nothing where it has no table yet."""
+    """The first column of what a file of checkpoints answers; nothing where it has no table yet.
+
+    Raises:
+        RunFolderError: the file is damaged.
+    """
     if not place.is_file():
         return
-    with contextlib.closing(sqlite3.connect(place, timeout=60)) as connection:
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'checkpoints'").fetchone():
-            for row in connection.execute(query, values):
-                yield row[0]
+    try:
+        with contextlib.closing(sqlite3.connect(place, timeout=60)) as connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'checkpoints'").fetchone():
+                for row in connection.execute(query, values):
+                    yield row[0]
+    except sqlite3.DatabaseError as error:
+        if not error.sqlite_errorname.startswith(_CONTENT_ERRORS):
+            raise
+        raise RunFolderError(
+            f"{place} should hold LangGraph's checkpoints, but: {error}; remove it: the search then plans anew, "
+            "and repeats no work that the history holds"
+        ) from error

@@ -174,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when it finished, 1 when it ended early for a reason that is not the user's (said in one line), 2 after a
-        user's mistake, 130 or 143 when it was stopped by Ctrl-C or SIGTERM and can be resumed.
+        user's mistake, 130 or 143 when it was stopped by Ctrl-C or SIGTERM, 141 when its output was closed; all of
+        these can be resumed.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
 
@@ -185,7 +186,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if _config_parser().parse_known_args(given)[0].final_test:
             from graphs.results import final_test
 
-            return final_test.run(parse(given, begun_with=final_test.settings_of(context)))
+            if presentation.dry_run:
+                raise SettingsError(
+                    "--final-test cannot be tried out: without --dry-run it opens the test split for good"
+                )
+            return final_test.run(parse(given, begun_with=final_test.settings_of(context)), presentation)
         if presentation.dry_run:
             from graphs.forecasts.plan_text import tell_plan
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -18,3 +19,7 @@ def report_errors(work: Callable[[], int]) -> int:
     except FairnadError as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # A search that is under way answers Ctrl-C itself; before it and elsewhere there is nothing to wait for.
+        print("stopped", file=sys.stderr)
+        return 128 + signal.SIGINT

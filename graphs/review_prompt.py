@@ -98,13 +98,13 @@ async def _edit(console: Console, text: str, suffix: str) -> str:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="fairnad-review-") as folder:
         file = Path(folder) / f"review{suffix}"
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         try:
             process = await asyncio.create_subprocess_exec(*shlex.split(editor), str(file))
-        except OSError as error:
-            console.print(f"the editor {editor} cannot be started ({error.strerror}); EDITOR names another")
+        except (OSError, ValueError) as error:
+            console.print(f"the editor {editor} cannot be started ({error}); EDITOR names another")
             return text
         if await process.wait():
             console.print(f"the editor {editor} failed; nothing was changed")
             return text
-        return file.read_text(encoding="utf-8", errors="replace")
+        return file.read_bytes().decode(errors="replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import signal
 import sqlite3
 import sys
@@ -23,12 +24,14 @@ from graphs.roles import describe
 from graphs.services import release, services
 from graphs.telling.progress import Follower, follow
 from graphs.telling.task_text import task_text
+from graphs.telling.terminal import make_console, until_reader_leaves
 from store.disk import storage_error
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 EXIT_STATUS = {"finished": 0, "barren": 1}
+_READER_LEFT = 128 + signal.SIGPIPE
 
 
 def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
@@ -40,22 +43,44 @@ def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
     Raises:
         FairnadError: the search cannot begin or cannot go on; what was recorded is kept.
     """
-    return asyncio.run(_run(context, presentation))
+    work = functools.partial(asyncio.run, _run(context, presentation))
+    status = until_reader_leaves(work, _READER_LEFT)
+    if status == _READER_LEFT:
+        print("stopped: nobody reads the output any more; the same command goes on", file=sys.stderr)
+    return status
 
 
 async def _run(context: RunContext, presentation: Presentation) -> int:
-    if not (presentation.quiet or presentation.json):
-        print(f"FairNAD: {describe(context)}", flush=True)
-    try:
-        bench = await services(context)
-        if not (presentation.quiet or presentation.json):
-            print(task_text(bench.task.report, bench.budgets), flush=True)
-            print(isolation_text(context, bench.lab.isolation), flush=True)
-        with _full_disk_in_one_line(bench.folder.path):
-            async with _compiled(bench) as graph:
-                return await _search(graph, bench, presentation)
-    finally:
-        await release(context)
+    is_spoken = not (presentation.quiet or presentation.json)
+    console = make_console()  # stdout may not be able to print every file's name
+    with _signals() as stopping:
+        if is_spoken:
+            console.print(f"FairNAD: {describe(context)}")
+        try:
+            bench = await _open(context, stopping)
+            if bench is None:
+                print("stopped before the search began", file=sys.stderr)
+                return 128 + stopping.result()
+            if is_spoken:
+                console.print(task_text(bench.task.report, bench.budgets))
+                console.print(isolation_text(context, bench.lab.isolation))
+            with _full_disk_in_one_line(bench.folder.path):
+                async with _compiled(bench) as graph:
+                    return await _search(graph, bench, presentation, stopping)
+        finally:
+            await release(context)
+
+
+async def _open(context: RunContext, stopping: asyncio.Future[int]) -> Bench | None:
+    """The bench; ``None`` where a signal came while images were read or the sandbox started."""
+    opening = asyncio.ensure_future(services(context))
+    futures: set[asyncio.Future[Any]] = {opening, stopping}
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    if not opening.done():
+        opening.cancel()
+        return None
+    opening.result()
+    return await services(context)  # asked for again: a bench stays open as long as a task lives that asks
 
 
 @contextlib.contextmanager
@@ -84,15 +109,19 @@ async def _compiled(bench: Bench) -> AsyncIterator[CompiledStateGraph[Any, Any, 
         yield build().compile(name="search", checkpointer=saver)
 
 
-async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, presentation: Presentation) -> int:
+async def _search(
+    graph: CompiledStateGraph[Any, Any, Any, Any],
+    bench: Bench,
+    presentation: Presentation,
+    stopping: asyncio.Future[int],
+) -> int:
     thread = await asyncio.to_thread(newest_thread, bench.folder.checkpoints) or thread_id(bench.context.run_name)
     config = {"configurable": {"thread_id": thread}}
     start = await _starting_point(graph, config)
     with follow(bench, await bench.history(), presentation) as progress:
         search = asyncio.ensure_future(_follow(graph, bench, config, start, progress))
-        with _signals() as stopping:
-            futures: set[asyncio.Future[Any]] = {search, stopping}
-            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        futures: set[asyncio.Future[Any]] = {search, stopping}
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         if not search.done():
             progress.stopping(bench.context.grace_seconds)
             await bench.stop(bench.context.grace_seconds)

@@ -136,10 +136,12 @@ async def _close(place: _Place) -> None:
 
 
 async def _end(place: _Place) -> None:
-    """Close the bench, which may have failed to open; its place is free only then."""
+    """Close the bench, which may be opening still or have failed to; its place is free only then."""
     try:
-        if not place.opening.cancelled() and not (place.opening.done() and place.opening.exception()):
-            await (await place.opening).close()
+        place.opening.cancel()
+        await asyncio.wait({place.opening})
+        if not place.opening.cancelled() and place.opening.exception() is None:
+            await place.opening.result().close()
     finally:
         if _places.get(_key(place.context)) is place:
             del _places[_key(place.context)]

@@ -7,7 +7,6 @@ machine alone.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import importlib.util
@@ -19,7 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairnad.errors import RunFolderError, SettingsError
+from fairnad.errors import SettingsError, UserError
+from graphs.arguments import Parser
 from graphs.checkpointer import RUNS_VARIABLE, newest_thread, thread_id
 from graphs.exit_status import report_errors
 from graphs.stored_runs import run_folders
@@ -32,6 +32,7 @@ HOST = "127.0.0.1"
 CONFIGURATION = Path(__file__).parent.parent / "langgraph.json"
 OFFLINE = {"LANGSMITH_TRACING": "false", "LANGGRAPH_CLI_NO_ANALYTICS": "1"}
 _NUM_JOBS = "4"
+_MAX_PORT = 2**16 - 1
 
 
 async def _serve(port: int, runs: Path) -> int:
@@ -95,7 +96,7 @@ async def register_runs(url: str, runs: Path) -> list[str]:
             try:
                 if await _register(client, folder):
                     names.append(folder.name)
-            except RunFolderError as error:
+            except UserError as error:
                 print(f"left out: {error}", file=sys.stderr)
     return names
 
@@ -120,9 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM.
 
     Returns:
-        The server's exit status, 0 after Ctrl-C; 2 where the server is not installed.
+        The server's exit status, 0 after Ctrl-C; 2 after a mistake in the flags, or where the server is not installed.
     """
-    parser = argparse.ArgumentParser(prog="python -m graphs.studio", description="A local LangGraph server.")
+    parser = Parser(prog="python -m graphs.studio", description="A local LangGraph server.", allow_abbrev=False)
     parser.add_argument("--port", type=int, default=2024, help="port on this machine (default: %(default)s)")
     parser.add_argument(
         "--runs",
@@ -131,9 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=Path(os.environ.get(RUNS_VARIABLE, "runs")),
         help="folder the run folders lie in (default: %(default)s)",
     )
-    options = parser.parse_args(arguments)
 
     def work() -> int:
+        options = parser.parse_args(arguments)
+        if not 1 <= options.port <= _MAX_PORT:
+            raise SettingsError(f"--port: expected a number from 1 to {_MAX_PORT}, found {options.port}")
         with socket.socket() as probe:
             if probe.connect_ex((HOST, options.port)) == 0:
                 raise SettingsError(f"--port: expected a free port, found a server at {HOST}:{options.port}")

@@ -170,6 +170,18 @@ def refuse_changes(path: Path, context: RunContext) -> None:
         )
 
 
+def refuse_changes_of_run(context: RunContext) -> None:
+    """Nothing, where these settings begin a run or may go on with theirs; told before any image is read for it.
+
+    Raises:
+        SettingsError: the run's name is no plain name of a folder, or settings differ that may not change.
+        RunFolderError: the folder's settings are those of another version.
+    """
+    path = run_path(context)
+    if (path / SETTINGS_NAME).is_file():
+        refuse_changes(path, context)
+
+
 def run_path(context: RunContext) -> Path:
     """Where the run of these settings lies, whether or not it has begun.
 
@@ -177,7 +189,7 @@ def run_path(context: RunContext) -> Path:
         SettingsError: the run's name is no plain name of a folder.
     """
     name = context.run_name
-    if Path(name).name != name or name == "..":
+    if Path(name).name != name or name == ".." or not name.isprintable():
         raise SettingsError(f"--run must be the plain name of a folder, found {name!r}; --runs says where it lies")
     return Path(context.runs) / name
 

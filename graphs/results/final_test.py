@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,15 @@ from fairnad.history import History, Record
 from fairnad.ports import Lab
 from fairnad.recipe import Recipe
 from fairnad.settings import RunContext
+from graphs.arguments import SPOKEN, Presentation
 from graphs.assembly import resolve_recipes, task_defaults
 from graphs.results.ending import FINAL_TEST, is_over
 from graphs.results.finals import find_finals
 from graphs.steps import EVALUATION, Steps
+from graphs.telling.terminal import print_json
 from graphs.telling.wording import spread_text
 from store.disk import write_whole
-from store.run_folder import RunFolder, read_context
+from store.run_folder import RunFolder, read_context, run_path
 
 FILE_NAME = "final_test.json"
 
@@ -45,8 +48,11 @@ class Result:
     notices: Sequence[str]
 
 
-def run(context: RunContext) -> int:
+def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
     """Open the test split for a finished search, and print how base and winner do on it.
+
+    Args:
+        presentation: quiet: the outcome alone; as JSON: the content of ``final_test.json`` in one line.
 
     Returns:
         The exit status: 0, or 130 or 143 where Ctrl-C or SIGTERM cut it off; asked for again it goes on from there.
@@ -55,7 +61,7 @@ def run(context: RunContext) -> int:
         UserError: the search is not finished, the task has no published test split, or its files are missing.
         LabError: the sandbox broke.
     """
-    return asyncio.run(_run(context))
+    return asyncio.run(_run(context, presentation))
 
 
 def settings_of(context: RunContext) -> RunContext:
@@ -64,14 +70,15 @@ def settings_of(context: RunContext) -> RunContext:
     Raises:
         SettingsError: there is no such run.
     """
-    path = Path(context.runs) / context.run_name
+    path = run_path(context)
     if not path.is_dir():
         raise SettingsError(f"--final-test: expected a finished search, found no run in {path}; search first")
     return read_context(path)
 
 
-async def _run(context: RunContext) -> int:
-    work = asyncio.ensure_future(_examine(context))
+async def _run(context: RunContext, presentation: Presentation) -> int:
+    follows = not (presentation.quiet or presentation.json)
+    work = asyncio.ensure_future(_examine(context, follows))
     caught: list[int] = []
     loop = asyncio.get_running_loop()
 
@@ -82,17 +89,26 @@ async def _run(context: RunContext) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, int(number))
     try:
-        print("\n".join(await work))
+        result, lines = await work
     except asyncio.CancelledError:
         if not caught:
             raise
-        print("stopped; the same command goes on with the trainings that are left")
+        where = sys.stdout if follows else sys.stderr
+        print("stopped; the same command goes on with the trainings that are left", file=where)
         return 128 + caught[0]
+    if presentation.json:
+        print_json(plain(result))
+    else:
+        print("\n".join(lines))
     return 0
 
 
-async def _examine(context: RunContext) -> list[str]:
-    """Train and test what is not tested yet, and tell the outcome in lines."""
+async def _examine(context: RunContext, follows: bool) -> tuple[Result, list[str]]:
+    """Train and test what is not tested yet; what came of it, and the same in lines.
+
+    Args:
+        follows: whether each training is told as it ends.
+    """
     from tools.datasets.tasks import load_final_exam
     from tools.lab import TorchLab, device_name, environment
 
@@ -114,7 +130,7 @@ async def _examine(context: RunContext) -> list[str]:
         lab = TorchLab(exam, recipe, context.lab, folder.scratch)
         try:
             await lab.start()
-            accuracies = await _test(lab, Steps(folder.history), _tested(history, finals), _seeds(context))
+            accuracies = await _test(lab, Steps(folder.history), _tested(history, finals), _seeds(context), follows)
         finally:
             await lab.close()
         result = Result(
@@ -127,7 +143,7 @@ async def _examine(context: RunContext) -> list[str]:
             notices=exam.report.notices,
         )
         await asyncio.to_thread(write_whole, folder.path / FILE_NAME, [json.dumps(plain(result), indent=1), "\n"])
-    return _told(result, history)
+    return result, _told(result, history)
 
 
 def _finished_history(context: RunContext, folder: RunFolder) -> History:
@@ -164,9 +180,13 @@ def _seeds(context: RunContext) -> list[int]:
 
 
 async def _test(
-    lab: Lab, steps: Steps, records: Sequence[Record], seeds: Sequence[int]
+    lab: Lab, steps: Steps, records: Sequence[Record], seeds: Sequence[int], follows: bool
 ) -> Mapping[str, Sequence[float]]:
-    """Accuracies by candidate id; each training is told as it ends, and taken once."""
+    """Accuracies by candidate id; each training is told as it ends, where somebody follows, and taken once."""
+
+    def say(line: str) -> None:
+        if follows:
+            print(line, flush=True)
 
     async def once(record: Record, number: int) -> float | None:
         name = f"{record.candidate_id}, seed {seeds[number]}"
@@ -174,12 +194,12 @@ async def _test(
             record.candidate_id, FINAL_TEST, number, EVALUATION, lambda: lab.train(record.source, seed=seeds[number])
         )
         if isinstance(result, Failure):
-            print(f"  {name}: {result.step}: {result.message}", flush=True)
+            say(f"  {name}: {result.step}: {result.message}")
             return None
-        print(f"  {name}: {result.accuracy:.4f}", flush=True)
+        say(f"  {name}: {result.accuracy:.4f}")
         return result.accuracy
 
-    print(f"final test: {len(records) * len(seeds)} trainings", flush=True)
+    say(f"final test: {len(records) * len(seeds)} trainings")
     numbers = range(len(seeds))
     found = iter(await asyncio.gather(*(once(record, number) for record in records for number in numbers)))
     accuracies = {record.candidate_id: [next(found) for _ in numbers] for record in records}

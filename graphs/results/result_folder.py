@@ -42,7 +42,10 @@ _RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
 
 async def write_result(bench: Bench, finals: Finals, rungs: Sequence[Rung]) -> Result:
-    """Write the folder of the winner, with the weights of its best seed on validation; once for each finals held."""
+    """Write the folder of the winner, with the weights of its best seed on validation.
+
+    It is written once for each finals held, and again where somebody has taken it away.
+    """
     history = await bench.history()
     winner = history[finals.winner_id]
 
@@ -55,7 +58,8 @@ async def write_result(bench: Bench, finals: Finals, rungs: Sequence[Rung]) -> R
         await asyncio.to_thread(publish, Path(result.folder), files)
         return result
 
-    return await bench.steps.once(winner.candidate_id, RESULT, len(history.trained), _RESULT, write)
+    result = await bench.steps.once(winner.candidate_id, RESULT, len(history.trained), _RESULT, write)
+    return result if (bench.folder.path / RESULT / PROGRAM_NAME).is_file() else await write()
 
 
 def _network(source: str, weights: bytes, seed: int) -> TrainedNetwork:

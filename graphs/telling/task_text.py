@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fairnad.budget import Budget
 from fairnad.task import TaskReport
-from graphs.telling.wording import quantity_text
+from graphs.telling.wording import printable, quantity_text
 
 _UNEVEN = 3
 """From this ratio of the largest class to the smallest on it is worth a sentence."""
@@ -22,7 +22,7 @@ def task_text(report: TaskReport, budgets: Sequence[Budget]) -> str:
     sentences = [f"Task {report.task}{place}: {len(report.class_counts)} classes, images of {size}: {_and(counts)}."]
     sentences += _left_out(report) + _uneven(report) + list(report.notices)
     limits = _and([f"{quantity_text(budget.limit)} {budget.unit}" for budget in budgets])
-    return " ".join([*sentences, f"Limits: {limits}."])
+    return printable(" ".join([*sentences, f"Limits: {limits}."])).replace("\n", "\\x0a")
 
 
 def _left_out(report: TaskReport) -> list[str]:

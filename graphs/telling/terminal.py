@@ -83,8 +83,8 @@ def print_json(value: Mapping[str, Any]) -> None:
     print(json.dumps(value, allow_nan=False), flush=True)
 
 
-def until_reader_leaves(work: Callable[[], int]) -> int:
-    """The exit status of ``work``; 0 where the reader of stdout (``head``, say) has seen enough before its end."""
+def until_reader_leaves(work: Callable[[], int], status_then: int = 0) -> int:
+    """The exit status of ``work``; ``status_then`` where the reader of stdout (``head``, say) has seen enough."""
     try:
         status = work()
         sys.stdout.flush()
@@ -92,5 +92,5 @@ def until_reader_leaves(work: Callable[[], int]) -> int:
         # What is still buffered would raise again when the interpreter closes stdout.
         with contextlib.suppress(io.UnsupportedOperation):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return status_then
     return status

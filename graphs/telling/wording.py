@@ -65,8 +65,12 @@ def share_text(share: float) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` without a terminal's commands: sources and messages come from language models and from jobs."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+    """``text`` without a terminal's commands: sources and messages come from language models and from jobs.
+
+    Bytes of a file's name that are no UTF-8 are escaped as well: they could not be printed.
+    """
+    odd = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
+    return re.sub(odd, lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
 
 
 def spread_text(values: Sequence[float]) -> str:

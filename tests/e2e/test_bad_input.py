@@ -73,6 +73,7 @@ def test_a_base_over_its_budgets_is_brought_under_them_first(flags, history, tmp
         ({"ideas": "nowhere.jsonl"}, "nowhere.jsonl"),
         ({"pack": "nowhere"}, "nowhere"),
         ({"run": "a/b"}, "--run must be the plain name of a folder"),
+        ({"run": "a\nb"}, "--run must be the plain name of a folder, found 'a\\nb'"),
     ],
 )
 def test_a_name_that_leads_nowhere(refused, settings, message):
@@ -105,6 +106,12 @@ def test_changed_settings_are_refused_and_named(refused, flags, tmp_path):
         error = refused(**told, seed=5)
     assert "--seed (was 0, now 5)" in error
     assert "choose another --run" in error
+
+
+def test_other_settings_of_a_run_are_refused_before_any_image_is_read(refused, flags, tmp_path):
+    assert main(flags()) == 0
+    error = refused(task="folder", data=tmp_path / "nowhere")
+    assert "--task (was digits, now folder)" in error
 
 
 @pytest.fixture

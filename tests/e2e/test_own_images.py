@@ -153,8 +153,8 @@ def test_reading_that_takes_long_is_told(
 ) -> None:
     told = threading.Event()
 
-    def say(place: str) -> None:
-        say_reading(place)
+    def say(place: str, stop: threading.Event) -> None:
+        say_reading(place, stop)
         told.set()
 
     say_reading = assembly._say_reading

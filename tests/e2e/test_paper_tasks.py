@@ -171,7 +171,13 @@ def test_after_its_final_test_a_search_takes_no_more_candidates_and_no_second_te
     assert main([*told("cifar10"), "--final-test"]) == 0
     file = tmp_path / "runs" / "cifar10" / "final_test.json"
     first, steps = file.read_text(), final_test_steps(tmp_path / "runs" / "cifar10")
-    assert main([*told("cifar10"), "--final-test"]) == 0
+    capsys.readouterr()
+    assert main([*told("cifar10"), "--final-test", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out) == json.loads(first), "one object and nothing else"
+    assert main([*told("cifar10"), "--final-test", "--quiet"]) == 0
+    assert "final test:" not in (out := capsys.readouterr().out)
+    assert "test accuracy" in out
     assert file.read_text() == first
     assert final_test_steps(tmp_path / "runs" / "cifar10") == steps
     batch = data / "cifar-10-batches-py" / "test_batch"
@@ -219,6 +225,18 @@ def test_settings_that_differ_from_those_of_the_search_are_refused(told, data: P
     assert main(told("cifar10")) == 0
     assert main([*told("cifar10", epochs=2), "--final-test"]) == 2
     assert "--epochs (was 1, now 2)" in capsys.readouterr().err
+
+
+def test_a_final_test_cannot_be_tried_out(told, data: Path, tmp_path: Path, capsys) -> None:
+    batch = write_cifar10(data, make=noise) / "test_batch"
+    assert main(told("cifar10")) == 0
+    capsys.readouterr()
+    with Watch(batch) as watch:
+        assert main([*told("cifar10"), "--final-test", "--dry-run"]) == 2
+        assert watch.num_opened() == 0
+    expected = "error: --final-test cannot be tried out: without --dry-run it opens the test split for good\n"
+    assert capsys.readouterr().err == expected
+    assert not final_test_steps(tmp_path / "runs" / "cifar10")
 
 
 def test_a_search_on_official_splits_says_nothing_of_others(told, data: Path, capsys) -> None:

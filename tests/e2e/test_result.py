@@ -342,3 +342,9 @@ def test_a_search_that_goes_on_retrains_only_new_finalists_and_writes_the_folder
     done = Finished(parse(more), tmp_path / "test", "")
     assert "which a search had chosen from 3" in " ".join((done.result / "model_card.md").read_text().split())
     assert len(done.finals.finalists) == 2
+    card = (done.result / "model_card.md").read_bytes()
+    shutil.rmtree(done.result)
+    num_done = num_retrained(done.folder)
+    assert run(parse(more)) == 0, "a result folder that was taken away is written again"
+    assert (done.result / "model_card.md").read_bytes() == card
+    assert num_retrained(done.folder) == num_done

@@ -20,7 +20,7 @@ import pytest
 
 from fairnad.candidate import Step, plain
 from fairnad.history import History, Record
-from graphs.command_line import parse
+from graphs.command_line import main, parse
 from graphs.runner import run
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import UNJAILED, network
@@ -220,6 +220,32 @@ def test_a_stopped_search_kills_its_jobs_after_their_grace_and_can_be_resumed(fl
         assert server.num_requests == num_requests, "no answered call was repeated"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_search_is_stopped_in_one_line_also_before_it_begins(flags, tmp_path, number):
+    process = start(flags())
+    assert read_lines(process, 1)[0].startswith("FairNAD: ")
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output) == (128 + number, "stopped before the search began\n")
+
+
+def test_a_search_that_lost_its_checkpoints_repeats_nothing(flags, history, capsys, tmp_path):
+    told, checkpoints = flags(archs=2, **{"search.initial": 2}), tmp_path / "runs" / "test" / "checkpoints.sqlite"
+    assert main(told) == 0
+    records = history().records
+    for suffix in ("-wal", "-shm"):
+        checkpoints.with_name(checkpoints.name + suffix).unlink(missing_ok=True)
+    checkpoints.write_bytes(b"rubbish " * 1000)
+    capsys.readouterr()
+    assert main(told) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "remove it: the search then plans anew, and repeats no work that the history holds" in error
+    checkpoints.unlink()
+    assert main(told) == 0
+    assert history().records == records
+
+
 def test_a_training_that_ends_within_the_grace_is_kept(flags, history, tmp_path):
     began = tmp_path / "began"
     with ScriptedServer(Endless(began, num_seconds=1)) as server:
@@ -256,3 +282,16 @@ def test_an_endpoint_that_goes_down_ends_the_search_in_one_line_and_the_search_g
         assert run(parse(flags(**{**settings, "llm.base_url": server.url}))) == 0
     assert all(record in same(history()) for record in before)
     assert len(history().trained) == SMALL["archs"]
+
+
+def test_a_search_ends_in_one_line_when_nobody_reads_its_output_and_goes_on(flags, history):
+    command = [sys.executable, "-m", "graphs.search", *flags()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline().startswith("FairNAD: ")
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+    assert error.splitlines()[-1] == "stopped: nobody reads the output any more; the same command goes on"
+    assert main(flags()) == 0
+    assert len(history().trained) == 1

@@ -129,6 +129,20 @@ def test_ideas_are_refused_and_edited_at_the_terminal_and_a_bad_edit_is_asked_fo
     assert (edited.idea.text, edited.num_edits, edited.trained) == ("Widen the stem.", 1, True)
 
 
+def test_an_editor_that_cannot_be_started_is_named_and_the_question_stands(flags, editor, monkeypatch):
+    question = "use it? [y]es, [n]o, [e]dit: "
+    monkeypatch.setitem(SCREEN, "VISUAL", "vi 'unclosed")
+    with ScriptedServer(Script(mutate=[fenced(network(width=9))])) as model:
+        told = flags(**{"review": "ideas", "llm.model": "m", "llm.base_url": model.url})
+        person = Terminal(told, editor(""))
+        person.wait_for(question)
+        person.say("e\n")
+        person.wait_for("the editor vi 'unclosed cannot be started (No closing quotation); EDITOR names another")
+        person.wait_for(question)
+        person.say("y\n")
+        assert person.end() == 0, person.seen
+
+
 def test_without_a_terminal_the_search_stops_in_one_line_and_goes_on_when_nobody_has_to_decide(flags, history, capsys):
     with ScriptedServer(lively) as model:
         told = {"llm.model": "m", "llm.base_url": model.url, "archs": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from fairnad.history import History
 from graphs.checkpointer import thread_id
 from graphs.command_line import main, parse
 from graphs.runner import run
+from graphs.studio import register_runs
 from tests.e2e.conftest import records
 from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import Script, fenced, lively
@@ -121,6 +123,13 @@ def test_the_server_knows_the_settings_with_titles_defaults_choices_and_prompts(
     (single,) = client.assistants.search(graph_id="candidate")
     inputs = client.assistants.get_schemas(single["assistant_id"])["input_schema"]["properties"]
     assert {"candidate_id", "parent_id", "idea"} <= set(inputs)
+
+
+def test_a_run_that_is_damaged_is_left_out_and_named(studio, tmp_path, capsys):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "checkpoints.sqlite").write_bytes(b"rubbish " * 1000)
+    assert asyncio.run(register_runs(studio.url, tmp_path)) == []
+    assert capsys.readouterr().err.startswith(f"left out: {tmp_path}/broken/checkpoints.sqlite should hold")
 
 
 def test_two_runs_at_once_and_one_after_the_other_in_the_same_folder(client, settings, studio):

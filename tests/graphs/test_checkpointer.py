@@ -8,6 +8,7 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from fairnad.errors import RunFolderError
 from graphs.checkpointer import make, newest_thread, thread_id
 
 
@@ -77,3 +78,13 @@ async def test_the_newest_thread_is_the_one_that_was_worked_on_last(tmp_path):
         await put(saver, "old")
         await put(saver, "new")
     assert newest_thread(path) == "new"
+
+
+async def test_a_damaged_file_is_told_and_the_threads_of_other_runs_are_found(checkpointer, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "checkpoints.sqlite").write_bytes(b"rubbish " * 1000)
+    with pytest.raises(RunFolderError, match=r"a/checkpoints.sqlite should hold .*: file is not a database; remove it"):
+        newest_thread(tmp_path / "a" / "checkpoints.sqlite")
+    await put(checkpointer, "t", graph_id="search", run="b", runs=str(tmp_path))
+    async with make() as another:
+        assert await another.aget_tuple(config("t")) is not None

@@ -83,7 +83,8 @@ def test_errors_become_one_line_and_a_status(capsys):
 
     assert report_errors(lambda: fail(TaskError("no data"))) == 2
     assert report_errors(lambda: fail(EndpointError("gone"))) == 1
-    assert capsys.readouterr().err.splitlines() == ["error: no data", "stopped: gone"]
+    assert report_errors(lambda: fail(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err.splitlines() == ["error: no data", "stopped: gone", "stopped"]
     with pytest.raises(ZeroDivisionError):
         report_errors(lambda: fail(ZeroDivisionError()))
 

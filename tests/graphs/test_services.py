@@ -152,3 +152,19 @@ async def test_a_bench_that_cannot_be_opened_is_tried_again(opened):
             await asyncio.create_task(ask(context))
     await services.release(context)
     assert not opened
+
+
+async def test_a_bench_that_nobody_waits_for_any_more_is_not_opened_to_its_end(opened, monkeypatch):
+    context, begun = RunContext(run="a"), asyncio.Event()
+
+    async def open_for_ever(context):
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(assembly, "open_bench", open_for_ever)
+    waiting = asyncio.create_task(ask(context))
+    await begun.wait()
+    waiting.cancel()
+    async with asyncio.timeout(10):
+        await services.release(context)
+    assert services._places == {}

@@ -85,12 +85,13 @@ def list_folder(root: Path) -> Listing:
         _listed(root, path, part, labels[folder.name])
         for part, place in places.items()
         for folder in _folders(place)
-        for path in _files_below(folder)
+        for path in _files_below(folder, {_identity(root), _identity(place)})
     ]
     strays = [path for place in {root, *places.values()} for path in _entries(place) if _is_stray(path)]
     return Listing(
         root=root,
-        class_names=tuple(os.fsencode(name).decode("utf-8", "replace") for name in class_names),
+        # Escaped rather than replaced, so that two names stay two names.
+        class_names=tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in class_names),
         parts=frozenset(places),
         files=tuple(files),
         strays=tuple(sorted(str(path.relative_to(root)) for path in strays)),
@@ -98,7 +99,11 @@ def list_folder(root: Path) -> Listing:
 
 
 def _parts(root: Path) -> dict[Part, Path]:
-    """The folder of each part; the root alone unless its folders are named for parts and train/ holds folders."""
+    """The folder of each part; the root alone where these names are those of classes, among others.
+
+    Raises:
+        TaskError: all folders are named for parts and none for training, two for the same, or others lie beside them.
+    """
     places: dict[Part, Path] = {}
     others = []
     for folder in _folders(root):
@@ -109,13 +114,16 @@ def _parts(root: Path) -> dict[Part, Path]:
             raise TaskError(f"{root}: expected one {part} folder, found {places[part].name} and {folder.name}")
         else:
             places[part] = folder
-    if Part.TRAIN not in places or not any(True for _ in _folders(places[Part.TRAIN])):
+    if places and not others and Part.TRAIN not in places:
+        found = _some([folder.name for folder in places.values()])
+        raise TaskError(f"{root}: expected class folders, or a folder train/ that holds some, found {found} alone")
+    if others and (Part.TRAIN not in places or not any(True for _ in _folders(places[Part.TRAIN]))):
         return {Part.TRAIN: root}
     if others:
         if len(places) == 1:
             return {Part.TRAIN: root}
         raise TaskError(f"{root} has train/ and, beside it, {_some(others)}; keep train/, val/ and test/ alone in it")
-    return {part: places[part] for part in Part if part in places}
+    return {part: places[part] for part in Part if part in places} or {Part.TRAIN: root}
 
 
 def _class_names(root: Path, places: dict[Part, Path], names: dict[Part, list[str]]) -> list[str]:
@@ -127,10 +135,11 @@ def _class_names(root: Path, places: dict[Part, Path], names: dict[Part, list[st
                 "name the folders alike, or remove them"
             )
     if len(class_names) < 2:
+        place = places[Part.TRAIN]
         found_text = f"one, {class_names[0]}" if class_names else "none"
-        raise TaskError(
-            f"{places[Part.TRAIN]}: expected two or more class folders with images in them, found {found_text}"
-        )
+        if len(class_names) == 1 and len(list(_folders(place / class_names[0]))) > 1:
+            found_text += f"; did you mean --data {place / class_names[0]}?"
+        raise TaskError(f"{place}: expected two or more class folders with images in them, found {found_text}")
     return class_names
 
 
@@ -139,11 +148,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _folders(place: Path) -> Iterator[Path]:
-    return (path for path in _entries(place) if path.is_dir())
+    return (path for path in _entries(place) if _is_folder(path))
 
 
 def _is_stray(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+    return path.suffix.lower() in IMAGE_SUFFIXES and not _is_folder(path)
 
 
 def _entries(place: Path) -> list[Path]:
@@ -160,17 +169,28 @@ def _entries(place: Path) -> list[Path]:
         ) from error
 
 
-def _files_below(folder: Path, above: Iterable[tuple[int, int]] = ()) -> Iterator[Path]:
+def _files_below(folder: Path, above: Iterable[tuple[int, int]]) -> Iterator[Path]:
     """Every file at any depth; a link to a folder around it is not followed."""
-    status = folder.stat()
-    inside = {*above, (status.st_dev, status.st_ino)}
+    inside = {*above, _identity(folder)}
     for path in _entries(folder):
-        if not path.is_dir():
+        if not _is_folder(path):
             yield path
-            continue
-        status = path.stat()
-        if (status.st_dev, status.st_ino) not in inside:
+        elif _identity(path) not in inside:
             yield from _files_below(path, inside)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether this is a folder; what cannot be looked at is taken for a file, and left out as one."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What tells a folder from all others, by whatever links it is reached."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _listed(root: Path, path: Path, part: Part, label: int) -> ListedFile:

@@ -7,6 +7,7 @@ names are made of the files' names, lengths and times of change; what was kept f
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -104,6 +105,7 @@ class ImageCache:
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         files = self._listing.files
         partial = array.with_name(f"{array.name}.{os.getpid()}")
+        _check_room(array.parent, 3 * size**2 * len(numbers))
         try:
             images = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(numbers), 3, size, size))
             with partial.open("r+b") as file:
@@ -124,6 +126,17 @@ class ImageCache:
                     shutil.rmtree(older, ignore_errors=True)
                 self._folder.mkdir(parents=True, exist_ok=True)
             yield
+
+
+def _check_room(folder: Path, num_bytes: int) -> None:
+    """Refuse what cannot fit before a byte is written: trying would fill the disk for everybody else.
+
+    Raises:
+        OSError: there is not so much room.
+    """
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise OSError(errno.ENOSPC, f"{num_bytes:,} bytes are needed and {free:,} are left")
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

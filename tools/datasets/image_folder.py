@@ -97,7 +97,9 @@ def _check_parts(listing: Listing, by_part: Mapping[Part, Indices]) -> None:
         needed = 2 if part is Part.VALIDATION and Part.TEST not in by_part else 1
         if len(indices) < needed:
             found = _quantity(len(indices), "usable image")
-            raise TaskError(f"{listing.root}: the {part} folder has {found}, expected {needed} or more")
+            raise TaskError(
+                f"{listing.root}: the {part} folder has {found} in class folders, expected {needed} or more"
+            )
 
 
 def _census(found: Scan) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
 from graphs.results.model_card import plain_text
@@ -48,7 +52,7 @@ def test_names_the_source_uses_are_left_to_it():
     assert taken.strip() in text
     assert functions(text) == [
         *("main", "to_rgb"),
-        *("read_labels", "load_network", "read_image", "to_rgb_", "classify_", "main__"),
+        *("read_labels", "load_network", "read_image", "read_turn", "to_rgb_", "classify_", "main__"),
     ]
     assert text.endswith("sys.exit(main__())\n")
     assert "image = to_rgb_(image.crop(" in text
@@ -112,3 +116,60 @@ def test_an_image_of_any_kind_is_read_as_for_the_training(read_image, tmp_path, 
         image = (image if mode in ("LA", "RGBA") else image.convert("RGB")).convert(mode)
     image.save(path)
     np.testing.assert_array_equal(read_image(path), decode(path, 20))
+
+
+def test_an_image_whose_exif_data_are_damaged_is_read_as_for_the_training(read_image, tmp_path):
+    path = tmp_path / "image.webp"
+    pixels = np.random.default_rng(2).integers(256, size=(24, 24, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, exif=b"XX no EXIF data")
+    np.testing.assert_array_equal(read_image(path), decode(path, 20))
+
+
+TRAINED = """
+import torch
+
+
+class Network(torch.nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = torch.nn.Linear(3, num_classes)
+
+    def forward(self, images):
+        return self.head(images.mean(dim=(2, 3)))
+"""
+
+
+@pytest.fixture
+def classify(tmp_path):
+    """Runs best.py, on a result folder with a network in it, from another folder and with this output encoding."""
+    folder = tmp_path / "result"
+    folder.mkdir()
+    (folder / "best.py").write_text(program(TRAINED))
+    (folder / "labels.json").write_text(json.dumps(LABELS | {"classes": ["a", "玫瑰"], "seed": 0}), encoding="utf-8")
+    weights = {"head.weight": np.zeros((2, 3), np.float32), "head.bias": np.array([0, 9], np.float32)}
+    safetensors.numpy.save_file(weights, folder / "best.safetensors")
+
+    def run(*names, encoding="utf-8"):
+        command = [sys.executable, folder / "best.py", *names]
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+
+    return run
+
+
+def test_names_that_cannot_be_printed_are_escaped(classify, tmp_path):
+    name = b"caf\xe9.png"
+    Image.new("RGB", (20, 20)).save(tmp_path / "image.png")
+    (tmp_path / "image.png").rename(tmp_path / os.fsdecode(name))
+    done = classify(name, "nowhere.png", encoding="ascii")
+    assert done.returncode == 1
+    assert done.stdout == rb"caf\udce9.png: \u73ab\u7470 1.000, a 0.000" + b"\n"
+    assert done.stderr.startswith(b"error: nowhere.png: [Errno 2] No such file or directory")
+
+
+def test_a_program_that_was_moved_without_its_weights_says_so_in_one_line(classify, tmp_path):
+    (tmp_path / "result" / "best.safetensors").unlink()
+    done = classify("image.png")
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: labels.json and best.safetensors must lie beside best.py: ")

@@ -39,6 +39,18 @@ def test_files_left_out_are_counted_with_an_example_of_each_reason():
     assert "Files left out: 1,200 broken (a/1.png, …), 1 over 100 megapixels (b/3.png). " in task_text(report, BUDGETS)
 
 
+def test_a_name_of_a_file_cannot_command_the_terminal_or_break_the_line():
+    report = replace(
+        PLAIN,
+        left_out={LeftOut.BROKEN: 1},
+        examples={LeftOut.BROKEN: ("a/\x1b[2J\n1\udce9.png",)},
+        class_counts={"a": 9},
+    )
+    text = task_text(report, BUDGETS)
+    assert r"1 broken (a/\x1b[2J\x0a1\xdce9.png). " in text
+    assert text.encode()
+
+
 def test_uneven_classes_are_named():
     report = replace(PLAIN, class_counts={"rose": 410, "tulip": 23, "daisy": 99})
     assert "Classes are uneven, 17.8 to 1 (rose 410, tulip 23). " in task_text(report, BUDGETS)

@@ -118,6 +118,7 @@ def test_a_reader_that_leaves_is_no_error():
         ("\x1b[2J\x1b]0;title\x07", "\\x1b[2J\\x1b]0;title\\x07"),
         ("\x9b31m \x7f \x00 \r", "\\x9b31m \\x7f \\x00 \\x0d"),
         ("dos\r\nfile", "dos\nfile"),
+        ("caf\udce9", "caf\\xdce9"),
         ("ü – 文", "ü – 文"),
     ],
 )
