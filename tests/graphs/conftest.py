@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fairnad.attributes import Granularity, Tag, Target
-from fairnad.candidate import Call, CheckReport, Evaluation, Failure, FailureKind, Step, plain
+from fairnad.candidate import Call, CheckReport, Evaluation, Failure, FailureKind, Finding, Step, plain
 from fairnad.finals import Finalist, Finals
 from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind, Source
@@ -48,7 +48,17 @@ FAILED, DUPLICATE, PENDING = "g00-initial-r1-s01-d0", "g01-fair-r1-s02-d0", "g01
 
 def trained(candidate_id: str, parent_id: str, accuracy: float, params: float, idea: Idea, **fields: object) -> Record:
     costs = {"params": params, "flops": params * 40}
-    evaluation = Evaluation(accuracy, "24455aa1c67d", costs, candidate_id, (2.0, 1.0), 12.5, "E")
+    found = (Finding(FailureKind.INTEGRITY, "no gradient reaches gate.bias", is_fault=False),)
+    evaluation = Evaluation(
+        accuracy,
+        "24455aa1c67d",
+        costs,
+        candidate_id,
+        (2.0, 1.0),
+        12.5,
+        "E",
+        found if candidate_id == BEST else (),
+    )
     return Record(candidate_id, parent_id, idea, evaluation=evaluation, seconds=12.5, **fields)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from fairnad.attributes import Granularity, Tag, Target
 from fairnad.budget import Budget
-from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step, plain
+from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Finding, Stage, Step, plain
 from fairnad.errors import StorageError
 from fairnad.finals import Finalist, Finals
 from fairnad.history import History, Record
@@ -288,6 +288,19 @@ def test_failures_are_counted_by_step_and_kind_with_the_first_message(page):
     assert f"execute: shape 2 message of {shapes[0].candidate_id} {shapes[0].candidate_id}" in text
     assert f"mutate: reply 1 message of {FIRST}" in text
     assert text.index("execute: shape 2") < text.index("mutate: reply 1")
+
+
+def test_findings_are_listed_with_their_candidates_and_left_out_where_there_are_none(page):
+    record = trained(FIRST, 0.6)
+    found = (
+        Finding(FailureKind.BATCH_LEAKAGE, "3 of 50 images off"),
+        Finding(FailureKind.INTEGRITY, "no gradient reaches <b>", is_fault=False),
+    )
+    told = replace(record, evaluation=replace(record.evaluation, findings=found))
+    text = page([BASE, told]).text
+    assert f"batch leakage {FIRST} 3 of 50 images off" in text
+    assert f"integrity {FIRST} no gradient reaches <b>" in text
+    assert "Findings" not in page(CHAIN).text
 
 
 def test_calls_are_summed_by_role_and_left_out_where_there_are_none(page):

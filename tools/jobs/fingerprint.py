@@ -48,12 +48,11 @@ def trace(network: nn.Module, image_size: int) -> Fingerprint:
     The network is left in evaluation mode; what it draws at random comes from torch's generator.
     """
     before = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    with OperatorMeter() as training_meter:
-        training = record(network, image_size, training=True)
+    training_meter, evaluation_meter = OperatorMeter(), OperatorMeter()
+    training = record(network, image_size, training=True, meter=training_meter)
     # What training does not write to is a constant, and part of the architecture.
     fixed = {id(buffer) for buffer, value in before if torch.equal(buffer, value)}
-    with OperatorMeter() as evaluation_meter:
-        evaluation = record(network, image_size, training=False, fixed=fixed)
+    evaluation = record(network, image_size, training=False, fixed=fixed, meter=evaluation_meter)
     lines = ["evaluation", *canonical_lines(evaluation), "training", *canonical_lines(training)]
     lines += ["gradient", *training.gradient]
     return Fingerprint(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +91,19 @@ class OperatorTrace:
     gradient: tuple[str, ...] = ()
 
 
-def record(network: nn.Module, image_size: int, *, training: bool, fixed: Collection[int] = ()) -> OperatorTrace:
+def record(
+    network: nn.Module,
+    image_size: int,
+    *,
+    training: bool,
+    fixed: Collection[int] = (),
+    meter: AbstractContextManager[object] | None = None,
+) -> OperatorTrace:
     """Run the network once, gradients enabled, and say what it did.
 
     Args:
         fixed: ids of buffers that are constants: their content is part of the trace.
+        meter: is entered for the forward pass.
 
     Raises:
         TypeError: it did not return a tensor.
@@ -104,7 +112,7 @@ def record(network: nn.Module, image_size: int, *, training: bool, fixed: Collec
     network.train(training)
     images = torch.rand(BATCH_SIZE, 3, image_size, image_size)
     recorder = _Recorder(network, images, fixed)
-    with torch.enable_grad(), recorder.watching_calls(network), recorder:
+    with torch.enable_grad(), recorder.watching_calls(network), meter or nullcontext(), recorder:
         output = network(images)
     if not isinstance(output, Tensor):
         raise TypeError(f"the network returned {type(output).__name__} instead of a tensor")

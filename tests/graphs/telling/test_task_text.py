@@ -75,6 +75,19 @@ def test_a_limit_nobody_states_is_four_times_the_bases_cost():
     assert [(budget.name, budget.limit) for budget in derived] == [("params", 400), ("flops", 7)]
 
 
+def test_latency_and_memory_are_limited_only_where_the_settings_say_so():
+    context = RunContext(max_latency_ms="2.5", max_activation_memory="64k", lab={"device": "cpu"})
+    assert limits(context) == {"params": 1e4, "flops": 4e6, "latency_ms": 2.5, "activation_bytes": 64e3}
+    units = {budget.name: budget.unit for budget in resolve_budgets(context, DEFAULTS, 32)}
+    assert units["latency_ms"] == "median milliseconds an image on cpu"
+    assert units["activation_bytes"] == "bytes of intermediate results of an image"
+    without = replace(DEFAULTS, max_params=0, max_flops=0)
+    stated = resolve_budgets(RunContext(max_activation_memory=10), without, 32)
+    costs = {"params": 100, "flops": 1000, "activation_bytes": 7}
+    derived = [(budget.name, budget.limit) for budget in derive_budgets(stated, costs)]
+    assert derived == [("params", 400), ("flops", 4000), ("activation_bytes", 10)]
+
+
 @pytest.mark.parametrize(("size", "padding"), [(32, 4), (16, 2), (64, 8), (28, 4)])
 def test_crop_padding_grows_and_shrinks_with_the_images(size, padding):
     assert DEFAULTS.padding(size) == padding
