@@ -241,8 +241,19 @@ async def test_a_base_that_does_not_run_fails(context, tmp_path):
 
 
 async def test_without_data_the_sandbox_is_examined_all_the_same(context):
-    (found,) = await sandbox.examine_sandbox(context, None)
-    assert found.health is Health.OK
+    started, isolation = await sandbox.examine_sandbox(context, None)
+    assert started.health is Health.OK
+    assert isolation.part == "isolation"
+
+
+async def test_weak_isolation_fails_for_a_models_code_and_is_worth_a_word_otherwise(context):
+    weak = context.model_copy(update={"lab": context.lab.model_copy(update={"isolation": "E"})})
+    found = by_part(await sandbox.examine_sandbox(weak, None))["isolation"]
+    assert (found.health, found.found) == (Health.WARN, "E: limits only; files can be read and written")
+    by_model = weak.model_copy(update={"llm": weak.llm.model_copy(update={"model": "m"})})
+    found = by_part(await sandbox.examine_sandbox(by_model, None))["isolation"]
+    assert found.health is Health.FAIL
+    assert found.found.startswith("--lab.isolation: expected at least C for code a language model writes, found E")
 
 
 def test_the_whole_check_up(runs, capsys, tmp_path):
