@@ -26,13 +26,13 @@ KNOWLEDGE_ROLES: Mapping[str, frozenset[str]] = {
 
 
 class Reference(BaseModel):
-    """A reference model: the module of an installed package, and the class or function a model is built by."""
+    """A reference model: the module of an installed package, and the classes or functions a model is built by."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text
     module: Text
-    entry: Text
+    entries: tuple[Text, ...]
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,14 @@ class Lexicon:
     """The word lists of a pack, compiled.
 
     ``mechanisms`` has a pattern a concept; ``false_friends`` matches what only sounds like one. ``other_talk`` holds
-    the patterns of all other subjects by the name of their weight. A paper is kept from a score of ``keep_above``.
+    the patterns of all other subjects by the name of their weight; ``one_task_only`` matches what no idea for a
+    backbone speaks of. A paper is kept from a score of ``keep_above``.
     """
 
     mechanisms: tuple[re.Pattern[str], ...]
     false_friends: re.Pattern[str]
     other_talk: Mapping[str, re.Pattern[str]]
+    one_task_only: re.Pattern[str]
     weights: Weights
     keep_above: float
     signs: Mapping[Tag, Signs]
@@ -84,6 +86,7 @@ class _LexiconFile(BaseModel):
     mechanisms: list[Terms] = Field(min_length=1)
     not_mechanisms: Terms
     other_talk: _OtherTalk
+    one_task_only: Terms
     weights: _Weights
     keep_above: float = Field(ge=0, le=1)
     attributes: dict[Target, dict[Granularity, dict[Text, dict[Text, _Signs]]]]
@@ -101,6 +104,7 @@ def read_lexicon(path: Path) -> Lexicon:
         mechanisms=tuple(_pattern(terms) for terms in file.mechanisms),
         false_friends=_pattern(file.not_mechanisms),
         other_talk=talk,
+        one_task_only=_pattern(file.one_task_only),
         weights=Weights(**file.weights.model_dump()),
         keep_above=file.keep_above,
         signs={

@@ -87,9 +87,7 @@ def report(part: str, ours: Scores, theirs: Scores, labels: Labels, keep_above: 
     print(f"{part}: {len(labels)} papers, {int(labels.sum())} of them keep")
     for name, chosen, area in (("filter", kept, areas[0]), ("keywords", theirs >= cut, areas[1])):
         precision, recall = labels[chosen].mean(), chosen[labels].mean()
-        print(
-            f"  {name:<9} keeps {chosen.mean():.0%}  precision {precision:.2f}  recall {recall:.2f}  AUC {area:.3f}"
-        )
+        print(f"  {name:<9} keeps {chosen.mean():.0%}  precision {precision:.2f}  recall {recall:.2f}  AUC {area:.3f}")
     print(f"  AUC difference {areas[0] - areas[1]:+.3f}, 95 % bootstrap interval {low:+.3f} to {high:+.3f}")
 
 
