@@ -13,29 +13,7 @@ from fairnad.ideas import Idea, Source
 NEAR = 0.8
 """Share of common words (of both together) from which two ideas are one."""
 _SMALL_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "this",
-        "to",
-        "with",
-    ]
+    re.findall(r"\w+", "a an and as at by for from in into is it its of on or that the this to with")
 )
 
 

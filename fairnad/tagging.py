@@ -33,7 +33,8 @@ def find_tag(path: str, tree: AttributeTree) -> FoundTag | None:
     parts = [re.sub(r" level$", "", part) for part in parts if part]
     if not parts:
         return None
-    names = (parts + [""] * 4)[:4] if len(parts) > 2 else ["", "", *(parts + [""])[:2]]
+    named = parts if len(parts) > 2 else ["", "", *parts]
+    names = [*named, "", ""][:4]
     category = _find_category(names, tree)
     if category is None:
         return _find_by_sub(names[3] or names[2], tree)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,24 +20,12 @@ _MAX_DEFINITIONS = 40
 _UNTOLD = ("Weights", "_cfg", "default_cfg", "pretrained", "register", "legacy", "checkpoint", "_log_", "_logger")
 """Names with this in them are about weights and registration, not architecture."""
 _UNTOLD_METHODS = frozenset(
-    [
-        "init_weights",
-        "_init_weights",
-        "_init_respostnorm",
-        "group_matcher",
-        "set_grad_checkpointing",
-        "get_classifier",
-        "reset_classifier",
-        "no_weight_decay",
-        "_load_from_state_dict",
-        "forward_intermediates",
-        "prune_intermediate_layers",
-        "load_pretrained",
-        "set_distilled_training",
-        "set_input_size",
-        "__repr__",
-        "extra_repr",
-    ]
+    re.findall(
+        r"\w+",
+        "init_weights _init_weights _init_respostnorm group_matcher set_grad_checkpointing get_classifier "
+        "reset_classifier no_weight_decay _load_from_state_dict forward_intermediates prune_intermediate_layers "
+        "load_pretrained set_distilled_training set_input_size __repr__ extra_repr",
+    )
 )
 """Methods that say nothing about the architecture."""
 
@@ -201,7 +190,7 @@ class _Trimmer(ast.NodeTransformer):
 def _packed(pieces: Sequence[str], num_characters: int) -> list[str]:
     """The pieces put together to as few parts as their order allows; one that is too long is cut at line ends."""
     parts: list[str] = []
-    for piece in (short for piece in pieces for short in _cut(piece, num_characters)):
+    for piece in (short for whole in pieces for short in _cut(whole, num_characters)):
         if parts and len(parts[-1]) + len(piece) + 3 <= num_characters:
             parts[-1] += f"\n\n\n{piece}"
         else:

@@ -14,9 +14,7 @@ from fairnad.ports import Errand
 from prompts.lexicon import Lexicon
 
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)\]][.!?])\s+(?=[A-Z])")
-_CITATION = re.compile(
-    r"\s*(?:\[[0-9][0-9,\s–-]*\]|\((?:[A-Z][\w-]+ (?:et al\.|and [A-Z][\w-]+)?,? ?[0-9]{4}[;, ]*)+\))"
-)
+_CITATION = re.compile(r"\s*\[[0-9][0-9,\s–-]*\]")
 _REMARK = re.compile(r"\s*\((?:see |cf\. |e\.g\.|i\.e\.)?[^()]*\)")
 _PROPOSAL = re.compile(
     r"^.*?\b(?:we|this (?:paper|work)|the authors)\s+(?:then |also |further |first |thus |therefore |next |finally )?"
@@ -24,9 +22,7 @@ _PROPOSAL = re.compile(
     r"(?:to (?:use|employ|adopt) )?(?P<what>\S.*)$",
     re.IGNORECASE | re.DOTALL,
 )
-_PROPOSED = re.compile(
-    r"\b(?:propos|introduc|design|devis|consist|compos|replac|insert|stack|connect|split|concatenat)"
-)
+_PROPOSED = re.compile(r"\b(?:propos|introduc|design|devis|consist|compos|replac|insert|stack|connect|split|concat)")
 _NO_INSTRUCTION = re.compile(
     r"\b(?:outperform\w*|state-of-the-art|sota|experiments?|results?|achiev\w*|code is|github|https?|fig(?:ure|\.)"
     r"|table|eq(?:uation|s?\.)|theorem|previous|existing|recent\w*|prior|however|et al|section|sec\.|extensive"
@@ -73,7 +69,7 @@ class BuiltinPaperReader:
         chosen = sorted(sorted(found)[:_MOST_IDEAS], key=lambda entry: entry[1])
         source = Source(paper.title, paper.year, paper.link, passage.section)
         texts = [text for *_, text in chosen]
-        extraction = collect_ideas([(text, self._tagger.tag(text)) for text in texts], source)
+        extraction = collect_ideas([(text, self._tagger.tag_by_sign(text)) for text in texts], source)
         dropped = Counter(extraction.dropped) + Counter({str(Dropped.OFF_TOPIC): off_topic})
         return Extraction(extraction.ideas, 0, dict(dropped))
 
@@ -92,7 +88,7 @@ def instruction(sentence: str) -> str:
     proposal = _PROPOSAL.match(sentence)
     if proposal is not None:
         what = re.sub(r"^(?:a |an )?novel ", lambda m: "a " if m[0].lower().startswith("a") else "", proposal["what"])
-        sentence = f"Use {what}"
+        sentence = what[3:].capitalize() if what.lower().startswith("to ") else f"Use {what}"
     plain = re.sub(r"[*:`#]+", " ", sentence)
     return " ".join(plain.split()).strip(" ,;-")
 

@@ -53,12 +53,18 @@ class Tagger:
             assert idea.tag is not None
             neighbours[idea.tag.category] += _NEIGHBOUR_WEIGHT * likeness
             scores[idea.tag] += _NEIGHBOUR_WEIGHT * likeness
-        totals = {category: best[category] + neighbours[category] for category in {**best, **neighbours}}
-        if not totals:
+        shown = best or neighbours  # what only neighbours speak for is a guess, taken where no sign shows at all
+        if not shown:
             return None
+        totals = {category: best.get(category, 0.0) + neighbours[category] for category in list(shown)}
         category = max(sorted(totals), key=totals.__getitem__)
         inside = [tag for tag in sorted(scores) if tag.category == category]
         return max(inside, key=scores.__getitem__)
+
+    def tag_by_sign(self, text: str) -> Tag | None:
+        """The likeliest tag, ``None`` where no sign of the tree shows, however alike an example is."""
+        shows = any(sign.search(text) for signs in self._signs.values() for sign in signs)
+        return self.tag(text) if shows else None
 
     def _nearest(self, text: str) -> list[tuple[Idea, float]]:
         if not self._examples:
@@ -77,7 +83,7 @@ class Tagger:
 
 
 def _signs(tree: AttributeTree, lexicon: Lexicon) -> dict[Tag, list[re.Pattern[str]]]:
-    """The patterns of every tag; what the lexicon knows of a category and the tree does not is its empty sub-category."""
+    """The patterns of every tag; what the lexicon alone knows of a category has an empty sub-category."""
     signs: dict[Tag, list[re.Pattern[str]]] = defaultdict(list)
     for tag, known in lexicon.signs.items():
         if tag.category in tree.categories:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.paper_filter PAPERS.jsonl``: the built-in filter against labels by hand and a keyword baseline.
+"""``python -m benchmarks.paper_filter PAPERS.jsonl``: the built-in filter against labels by hand, beside keywords.
 
 The labels name papers by the field ``n`` of their file. ``--fit`` prints the weights that the tuning half gives,
 which are those of the pack's lexicon; nothing is ever fitted on the held-back half.

@@ -1,1 +1,1 @@
-"""Papers as they come: files, lists of abstracts, CVF year pages, arXiv ids; read, fetched politely, cut to a method."""
+"""Papers as they come: files, lists, CVF year pages, arXiv ids; fetched politely, read, cut to their method."""
