@@ -154,7 +154,7 @@ class RunContext(_Section):
     max_params: Quantity | None = Field(None, description="limit on parameters, for example 1.5M; default: the task's")
     max_flops: Quantity | None = Field(None, description="limit on FLOPs (multiply-adds an image), for example 0.2G")
     pack: str = Field("vision", description="prompt pack: a name or a folder")
-    ideas: str = Field("", description="idea file (JSON lines); empty: the pack's")
+    ideas: str = Field("", description="knowledge folder or idea file (JSON lines); empty: the pack's")
     pin: tuple[str, ...] = Field(
         (),
         description="categories ideas are drawn from, all others rest; a name or a path",

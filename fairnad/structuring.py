@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -165,10 +165,11 @@ def _num_models(places: _Places) -> int:
 
 
 def _settle(joined: Mapping[str, _Places], order: Sequence[Category], report: list[Change]) -> dict[str, Category]:
-    """The one category of each name: where most models have it, the first of the template on a tie."""
+    """The one category of each name: where most models have it; on a tie, where the fewest other names are."""
+    sizes = Counter(category for places in joined.values() for category in places)
     settled = {}
     for name, places in joined.items():
-        home = max(places, key=lambda category: (len(places[category]), -order.index(category)))
+        home = max(places, key=lambda category: (len(places[category]), -sizes[category], -order.index(category)))
         settled[name] = home
         for category, models in places.items():
             if category != home:
