@@ -57,7 +57,8 @@ class BuiltinPaperReader:
         """Stage 2: sentences of abstract and method that say how a network is built; never a failure."""
         off_topic = 0
         found: list[tuple[int, int, str]] = []
-        for number, sentence in enumerate(_sentences(paper.abstract) + _sentences(passage.text)):
+        sentences = dict.fromkeys(_sentences(paper.abstract) + _sentences(passage.text))
+        for number, sentence in enumerate(sentences):
             concepts = self._num_concepts(sentence)
             proposed = _PROPOSAL.match(sentence) is not None or _PROPOSED.search(sentence.lower()) is not None
             if concepts < (_LEAST_CONCEPTS_PROPOSED if proposed else _LEAST_CONCEPTS) or not _can_be_told(sentence):

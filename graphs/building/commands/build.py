@@ -71,14 +71,15 @@ def _quiet(state: dict[str, Any]) -> None:
 
 
 class _Progress:
-    """Says after every wave how many papers are done."""
+    """Says with every tenth of the papers how many are done."""
 
     def __init__(self) -> None:
-        self._told = -1
+        self._tenth = 0
 
     def __call__(self, state: dict[str, Any]) -> None:
         num_done = len(state.get("done", ()))
-        if num_done != self._told and num_done:
-            self._told = num_done
-            num_papers = num_done + len(state.get("waiting", ()))
+        num_papers = num_done + len(state.get("waiting", ()))
+        tenth = 10 * num_done // num_papers if num_papers else 0
+        if tenth > self._tenth:
+            self._tenth = tenth
             print(f"{num_done} of {num_papers} papers", file=sys.stderr, flush=True)
