@@ -8,6 +8,8 @@ functions that build other models.
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
@@ -40,7 +42,7 @@ def read_reference(
         module: where it is defined, such as ``torchvision.models.resnet``.
         entries: the classes or functions a model is built by, the most telling first.
     """
-    package = _Package(module.split(".")[0])
+    package = _package(module.split(".")[0])
     if package.folder is None:
         return Problem(ProblemKind.MISSING, name, f"package {package.name} is not installed")
     home = package.module(module)
@@ -49,7 +51,8 @@ def read_reference(
         return Problem(
             ProblemKind.MISSING, name, f"{module} has no {', '.join(missing)} in the installed {package.name}"
         )
-    pieces = [ast.unparse(_Trimmer().visit(node)) for node in _reached(package, home, entries)]
+    # A copy is trimmed: other models of the package share these definitions.
+    pieces = [ast.unparse(_Trimmer().visit(copy.deepcopy(node))) for node in _reached(package, home, entries)]
     parts = _packed([piece for piece in pieces if piece.strip()], num_characters)
     return [ReferenceModel(name, code, number) for number, code in enumerate(parts)]
 
@@ -110,6 +113,12 @@ class _Package:
                 source = _absolute(node, inside)
                 parsed.imports |= {alias.asname or alias.name: (source, alias.name) for alias in node.names}
         return parsed
+
+
+@functools.cache
+def _package(name: str) -> _Package:
+    """An installed package, whose modules are parsed once for all models."""
+    return _Package(name)
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:
