@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,10 +46,10 @@ class BuildUpdate(TypedDict, total=False):
 
 async def gather(state: BuildState, runtime: Runtime[KnowledgeContext]) -> BuildUpdate:
     """List the papers of all sources."""
-    bench = await bench_of(runtime.context)
     from graphs.building.bench import reading_basis
 
-    bench.folder.settle("papers", reading_basis(bench))
+    bench = await bench_of(runtime.context)
+    await asyncio.to_thread(bench.folder.settle, "papers", reading_basis(bench))
     return {"waiting": await bench.list_papers(), "wave": [], "cut_off": False}
 
 

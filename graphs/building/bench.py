@@ -219,7 +219,9 @@ async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
             knowledge=knowledge,
             tree=tree,
             structurer=_structurer(knowledge, model if by_model["structurer"] else None),
-            reader=make_reader(context, knowledge, tree, model if by_model["reader"] else None),
+            reader=await asyncio.to_thread(
+                make_reader, context, knowledge, tree, model if by_model["reader"] else None
+            ),
             library=PaperLibrary(fetcher, context.arxiv),
             language_model=model,
             steps=Steps(folder.steps),

@@ -50,14 +50,12 @@ async def list_references(state: StructureState, runtime: Runtime[KnowledgeConte
     from graphs.building.bench import player
 
     bench = await bench_of(runtime.context)
-    bench.folder.settle(
-        "references",
-        {
-            "pack": f"{bench.knowledge.pack.name} {bench.knowledge.pack.digest}",
-            "structurer": player(runtime.context, "structurer"),
-            "--code-characters": runtime.context.code_characters,
-        },
-    )
+    basis = {
+        "pack": f"{bench.knowledge.pack.name} {bench.knowledge.pack.digest}",
+        "structurer": player(runtime.context, "structurer"),
+        "--code-characters": runtime.context.code_characters,
+    }
+    await asyncio.to_thread(bench.folder.settle, "references", basis)
     found = await asyncio.to_thread(_read_references, bench)
     bench.references = {f"{model.name} {model.part}": model for model in found}
     if not bench.references:
@@ -142,3 +140,9 @@ def _read_references(bench: KnowledgeBench) -> list[ReferenceModel]:
 def _problems_text(bench: KnowledgeBench) -> str:
     told = (f"{problem.where}: {problem.message}" for problem in bench.problems[:3])
     return "; ".join(told) or "the pack names none in knowledge/knowledge.toml"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "graph":
+        return build().compile(name="structure")
+    raise AttributeError(name)
