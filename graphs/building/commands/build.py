@@ -75,11 +75,13 @@ class _Progress:
 
     def __init__(self) -> None:
         self._tenth = 0
+        self._num_papers = 1
 
     def __call__(self, state: dict[str, Any]) -> None:
         num_done = len(state.get("done", ()))
-        num_papers = num_done + len(state.get("waiting", ()))
-        tenth = 10 * num_done // num_papers if num_papers else 0
+        # All of them wait in the first state; later ones do not count those under way.
+        self._num_papers = max(self._num_papers, num_done + len(state.get("waiting", ())))
+        tenth = 10 * num_done // self._num_papers
         if tenth > self._tenth:
             self._tenth = tenth
-            print(f"{num_done} of {num_papers} papers", file=sys.stderr, flush=True)
+            print(f"{num_done} of {self._num_papers} papers", file=sys.stderr, flush=True)
