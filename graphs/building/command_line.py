@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from fairnad.errors import SettingsError
 from graphs.arguments import Parser, unknown
 from graphs.building.flags import check_environment
-from graphs.command_line import report_errors
+from graphs.exit_status import report_errors
 
 PROGRAM = "python -m graphs.knowledge"
 
