@@ -48,7 +48,7 @@ def imbalance(of: Mapping[Key, int]) -> Imbalance:
     return Imbalance(
         num_categories=len(of),
         num_ideas=total,
-        entropy=entropy / greatest + 0.0 if greatest else 0.0,
+        entropy=abs(entropy / greatest) if greatest else 0.0,  # without abs, one category alone would give -0.0
         largest=largest,
         largest_share=max(shares, default=0.0),
     )

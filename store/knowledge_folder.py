@@ -52,9 +52,8 @@ class KnowledgeFolder:
                 try:
                     held = lock(path, wait=False)
                 except BlockingIOError:
-                    raise KnowledgeError(
-                        f"{path} is being built by another process: wait, or choose another --out"
-                    ) from (None)
+                    message = f"{path} is being built by another process: wait, or choose another --out"
+                    raise KnowledgeError(message) from None
             undo.callback(os.close, held)
             folder = cls(path, SqliteHistory(path / STEPS_NAME), held)
             undo.pop_all()

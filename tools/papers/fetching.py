@@ -55,7 +55,6 @@ class PoliteFetcher:
         self._robots: dict[str, RobotFileParser] = {}
         self._last: dict[str, float] = {}
         self._client: httpx.Client | None = None
-        self.num_requests = 0
 
     def fetch(self, url: str) -> bytes:
         """The content of a page, from the disk where it has been fetched before.
@@ -131,7 +130,6 @@ class PoliteFetcher:
         if host in self._last and (left := self._last[host] + pause - self._clock()) > 0:
             self._sleep(left)
         self._last[host] = self._clock()
-        self.num_requests += 1
 
     def _back_off(self, headers: Mapping[str, str], num_failures: int) -> None:
         if num_failures + 1 == _MAX_TRIES:

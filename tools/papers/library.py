@@ -157,7 +157,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def paper_of_row(row: dict[str, Any], year: int | None = None) -> Paper:
+def paper_of_row(row: dict[str, Any]) -> Paper:
     """The paper a row tells of; fields that are missing or of another type are empty."""
     title, abstract = (_text_field(row, name) for name in ("title", "abstract"))
     link = next((text for name in ("link", "oa_url", "url") if (text := _text_field(row, name))), "")
@@ -167,7 +167,7 @@ def paper_of_row(row: dict[str, Any], year: int | None = None) -> Paper:
         paper_id=f"list-{_digest(title + chr(0) + abstract)}",
         title=title,
         abstract=abstract,
-        year=given if isinstance(given, int) else year,
+        year=given if isinstance(given, int) and not isinstance(given, bool) else None,
         link=link,
         document=document,
     )

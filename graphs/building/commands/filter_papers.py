@@ -9,14 +9,13 @@ output, in ``VERDICTS.jsonl.steps``, until all are there, so that a filtering th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fairnad.errors import SettingsError
-from fairnad.knowledge import Paper, PaperVerdict
+from fairnad.knowledge import Paper, PaperVerdict, Problem
 from fairnad.knowledge_settings import KnowledgeContext
 from graphs.arguments import Parser
 from graphs.building.flags import add_flags, read_context
@@ -83,16 +82,9 @@ async def _ask_model(context: KnowledgeContext, papers: Sequence[Paper]) -> dict
 
         answers = await asyncio.gather(*map(ask, distinct))
         reached = zip(distinct, answers, strict=True)
-        return {paper.paper_id: answer for paper, answer in reached if not _is_unreached(answer)}
+        return {paper.paper_id: answer for paper, answer in reached if not isinstance(answer, Problem)}
     finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            await bench.close()
-
-
-def _is_unreached(answer: Any) -> bool:
-    from fairnad.knowledge import Problem
-
-    return isinstance(answer, Problem)
+        await bench.close()
 
 
 def _counts(papers: Sequence[Paper], verdicts: dict[str, Any]) -> dict[str, int]:
