@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from agents.llm import LanguageModel
 from agents.reception import TAIL_CHARACTERS
@@ -11,15 +12,21 @@ from agents.replies import extract_source
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ideas import Idea
 from fairnad.ports import Answer, Errand, Proposal
-from prompts.loader import Pack
 from prompts.templates import Messages
+
+
+class Wording(Protocol):
+    """Where prompts come from: a pack, or the part of one that knowledge is built by."""
+
+    def messages(self, role: str, **variables: object) -> Messages:
+        """The prompt of a role, filled in."""
 
 
 @dataclass(frozen=True)
 class Question:
     """A prompt of the pack with its variables; ``droppable`` names those it can do without, least needed first."""
 
-    pack: Pack
+    pack: Wording
     role: str
     variables: Mapping[str, object]
     droppable: tuple[str, ...] = ()

@@ -77,3 +77,26 @@ class AttributeTree:
             if category.target == target:
                 outline.setdefault(str(category.granularity), {})[category.main] = list(subs)
         return outline
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryNote:
+    """What a main category is about, for whoever fills it in."""
+
+    about: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AttributeTemplate:
+    """𝒯attr: the upper two levels of the tree, described (paper §4.1); the reference models supply the third."""
+
+    notes: Mapping[Category, CategoryNote]
+
+    def outline(self) -> dict[str, dict[str, dict[str, CategoryNote]]]:
+        """``{target: {granularity: {main: note}}}``, the form prompts show."""
+        outline: dict[str, dict[str, dict[str, CategoryNote]]] = {}
+        for category, note in self.notes.items():
+            levels = outline.setdefault(str(category.target), {})
+            levels.setdefault(str(category.granularity), {})[category.main] = note
+        return outline

@@ -30,7 +30,10 @@ class Stage(StrEnum):
 
 
 class Step(StrEnum):
-    """The steps of the feedback loop; function, graph node, log line and metric share these verbs."""
+    """The steps of the feedback loop, then those of building knowledge.
+
+    Function, graph node, log line and metric share these verbs.
+    """
 
     MUTATE = "mutate"
     EXECUTE = "execute"
@@ -41,6 +44,9 @@ class Step(StrEnum):
     REVIEW = "review"
     TRAIN = "train"
     RECORD = "record"
+    STRUCTURE = "structure"
+    FILTER = "filter"
+    EXTRACT = "extract"
 
 
 class FailureKind(StrEnum):

@@ -5,6 +5,8 @@
     │   ├── SettingsError         a setting is unknown, malformed or out of range
     │   ├── PackError             a prompt pack is incomplete or contradicts itself
     │   ├── IdeaFileError         an idea file cannot be read; names the line
+    │   ├── PaperFileError        a list of papers cannot be read; names the line
+    │   ├── KnowledgeError        a knowledge folder cannot be used, or nothing was found to build it from
     │   ├── TaskError             a data set is missing or malformed
     │   ├── BaseModelError        the base model cannot be the start of a search
     │   ├── RunFolderError        a run folder cannot be used
@@ -36,6 +38,14 @@ class PackError(UserError):
 
 class IdeaFileError(UserError):
     """An idea file cannot be read; the message names the file and the line."""
+
+
+class PaperFileError(UserError):
+    """A list of papers cannot be read; the message names the file and the line."""
+
+
+class KnowledgeError(UserError):
+    """A knowledge folder is of other settings, in use or none, or nothing was found to build knowledge from."""
 
 
 class TaskError(UserError):

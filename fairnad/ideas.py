@@ -51,6 +51,8 @@ class Source:
 class Idea:
     """One design idea of at most :data:`MAX_IDEA_WORDS` words; only those of kind mutated and none may be empty.
 
+    ``also`` are further sources that say the same.
+
     Raises:
         ValueError: the text is empty or too long, or kind and tag do not go together.
     """
@@ -59,6 +61,7 @@ class Idea:
     kind: IdeaKind = IdeaKind.KNOWLEDGE
     tag: Tag | None = None
     source: Source = Source()
+    also: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
         num_words = len(self.text.split())

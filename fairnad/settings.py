@@ -175,7 +175,7 @@ class RunContext(_Section):
         None, description="limit on the bytes of intermediate results alive at once for an image; default: none"
     )
     pack: str = Field("vision", description="prompt pack: a name or a folder")
-    ideas: str = Field("", description="idea file (JSON lines); empty: the pack's")
+    ideas: str = Field("", description="knowledge folder or idea file (JSON lines); empty: the pack's")
     pin: tuple[str, ...] = Field(
         (),
         description="categories ideas are drawn from, all others rest; a name or a path",

@@ -257,9 +257,14 @@ def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:
     Raises:
         IdeaFileError: their file cannot be read.
     """
+    from prompts.pack_files import read_attribute_tree
     from store.idea_files import read_ideas
+    from store.knowledge_folder import IDEAS_NAME, TREE_NAME
 
-    return read_ideas(Path(context.ideas) if context.ideas else pack.ideas_file, pack.attribute_tree)
+    place = Path(context.ideas).expanduser() if context.ideas else pack.ideas_file
+    if place.is_dir():  # built by graphs.knowledge, with the tree its ideas are tagged by
+        return read_ideas(place / IDEAS_NAME, read_attribute_tree(place / TREE_NAME))
+    return read_ideas(place, pack.attribute_tree)
 
 
 def ideas_folder(context: RunContext, ideas: Sequence[Idea]) -> Path:

@@ -5,7 +5,9 @@ A server looks names up in a module's dictionary, where the lazy ``graph`` of :m
 
 from __future__ import annotations
 
+from graphs.building.structure import graph as structure
 from graphs.candidate import graph as candidate
+from graphs.knowledge import graph as knowledge
 from graphs.search import graph as search
 
-__all__ = ["candidate", "search"]
+__all__ = ["candidate", "knowledge", "search", "structure"]

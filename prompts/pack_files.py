@@ -85,22 +85,26 @@ def read_pack_file(path: Path) -> PackFile:
 
 def read_attribute_tree(path: Path) -> AttributeTree:
     """``{target: {granularity: {main category: [sub-category, …]}}}`` in YAML."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise PackError(f"{path}: not valid YAML: {' '.join(str(error).split())}: mend it") from error
     shape = TypeAdapter(dict[Target, dict[Granularity, dict[Text, list[Text] | None]]])
     categories = {
         Category(target, granularity, main): tuple(subs or ())
-        for target, granularities in _validated(path, shape, content).items()
+        for target, granularities in _validated(path, shape, _read_yaml(path)).items()
         for granularity, mains in granularities.items()
         for main, subs in mains.items()
     }
     if not categories:
         raise PackError(f"{path}: expected target: granularity: main category: [sub-category, …], found no category")
     return AttributeTree(categories)
+
+
+def read_yaml(path: Path, shape: type[Value]) -> Value:
+    """The content of a YAML file, as a value of ``shape``."""
+    return _validated(path, TypeAdapter(shape), _read_yaml(path))
+
+
+def read_toml(path: Path, shape: type[Value]) -> Value:
+    """The content of a TOML file, as a value of ``shape``."""
+    return _validated(path, TypeAdapter(shape), _read_toml(path))
 
 
 def read_tasks(path: Path) -> dict[str, TaskDefaults]:
@@ -116,6 +120,15 @@ def read_tasks(path: Path) -> dict[str, TaskDefaults]:
 def listed(names: Iterable[str]) -> str:
     """Names for a message, in a fixed order."""
     return ", ".join(sorted(names))
+
+
+def _read_yaml(path: Path) -> object:
+    import yaml
+
+    try:
+        return yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise PackError(f"{path}: not valid YAML: {' '.join(str(error).split())}: mend it") from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -3,7 +3,8 @@
     {"text": "…", "target": "performance", "granularity": "operation", "main": "activation", "sub": "gelu",
      "source": {"title": "…", "year": 2016, "link": "https://arxiv.org/abs/1606.08415", "section": ""}}
 
-``sub`` may be empty or left out, and so may ``source`` or anything in it. Empty lines are skipped.
+``sub`` may be empty or left out, and so may ``source`` or anything in it; ``also`` lists further sources. Empty lines
+are skipped.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from fairnad.ideas import MAX_IDEA_WORDS, Idea, Source
 from store.disk import disk_errors, lock, write_whole
 
 _REQUIRED = ("text", "target", "granularity", "main")
-_FIELDS = (*_REQUIRED, "sub", "source")
+_FIELDS = (*_REQUIRED, "sub", "source", "also")
 _SOURCE_FIELDS = ("title", "year", "link", "section")
+
+_KIND_NAMES: Mapping[type, str] = {str: "text", int: "a number", list: "a list"}
 
 Value = TypeVar("Value")
 
@@ -90,7 +93,8 @@ def add_idea(path: Path, idea: Idea, tree: AttributeTree) -> int:
 def _idea_line(idea: Idea) -> str:
     if idea.tag is None:
         raise ValueError(f"only ideas with a tag can be written, found {idea.text!r}")
-    return json.dumps({"text": idea.text, **plain(idea.tag), "source": plain(idea.source)}, ensure_ascii=False) + "\n"
+    fields = {"text": idea.text, **plain(idea.tag), "source": plain(idea.source)}
+    return json.dumps(fields | ({"also": plain(idea.also)} if idea.also else {}), ensure_ascii=False) + "\n"
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -116,7 +120,13 @@ def _read_idea(line: str, tree: AttributeTree) -> Idea:
     num_words = len(texts["text"].split())
     if not 1 <= num_words <= MAX_IDEA_WORDS:
         raise _Fault(f"expected text of 1 to {MAX_IDEA_WORDS} words, found {num_words}")
-    return Idea(texts["text"], tag=_read_tag(texts, tree), source=_read_source(fields.get("source", {})))
+    also = _typed(fields, "also", list, [])
+    return Idea(
+        texts["text"],
+        tag=_read_tag(texts, tree),
+        source=_read_source(fields.get("source", {})),
+        also=tuple(map(_read_source, also)),
+    )
 
 
 def _read_tag(texts: Mapping[str, str], tree: AttributeTree) -> Tag:
@@ -152,9 +162,7 @@ def _check_object(fields: Any, what: str, known: Sequence[str], required: Sequen
 def _typed(fields: Mapping[str, Any], name: str, kind: type[Value], default: Value) -> Value:
     value = fields.get(name, default)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise _Fault(
-            f"expected {name} to be {'text' if kind is str else 'a number'}, found {_short(json.dumps(value))}"
-        )
+        raise _Fault(f"expected {name} to be {_KIND_NAMES[kind]}, found {_short(json.dumps(value))}")
     if isinstance(value, str) and not _is_unicode(value):
         raise _Fault(f"expected {name} to be Unicode text, found {_short(json.dumps(value))}")
     return value

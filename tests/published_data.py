@@ -11,6 +11,7 @@ _VARIABLE = "PUBLISHED_DATA"
 _FOLDER = os.environ.get(_VARIABLE, "")
 
 PUBLISHED = Path(_FOLDER)
-"""With ``nasbench201/splits`` (the official split files) and ``cifar10_mini/cifar-10-batches-py`` in it."""
+"""With ``nasbench201/splits`` (the official split files), ``cifar10_mini/cifar-10-batches-py``, and
+``papers/cvpr2023_main.jsonl`` (titles and abstracts) in it."""
 
 needs_published = pytest.mark.skipif(not _FOLDER, reason=f"{_VARIABLE} names no folder of published data")

@@ -26,6 +26,7 @@ from graphs.studio import register_runs
 from tests.e2e.conftest import records
 from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import Script, fenced, lively
+from tests.graphs.building.papers import ideas_in, write_list
 from tests.openai_server import ScriptedServer
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,9 @@ def test_the_server_knows_the_settings_with_titles_defaults_choices_and_prompts(
     assert all("description" in field or "$ref" in field for field in fields.values())
     prompt = fields["mutation_prompt"]
     assert (prompt["langgraph_type"], prompt["langgraph_nodes"]) == ("prompt", ["candidate", "mutate"])
+    (building,) = client.assistants.search(graph_id="knowledge")
+    told = client.assistants.get_schemas(building["assistant_id"])["context_schema"]["properties"]
+    assert {"sources", "out", "llm"} <= set(told), "papers are named in the form of the build"
     (single,) = client.assistants.search(graph_id="candidate")
     inputs = client.assistants.get_schemas(single["assistant_id"])["input_schema"]["properties"]
     assert {"candidate_id", "parent_id", "idea"} <= set(inputs)
@@ -130,6 +134,17 @@ def test_a_run_that_is_damaged_is_left_out_and_named(studio, tmp_path, capsys):
     (tmp_path / "broken" / "checkpoints.sqlite").write_bytes(b"rubbish " * 1000)
     assert asyncio.run(register_runs(studio.url, tmp_path)) == []
     assert capsys.readouterr().err.startswith(f"left out: {tmp_path}/broken/checkpoints.sqlite should hold")
+
+
+def test_knowledge_is_structured_and_built_on_the_server(client, tmp_path):
+    papers = write_list(tmp_path / "papers.jsonl", 4)
+    out = tmp_path / "store"
+    for graph, given in (("structure", {}), ("knowledge", {"sources": [str(papers)]})):
+        thread = client.threads.create()["thread_id"]
+        state = client.runs.wait(thread, graph, input={}, context={"out": str(out), **given})
+        assert "summary" in state, state
+    assert state["summary"]["num_papers"] == 4
+    assert state["summary"]["num_ideas"] == len(ideas_in(out)) > 0
 
 
 def test_two_runs_at_once_and_one_after_the_other_in_the_same_folder(client, settings, studio):

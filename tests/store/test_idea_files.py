@@ -45,6 +45,21 @@ def test_an_idea_is_read_with_its_tag_and_source(path: Path, tree: AttributeTree
     assert idea.source == Source("GELUs", 2016, "https://arxiv.org/abs/1606.08415", "2")
 
 
+def test_further_sources_are_read_and_written(path: Path, tree: AttributeTree) -> None:
+    path.write_text(json.dumps({**GOOD, "also": [{"title": "Another", "year": 2020}, {}]}))
+    (idea,) = read_ideas(path, tree)
+    assert idea.also == (Source("Another", 2020), Source())
+    write_ideas(path, [idea])
+    assert read_ideas(path, tree) == (idea,)
+
+
+@pytest.mark.parametrize(
+    ("also", "message"), [("x", "expected also to be a list"), ([1], "expected source to be an object")]
+)
+def test_further_sources_that_are_none_are_refused(path: Path, tree: AttributeTree, also: object, message: str) -> None:
+    assert message in refusal(path, tree, {**GOOD, "also": also})
+
+
 def test_sub_category_and_source_may_be_left_out(path: Path, tree: AttributeTree) -> None:
     path.write_text(json.dumps({name: GOOD[name] for name in ("text", "target", "granularity", "main")}))
     (idea,) = read_ideas(path, tree)

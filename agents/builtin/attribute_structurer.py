@@ -1,0 +1,24 @@
+"""The attribute structurer without a language model: attributes are known by their signs in source code."""
+
+from __future__ import annotations
+
+from fairnad.candidate import Failure
+from fairnad.knowledge import Attribute, Findings, ReferenceModel
+from fairnad.ports import Errand
+from prompts.lexicon import Lexicon
+
+
+class BuiltinAttributeStructurer:
+    """A :class:`fairnad.knowledge.AttributeStructurer` that looks for the lexicon's signs of code."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+
+    async def structure(self, errand: Errand, model: ReferenceModel) -> Findings | Failure:
+        """Every attribute of the lexicon that the source shows a sign of; never a failure."""
+        attributes = [
+            Attribute(str(tag.target), str(tag.granularity), tag.main, tag.sub)
+            for tag, signs in self._lexicon.signs.items()
+            if any(sign.search(model.code) for sign in signs.code)
+        ]
+        return Findings(model.name, tuple(attributes))

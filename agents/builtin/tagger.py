@@ -1,0 +1,94 @@
+"""Which tag a text falls under: signs of the lexicon, and the ideas of the pack that are most like it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fairnad.attributes import AttributeTree, Category, Tag
+from fairnad.ideas import Idea
+from prompts.lexicon import Lexicon, term_pattern
+
+_NUM_NEIGHBOURS = 15
+_NEIGHBOUR_WEIGHT = 4.0
+"""Both chosen on the vision pack's ideas, each left out in turn; see docs/knowledge.md."""
+
+
+class Tagger:
+    """Tags texts by a tree. The answer depends on the text alone, for one tree, lexicon and set of examples.
+
+    A sign weighs the more the fewer examples show it. A sub-category the lexicon does not know is known by its name.
+    """
+
+    def __init__(self, tree: AttributeTree, lexicon: Lexicon, examples: Sequence[Idea]) -> None:
+        self._examples = [idea for idea in examples if idea.tag is not None and idea.tag in tree]
+        self._signs = _signs(tree, lexicon)
+        texts = [idea.text for idea in self._examples]
+        self._rarity = {
+            tag: math.log(1 + len(texts) / (1 + sum(1 for text in texts if any(sign.search(text) for sign in signs))))
+            for tag, signs in self._signs.items()
+        }
+        if not texts:  # without examples, every sign weighs the same
+            self._rarity = dict.fromkeys(self._signs, 1.0)
+
+    def tag(self, text: str) -> Tag | None:
+        """The likeliest tag, ``None`` where nothing of the tree shows in the text."""
+        scores: dict[Tag, float] = defaultdict(float)
+        for tag, signs in self._signs.items():
+            found = {match.lower() for sign in signs for match in sign.findall(text)}
+            if found:
+                scores[tag] = len(found) * self._rarity[tag]
+        neighbours: dict[Category, float] = defaultdict(float)
+        best: dict[Category, float] = defaultdict(float)
+        for tag, score in scores.items():
+            best[tag.category] = max(best[tag.category], score)
+        for idea, likeness in self._nearest(text):
+            assert idea.tag is not None
+            neighbours[idea.tag.category] += _NEIGHBOUR_WEIGHT * likeness
+            scores[idea.tag] += _NEIGHBOUR_WEIGHT * likeness
+        shown = best or neighbours  # what only neighbours speak for is a guess, taken where no sign shows at all
+        if not shown:
+            return None
+        totals = {category: best.get(category, 0.0) + neighbours[category] for category in list(shown)}
+        category = max(sorted(totals), key=totals.__getitem__)
+        inside = [tag for tag in sorted(scores) if tag.category == category]
+        return max(inside, key=scores.__getitem__)
+
+    def tag_by_sign(self, text: str) -> Tag | None:
+        """The likeliest tag, ``None`` where no sign of the tree shows, however alike an example is."""
+        shows = any(sign.search(text) for signs in self._signs.values() for sign in signs)
+        return self.tag(text) if shows else None
+
+    def _nearest(self, text: str) -> list[tuple[Idea, float]]:
+        if not self._examples:
+            return []
+        vectorizer, vectors = self._index
+        likeness = np.asarray((vectors @ vectorizer.transform([text]).T).todense()).ravel()
+        nearest = np.argsort(-likeness, kind="stable")[:_NUM_NEIGHBOURS]
+        return [(self._examples[number], float(likeness[number])) for number in nearest if likeness[number] > 0]
+
+    @cached_property
+    def _index(self) -> tuple[Any, Any]:
+        from sklearn.feature_extraction.text import TfidfVectorizer  # about a second
+
+        vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True, ngram_range=(1, 2))
+        return vectorizer, vectorizer.fit_transform([idea.text for idea in self._examples])
+
+
+def _signs(tree: AttributeTree, lexicon: Lexicon) -> dict[Tag, list[re.Pattern[str]]]:
+    """The patterns of every tag; what the lexicon alone knows of a category has an empty sub-category."""
+    signs: dict[Tag, list[re.Pattern[str]]] = defaultdict(list)
+    for tag, known in lexicon.signs.items():
+        if tag.category in tree.categories:
+            signs[tag if tag in tree else replace(tag, sub="")].append(known.text)
+    for tag in tree.tags():
+        if tag not in signs:
+            signs[tag].append(term_pattern(tag.sub or tag.main))
+    return dict(signs)

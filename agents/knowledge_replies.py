@@ -1,0 +1,89 @@
+"""From the text of a reply to attributes, a verdict, ideas. Pure; nothing here raises on any text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from agents.replies import strip_reasoning
+from fairnad.knowledge import Attribute
+
+_RESPONSE = re.compile(r"[#*]{2}\s*response\s*[#*]{2}[\s:]*(?P<answer>[^\n]*)", re.IGNORECASE)
+_NO = re.compile(r"\W*no\b(?!\w)", re.IGNORECASE)
+_TRAILING_COMMA = re.compile(r",\s*(?=[}\]])")
+_LINE_MARK = re.compile(r"^\s*(?:[-*•+]|\(?\d+[.):])\s+")
+_TARGETS = ("performance", "efficiency")
+
+
+def extract_attributes(text: str) -> tuple[Attribute, ...] | None:
+    """The attributes of the JSON objects a reply holds, ``None`` where it holds none.
+
+    One object with both targets is expected; two in a row, each below the name of its target, are understood as well.
+    """
+    text = strip_reasoning(text)
+    found = list(_objects(text))
+    attributes: list[Attribute] = []
+    for start, content in found:
+        if any(_plain(key) in _TARGETS for key in content):
+            levels = [(_plain(key), value) for key, value in content.items()]
+        else:
+            before = text[:start].lower()
+            levels = [(max(_TARGETS, key=before.rfind), content)]
+        attributes += [attribute for target, value in levels for attribute in _attributes(target, value)]
+    return tuple(attributes) if found else None
+
+
+def extract_category(text: str) -> str | None:
+    """The path after the last ``##response##``, empty for a no, ``None`` where the reply gives no answer."""
+    found = list(_RESPONSE.finditer(strip_reasoning(text)))
+    if not found:
+        return None
+    answer = found[-1]["answer"].strip(" \t*`#")
+    if _NO.fullmatch(answer) or re.match(r"no\s*[.,;:(-]", answer, re.IGNORECASE):
+        return ""
+    return answer or None
+
+
+def extract_idea_lines(text: str) -> list[tuple[str, str]]:
+    """The (idea, path) of every line that is one; the path is empty where the line gives none."""
+    lines = []
+    for line in strip_reasoning(text).split("\n"):
+        if not _LINE_MARK.match(line):
+            continue
+        idea, _, path = _LINE_MARK.sub("", line).strip().partition("|")
+        idea = " ".join(re.sub(r"[*`#_]+", " ", idea).split())
+        if idea:
+            lines.append((idea, path.strip()))
+    return lines
+
+
+def _objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(start, content) of each JSON object that stands for itself, trailing commas forgiven."""
+    decoder = json.JSONDecoder()
+    text = _TRAILING_COMMA.sub("", text)
+    end = 0
+    for match in re.finditer(r"\{", text):
+        if match.start() < end:
+            continue
+        try:
+            content, end = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(content, dict) and content:
+            yield match.start(), content
+
+
+def _attributes(target: str, levels: Any) -> Iterator[Attribute]:
+    if not isinstance(levels, dict):
+        return
+    for granularity, mains in levels.items():
+        for main, names in mains.items() if isinstance(mains, dict) else ():
+            for name in names if isinstance(names, list) else [names]:
+                if isinstance(name, str) and name.strip():
+                    yield Attribute(target, _plain(granularity), _plain(main), name)
+
+
+def _plain(key: str) -> str:
+    return " ".join(re.sub(r"[*_#`]+", " ", key).lower().split())

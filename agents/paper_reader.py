@@ -1,0 +1,91 @@
+"""The paper reader: which papers hold ideas, and which ideas those are (paper §4.2, F.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from agents.knowledge_replies import extract_category, extract_idea_lines
+from agents.llm import LanguageModel
+from agents.proposals import Question
+from agents.reception import TAIL_CHARACTERS
+from fairnad.attributes import AttributeTree, Tag, Target
+from fairnad.candidate import Failure, FailureKind, Step
+from fairnad.ideas import Source
+from fairnad.knowledge import Extraction, Paper, PaperVerdict, Passage, collect_ideas
+from fairnad.ports import Errand
+from fairnad.tagging import find_tag
+from prompts.knowledge_pack import KnowledgePack
+from prompts.templates import Messages
+
+_LEAST_CHARACTERS = 2000
+"""A method that is cut to less says too little to be worth a call."""
+
+
+class LanguageModelPaperReader:
+    """A :class:`fairnad.knowledge.PaperReader` that asks a language model.
+
+    ``tagger`` gives the tags of ideas that are extracted without the tree; ``None``: the model sees the tree and tags.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        knowledge: KnowledgePack,
+        tree: AttributeTree,
+        tagger: Callable[[str], Tag | None] | None = None,
+    ) -> None:
+        self._model = model
+        self._knowledge = knowledge
+        self._tree = tree
+        self._tagger = tagger
+        self._categories = {
+            "performance_attributes": tree.outline(Target.PERFORMANCE),
+            "efficiency_attributes": tree.outline(Target.EFFICIENCY),
+        }
+
+    async def judge(self, errand: Errand, paper: Paper) -> PaperVerdict | Failure:
+        """Stage 1; a reply without an answer is a failure, a category near none of the tree a discard."""
+        variables = {**self._categories, "title": paper.title, "abstract": paper.abstract}
+        answer = await Question(self._knowledge, "paper_filter", variables).ask(self._model, errand, Step.FILTER)
+        if isinstance(answer, Failure):
+            return answer
+        path = extract_category(answer.text)
+        if path is None:
+            message = "the reply gives no answer"
+            return Failure(Step.FILTER, FailureKind.REPLY, message, answer.text[-TAIL_CHARACTERS:])
+        found = find_tag(path, self._tree) if path else None
+        if found is None:
+            return PaperVerdict(keep=False, score=0.0)
+        return PaperVerdict(keep=True, score=1.0, tag=found.tag, repaired=not found.exact)
+
+    async def extract(self, errand: Errand, paper: Paper, passage: Passage) -> Extraction | Failure:
+        """Stage 2; a prompt that is too long loses the abstract, then ever more of the end of the method."""
+        variables: Mapping[str, object] = {"title": paper.title, "abstract": paper.abstract, "method": passage.text}
+        role = "idea_extraction_unstructured"
+        if self._tagger is None:
+            role, variables = "idea_extraction", {**self._categories, **variables}
+
+        def shorten(num_left_out: int) -> Messages | None:
+            num_characters = len(passage.text) >> (num_left_out - 1)
+            if num_characters < min(_LEAST_CHARACTERS, len(passage.text)):
+                return None
+            shorter = {**variables, "abstract": "", "method": passage.text[:num_characters]}
+            return self._knowledge.messages(role, **shorter)
+
+        messages = self._knowledge.messages(role, **variables)
+        answer = await self._model.complete(role, errand, messages, step=Step.EXTRACT, shorten=shorten)
+        if isinstance(answer, Failure):
+            return answer
+        lines = extract_idea_lines(answer.text)
+        if not lines:
+            message = "the reply lists no ideas"
+            return Failure(Step.EXTRACT, FailureKind.REPLY, message, answer.text[-TAIL_CHARACTERS:])
+        source = Source(paper.title, paper.year, paper.link, passage.section)
+        if self._tagger is not None:
+            return collect_ideas([(text, self._tagger(text)) for text, _ in lines], source)
+        tags = [(text, find_tag(path, self._tree)) for text, path in lines]
+        return collect_ideas(
+            [(text, None if found is None else found.tag) for text, found in tags],
+            source,
+            num_repaired=sum(1 for _, found in tags if found is not None and not found.exact),
+        )

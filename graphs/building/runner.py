@@ -1,0 +1,82 @@
+"""Runs a graph of building from the command line: progress, stop, resume."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from fairnad.knowledge_settings import KnowledgeContext
+from graphs.building.benches import bench_of, release
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import StateGraph
+
+_MOST_STEPS = 1_000_000
+"""A build takes three steps a wave; LangGraph wants to know when to give up."""
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def run_graph(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, tell: Tell) -> dict[str, Any] | int:
+    """The final state of a graph; or 130 or 143 where it was stopped. What was finished is never done again.
+
+    Args:
+        tell: is given the state after every step.
+
+    Raises:
+        FairnadError: the build cannot begin or go on.
+    """
+    return asyncio.run(_run(graph, context, tell))
+
+
+async def _run(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, tell: Tell) -> dict[str, Any] | int:
+    try:
+        await bench_of(context)
+        work = asyncio.ensure_future(_follow(graph, context, tell))
+        with _signals() as stopping:
+            futures: set[asyncio.Future[Any]] = {work, stopping}
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+            print("stopped; the same command goes on where it was", file=sys.stderr)
+            return 128 + stopping.result()
+        return work.result()
+    finally:
+        await release(context)
+
+
+async def _follow(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, tell: Tell) -> dict[str, Any]:
+    compiled = graph.compile()
+    state: dict[str, Any] = {}
+    stream = compiled.astream({}, {"recursion_limit": _MOST_STEPS}, context=context, stream_mode="values")
+    async for values in stream:
+        state = dict(values)
+        tell(state)
+    return state
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[asyncio.Future[int]]:
+    """A future that holds the number of the first SIGINT or SIGTERM; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    caught: asyncio.Future[int] = loop.create_future()
+
+    def stop(number: int) -> None:
+        if caught.done():
+            sys.exit(128 + number)
+        caught.set_result(number)
+
+    handled = (signal.SIGINT, signal.SIGTERM)
+    for number in handled:
+        loop.add_signal_handler(number, stop, int(number))
+    try:
+        yield caught
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)

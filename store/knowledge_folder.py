@@ -1,0 +1,118 @@
+"""The folder knowledge is built in: what was asked for, every finished step, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from fairnad.attributes import AttributeTree
+from fairnad.errors import KnowledgeError
+from fairnad.ideas import Idea
+from store.disk import disk_errors, lock, write_whole
+from store.history_store import SqliteHistory
+from store.idea_files import write_ideas
+
+STEPS_NAME = "steps.sqlite"
+TREE_NAME = "attribute_tree.yaml"
+IDEAS_NAME = "ideas.jsonl"
+INDEX_NAME = ".index"
+_BASIS = "basis"
+
+
+class KnowledgeFolder:
+    """A knowledge folder while this process builds in it.
+
+    ``steps.sqlite`` is the truth about what has been read; ``attribute_tree.yaml`` and ``ideas.jsonl`` are what it
+    came to, whole at every moment; ``papers.jsonl``, ``structuring.md`` and ``summary.json`` are for people.
+    """
+
+    def __init__(self, path: Path, steps: SqliteHistory, held: int) -> None:
+        self.path = path
+        self.steps = steps
+        self._held: int | None = held
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The folder, made where there is none; locked until it is closed.
+
+        Raises:
+            KnowledgeError: another process builds in it.
+            RunFolderError: its file of steps is of another program or version.
+            StorageError: the disk is full, or the folder cannot be read or written.
+        """
+        with contextlib.ExitStack() as undo:
+            with disk_errors(path):
+                path.mkdir(parents=True, exist_ok=True)
+                try:
+                    held = lock(path, wait=False)
+                except BlockingIOError:
+                    message = f"{path} is being built by another process: wait, or choose another --out"
+                    raise KnowledgeError(message) from None
+            undo.callback(os.close, held)
+            folder = cls(path, SqliteHistory(path / STEPS_NAME), held)
+            undo.pop_all()
+        return folder
+
+    def settle(self, part: str, basis: Mapping[str, object]) -> None:
+        """Remember what a part of the folder is built by, at its first start; later ones must be the same.
+
+        Raises:
+            KnowledgeError: it was begun with something else; what is stored would not fit.
+        """
+        before = self.steps.find_step(part, _BASIS, 0)
+        if before is None:
+            self.steps.add_step(part, _BASIS, 0, basis)
+            return
+        changed = [name for name in basis if before.get(name) != basis[name]]
+        if changed:
+            told = ", ".join(f"{name} (was {before.get(name)}, now {basis[name]})" for name in changed)
+            raise KnowledgeError(
+                f"{self.path} was begun with another {told}: choose another --out, or the same settings"
+            )
+
+    def write_tree(self, tree: AttributeTree) -> None:
+        """Write ``attribute_tree.yaml``."""
+        write_whole(self.path / TREE_NAME, [tree_text(tree)])
+
+    def write_ideas(self, ideas: Iterable[Idea]) -> None:
+        """Write ``ideas.jsonl``."""
+        write_ideas(self.path / IDEAS_NAME, ideas)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file for people to read."""
+        write_whole(self.path / name, [text])
+
+    def write_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write a file of JSON lines."""
+        write_rows(self.path / name, rows)
+
+    def close(self) -> None:
+        """Close the steps and let go of the folder; a second time changes nothing."""
+        if self._held is not None:
+            self.steps.close()
+            os.close(self._held)
+            self._held = None
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of JSON lines, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    write_whole(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def tree_text(tree: AttributeTree) -> str:
+    """The tree as YAML, in the form packs have it."""
+    content: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for category, subs in tree.categories.items():
+        levels = content.setdefault(str(category.target), {})
+        levels.setdefault(str(category.granularity), {})[category.main] = list(subs)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
