@@ -5,6 +5,7 @@
     │   ├── SettingsError         a setting is unknown, malformed or out of range
     │   ├── PackError             a prompt pack is incomplete or contradicts itself
     │   ├── IdeaFileError         an idea file cannot be read; names the line
+    │   ├── IdeaIndexError        ideas cannot be searched by meaning with the index there is
     │   ├── TaskError             a data set is missing or malformed
     │   ├── BaseModelError        the base model cannot be the start of a search
     │   ├── RunFolderError        a run folder cannot be used
@@ -36,6 +37,10 @@ class PackError(UserError):
 
 class IdeaFileError(UserError):
     """An idea file cannot be read; the message names the file and the line."""
+
+
+class IdeaIndexError(UserError):
+    """Ideas cannot be searched by meaning: their index is missing, or holds the vectors of another model."""
 
 
 class TaskError(UserError):
