@@ -6,7 +6,7 @@ stores are read by the program, so that an answer can hold nothing that was not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -70,7 +70,7 @@ class Understanding:
 
     topic: Topic = Topic.IDEAS
     text: str = ""
-    filters: IdeaFilter = IdeaFilter()
+    filters: IdeaFilter = field(default_factory=IdeaFilter)
     preference: Preference = Preference.CLOSEST
     candidates: tuple[str, ...] = ()
     ideas: tuple[str, ...] = ()

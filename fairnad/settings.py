@@ -136,9 +136,7 @@ class ChatSettings(_Section):
     """Questions about ideas and runs."""
 
     limit: int = Field(8, ge=1, le=50, description="ideas or candidates in an answer", json_schema_extra=CHANGEABLE)
-    turns: int = Field(
-        4, ge=0, description="earlier questions a question may refer to", json_schema_extra=CHANGEABLE
-    )
+    turns: int = Field(4, ge=0, description="earlier questions a question may refer to", json_schema_extra=CHANGEABLE)
 
 
 class LabSettings(_Section):

@@ -6,6 +6,7 @@ A server looks names up in a module's dictionary, where the lazy ``graph`` of :m
 from __future__ import annotations
 
 from graphs.candidate import graph as candidate
+from graphs.chat.graph import graph as chat
 from graphs.search import graph as search
 
-__all__ = ["candidate", "search"]
+__all__ = ["candidate", "chat", "search"]

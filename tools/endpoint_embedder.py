@@ -41,9 +41,7 @@ class EndpointEmbedder:
         """
         url = settings.base_url
         if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-            raise SettingsError(
-                f"--embedding.base-url: expected a URL such as http://localhost:8000/v1, found {url!r}"
-            )
+            raise SettingsError(f"--embedding.base-url: expected a URL such as http://localhost:8000/v1, found {url!r}")
         self._settings = settings
         self._key = os.environ.get("OPENAI_API_KEY", "")
 
@@ -75,9 +73,7 @@ class EndpointEmbedder:
         # Endpoints refuse an empty text, and none would find anything by its vector.
         inputs = [text if text.strip() else "-" for text in texts]
         with self._endpoint_errors():
-            reply = self._client.embeddings.create(
-                model=self._settings.model, input=inputs, encoding_format="float"
-            )
+            reply = self._client.embeddings.create(model=self._settings.model, input=inputs, encoding_format="float")
             rows = {row.index: row.embedding for row in reply.data}
             vectors = np.array([rows[number] for number in range(len(texts))], dtype=np.float32)
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
