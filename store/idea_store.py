@@ -227,7 +227,7 @@ class ChromaIdeaStore:
         if query.shape != (length,):
             raise IdeaIndexError(
                 f"the index holds vectors of {length} numbers, {self._embed.name} now gives {query.shape[-1]}: "
-                "build it anew with `python -m graphs.search ideas --rebuild`"
+                "build it anew with `python -m graphs.search index --anew`"
             )
         return query
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +64,7 @@ def open_shelf(context: RunContext) -> Shelf:
     pack = load_pack(context.pack)
     file = Path(context.ideas) if context.ideas else pack.ideas_file
     embedding = context.embedding
-    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else ()
+    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else ()
     key = (pack.digest, str(file), context.runs, embedding.model, embedding.base_url, stamp)
     with _opening:
         if key not in _open:
@@ -72,9 +72,11 @@ def open_shelf(context: RunContext) -> Shelf:
             if embedding.model and not store.is_indexed():
                 raise IdeaIndexError(
                     f"the {len(store)} ideas have no vectors by {embedding.model} yet: "
-                    "make them with `python -m graphs.search ideas` and the same flags"
+                    "make them with `python -m graphs.search index` and the same flags"
                 )
-            _open[key] = Shelf(load_librarian_pack(pack), store)
+            librarian_pack = load_librarian_pack(pack)
+            tree = librarian_pack.tree.grown([idea.tag for idea in store if idea.tag is not None])
+            _open[key] = Shelf(replace(librarian_pack, tree=tree), store)
             while len(_open) > _MOST_OPEN:
                 _open.pop(next(iter(_open))).ideas.close()
         return _open[key]
