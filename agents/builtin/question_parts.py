@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fairnad.candidate import Stage
 from fairnad.conversation import MAX_LIMIT, Topic
 
-_YEAR = r"((?:19|20)\d\d)"
+_YEAR = r"(19[5-9]\d|20[0-3]\d)"
 _PART = rf"(?:g\d+|{'|'.join(Stage)}|[rsd]\d+)"
 _CANDIDATE = re.compile(rf"\b{_PART}(?:-{_PART})+\b")
 _NUMBERED = re.compile(

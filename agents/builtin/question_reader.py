@@ -36,7 +36,7 @@ _SMALL = frozenset(
         tell than that the their them then there these they thing think this those through to told try under up us use
         used using want was way we were what when where which who whose why will with without work would year you your
         candidate network architecture run search found level flop parameter compute budget instead exist kind type
-        sort category helped help
+        sort category helped help within inside done
         """
     )
 ) | frozenset(_NOT)  # fmt: skip
@@ -153,7 +153,8 @@ def _seen_against(understood: Understanding, question: str, last: Turn, *, has_t
         topic = understood.topic if has_topic else Topic.CANDIDATE if candidates and not about_ideas else Topic.SIMILAR
         topic = Topic.CANDIDATE if candidates and topic is Topic.FAILURES else topic
         return replace(understood, topic=topic)
-    says_little = not understood.text and names_nothing and not has_topic
+    has_subject = bool(understood.text or understood.filters.mains or understood.filters.subs)
+    says_little = not has_subject and names_nothing and not has_topic
     if _FOLLOW_UP.match(lower) or says_little:
         return _overlaid(before, understood, has_topic=has_topic)
     return understood
