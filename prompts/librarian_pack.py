@@ -118,9 +118,7 @@ def _read_words(path: Path, tree: AttributeTree) -> DomainWords:
         raise PackError(f"{path}: expected categories, cheap, saving and costly: {_line(error)}: mend it") from error
     names = {name.casefold() for tag in tree.tags() for name in (tag.main, tag.sub)}
     if unknown := set(words.categories) - names:
-        raise PackError(
-            f"{path}: categories has {listed(unknown)}, which is in no place of the attribute tree: mend it"
-        )
+        raise PackError(f"{path}: categories has {listed(unknown)}, which the attribute tree lacks: mend it")
     categories = {name: tuple(others) for name, others in words.categories.items()}
     return DomainWords(categories, tuple(words.cheap), tuple(words.saving), tuple(words.costly))
 
