@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
 
 KEPT_TURNS = 20
 """Turns a thread remembers; more than a question may refer to, so that ``--chat.turns`` can be raised later."""
