@@ -38,6 +38,9 @@ EXACT_UP_TO = 5000
 _FORMAT = 2
 """Of the index on disk; changes whenever one of before cannot be read."""
 
+_FEW = 8
+"""Below one row in so many, rows are copied to be compared."""
+
 _NO_YEAR = -(10**9)
 """Before every year that can be asked for."""
 
@@ -201,7 +204,9 @@ class ChromaIdeaStore:
         """The most similar of ``rows``, ties by id."""
         vectors = self._loaded_vectors()
         query = self._checked(query)
-        similarities = vectors @ query if len(rows) == len(vectors) else vectors[rows] @ query
+        # A copy of many rows costs more than the product with all of them, where they lie.
+        is_few = len(rows) * _FEW < len(vectors)
+        similarities = vectors[rows] @ query if is_few else (vectors @ query)[rows]
         limit = min(limit, len(rows))
         # Everything at least as similar as the last that is wanted, so that ties are settled by id, not by chance.
         last = np.partition(similarities, -limit)[-limit]
