@@ -18,7 +18,8 @@ from fairnad.candidate import is_candidate_id
 from fairnad.errors import FairnadError
 from fairnad.settings import RunContext
 from graphs.arguments import Parser
-from graphs.command_line import parse_settings, report_errors
+from graphs.command_line import parse_settings
+from graphs.exit_status import report_errors
 from graphs.roles import players
 from graphs.telling.terminal import print_json, until_reader_leaves
 from graphs.telling.wording import printable

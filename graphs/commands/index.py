@@ -34,16 +34,17 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     with contextlib.closing(find_ideas(context, load_ideas(context, load_pack(context.pack)))) as store:
         was_whole = store.is_indexed()
         store.ensure_index(anew=options.anew)
+    seconds = time.monotonic() - began
     told = {
         "num_ideas": len(store),
         "embedder": make_embedder(context).name,
         "was_whole": was_whole,
         "is_built": options.anew or not was_whole,
-        "seconds": round(time.monotonic() - began, 3),
+        "seconds": round(seconds, 3),
     }
     if options.json:
         print_json(told)
     else:
-        what = f"built in {duration_text(told['seconds'])}" if told["is_built"] else "whole already (--anew builds it)"
+        what = f"built in {duration_text(seconds)}" if told["is_built"] else "whole already (--anew builds it)"
         make_console().print(f"index of {told['num_ideas']} ideas by {told['embedder']}: {what}")
     return 0
