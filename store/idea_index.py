@@ -50,6 +50,10 @@ class IdeaIndex:
     def _index(self) -> Path:
         return self._folder / "index"
 
+    @property
+    def _lock(self) -> Path:
+        return self._folder / "lock"
+
     def is_whole(self) -> bool:
         """Whether it is there, undamaged, and the one that ``label`` names."""
         return is_sealed(self._index, self._label)
@@ -62,7 +66,7 @@ class IdeaIndex:
         """
         with disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / "lock").touch()
+            self._lock.touch()
         with self._locked(shared=False):
             if anew or not self.is_whole():
                 for left_over in self._folder.glob("partial-*"):
@@ -79,7 +83,7 @@ class IdeaIndex:
         They are read from the disk when they are looked at, and stay those of this index when another one takes its
         place.
         """
-        if not self._folder.is_dir():
+        if not self._lock.is_file():
             return None
         with self._locked(shared=True):
             return np.load(self._index / _VECTORS, mmap_mode="r") if self.is_whole() else None
@@ -103,6 +107,8 @@ class IdeaIndex:
 
     def _copy(self, opened: contextlib.ExitStack) -> Path | None:
         """A copy that is removed with ``opened``, or by whoever comes next where this process is killed."""
+        if not self._lock.is_file():
+            return None
         place = Path(tempfile.gettempdir())
         with disk_errors(place):
             _remove_abandoned(place)
@@ -118,7 +124,7 @@ class IdeaIndex:
     @contextlib.contextmanager
     def _locked(self, *, shared: bool) -> Iterator[None]:
         with disk_errors(self._folder):
-            held = lock(self._folder / "lock", wait=True, shared=shared)
+            held = lock(self._lock, wait=True, shared=shared)
             try:
                 yield
             finally:

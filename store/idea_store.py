@@ -206,7 +206,7 @@ class ChromaIdeaStore:
         query = self._checked(query)
         # A copy of many rows costs more than the product with all of them, where they lie.
         is_few = len(rows) * _FEW < len(vectors)
-        similarities = vectors[rows] @ query if is_few else (vectors @ query)[rows]
+        similarities = _products(vectors[rows], query) if is_few else _products(vectors, query)[rows]
         limit = min(limit, len(rows))
         # Everything at least as similar as the last that is wanted, so that ties are settled by id, not by chance.
         last = np.partition(similarities, -limit)[-limit]
@@ -261,6 +261,11 @@ class ChromaIdeaStore:
                 raise ValueError(f"expected ideas with a tag, found none on {idea.text!r}")
             grouped.setdefault(fairness_key(idea.tag, fairness), []).append(idea)
         return grouped
+
+
+def _products(vectors: Vectors, query: Vectors) -> Vectors:
+    """The product of each row with ``query``, by one thread: two wait for each other where a machine is busy."""
+    return np.asarray(np.einsum("ij,j->i", vectors, query))
 
 
 def _digest(ideas: Iterable[Idea], embed: Embedder) -> str:

@@ -271,9 +271,11 @@ def test_reading_changes_nothing_on_disk_and_leaves_nothing_behind(
         store.ensure_index(anew=True)
 
 
+@pytest.mark.parametrize("exact_up_to", [0, 5000])
 def test_without_an_index_a_store_that_only_reads_makes_its_vectors_once_and_writes_nothing(
-    tmp_path: Path, embed: CountingEmbedder
+    tmp_path: Path, embed: CountingEmbedder, exact_up_to: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("store.idea_store.EXACT_UP_TO", exact_up_to)
     store = ChromaIdeaStore(tmp_path / "ideas", FEW, embed, read_only=True)
     for _ in range(2):
         assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
