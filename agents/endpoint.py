@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from agents.call_memory import CallMemory
 from agents.llm import RESUME_ADVICE, LanguageModel
 from fairnad.candidate import CandidateId, Failure, Stage, Step
 from fairnad.errors import EndpointError
-from fairnad.ports import Answer, CallKey, Errand
+from fairnad.ports import Errand
 from fairnad.settings import LanguageModelSettings
 
 _MAX_TOKENS = 64
@@ -46,7 +47,7 @@ async def ask_endpoint(settings: LanguageModelSettings) -> EndpointReport:
     """
     patience = min(settings.timeout_seconds, _PATIENCE_SECONDS)
     hasty = settings.model_copy(update={"max_retries": 0, "max_tokens": _MAX_TOKENS, "timeout_seconds": patience})
-    answers = _Answers()
+    answers = CallMemory()
     model = LanguageModel(hasty, answers)
     models: list[str] | None = None
     try:
@@ -58,7 +59,7 @@ async def ask_endpoint(settings: LanguageModelSettings) -> EndpointReport:
     finally:
         await model.aclose()
     # A model that still thought at the limit has answered too.
-    call = answers.kept[0].call
+    call = answers.answers[0].call
     fault = result.message if isinstance(result, Failure) and not call.output_tokens else ""
     return EndpointReport(model.url, _tuple(models), fault, seconds=call.seconds, output_tokens=call.output_tokens)
 
@@ -66,19 +67,6 @@ async def ask_endpoint(settings: LanguageModelSettings) -> EndpointReport:
 def has_key() -> bool:
     """Whether a key is set; it is shown to nobody."""
     return bool(os.environ.get("OPENAI_API_KEY"))
-
-
-@dataclass
-class _Answers:
-    """A :class:`fairnad.ports.CallLog` that is forgotten with the process."""
-
-    kept: list[Answer] = field(default_factory=list)
-
-    def find_answer(self, key: CallKey) -> Answer | None:
-        return None
-
-    def add_answer(self, key: CallKey, answer: Answer) -> None:
-        self.kept.append(answer)
 
 
 def _split(message: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -69,6 +69,15 @@ class AttributeTree:
         for category, subs in self.categories.items():
             for sub in subs or ("",):
                 yield Tag(category.target, category.granularity, category.main, sub)
+
+    def grown(self, tags: Iterable[Tag]) -> AttributeTree:
+        """This tree with the categories and sub-categories of ``tags`` that it lacks, each at the end of its place."""
+        categories = {category: list(subs) for category, subs in self.categories.items()}
+        for tag in tags:
+            subs = categories.setdefault(tag.category, [])
+            if tag.sub and tag.sub not in subs:
+                subs.append(tag.sub)
+        return AttributeTree({category: tuple(subs) for category, subs in categories.items()})
 
     def outline(self, target: Target) -> dict[str, dict[str, list[str]]]:
         """The tree of one target as ``{granularity: {main: [sub, …]}}``, the form prompts show."""

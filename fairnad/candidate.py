@@ -30,7 +30,7 @@ class Stage(StrEnum):
 
 
 class Step(StrEnum):
-    """The steps of the feedback loop, then those of building knowledge.
+    """The steps of the feedback loop, then those of building knowledge, then those of a question.
 
     Function, graph node, log line and metric share these verbs.
     """
@@ -47,6 +47,8 @@ class Step(StrEnum):
     STRUCTURE = "structure"
     FILTER = "filter"
     EXTRACT = "extract"
+    UNDERSTAND = "understand"
+    ANSWER = "answer"
 
 
 class FailureKind(StrEnum):
@@ -185,6 +187,11 @@ class CandidateId(NamedTuple):
     def order(self) -> tuple[int, int, int, int, int]:
         """Sorts candidates as the search draws them: all slots of a draw before the next draw."""
         return (self.generation, self.stage.order, self.round, self.draw, self.slot)
+
+
+def is_candidate_id(text: str) -> bool:
+    """Whether ``text`` has the form of a candidate id."""
+    return _ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

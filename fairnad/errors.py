@@ -7,6 +7,7 @@
     │   ├── IdeaFileError         an idea file cannot be read; names the line
     │   ├── PaperFileError        a list of papers cannot be read; names the line
     │   ├── KnowledgeError        a knowledge folder cannot be used, or nothing was found to build it from
+    │   ├── IdeaIndexError        ideas cannot be searched by meaning with the index there is
     │   ├── TaskError             a data set is missing or malformed
     │   ├── BaseModelError        the base model cannot be the start of a search
     │   ├── RunFolderError        a run folder cannot be used
@@ -46,6 +47,10 @@ class PaperFileError(UserError):
 
 class KnowledgeError(UserError):
     """A knowledge folder is of other settings, in use or none, or nothing was found to build knowledge from."""
+
+
+class IdeaIndexError(UserError):
+    """Ideas cannot be searched by meaning: their index is missing, or holds the vectors of another model."""
 
 
 class TaskError(UserError):

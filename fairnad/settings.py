@@ -119,6 +119,25 @@ class AgentSettings(_Section):
     debugger: Implementation = Field("auto", description="mends what does not run")
     downscaler: Implementation = Field("auto", description="brings a candidate under its budgets")
     structural_judge: Implementation = Field("auto", description="decides whether the architecture has changed")
+    librarian: Implementation = Field(
+        "auto", description="understands and answers questions", json_schema_extra=CHANGEABLE
+    )
+
+
+class EmbeddingSettings(_Section):
+    """What makes vectors of ideas and questions. The key is read from OPENAI_API_KEY and never stored."""
+
+    model: str = Field(
+        "", description="embedding model; empty: hashed words, no download", json_schema_extra=CHANGEABLE
+    )
+    base_url: str = Field("", description="OpenAI-compatible endpoint with /embeddings", json_schema_extra=CHANGEABLE)
+
+
+class ChatSettings(_Section):
+    """Questions about ideas and runs."""
+
+    limit: int = Field(8, ge=1, le=50, description="ideas or candidates in an answer", json_schema_extra=CHANGEABLE)
+    turns: int = Field(4, ge=0, description="earlier questions a question may refer to", json_schema_extra=CHANGEABLE)
 
 
 class LabSettings(_Section):
@@ -199,6 +218,8 @@ class RunContext(_Section):
     search: SearchSettings = Field(SearchSettings(), description="the search itself")
     llm: LanguageModelSettings = Field(LanguageModelSettings(), description="the language model")
     agents: AgentSettings = Field(AgentSettings(), description="who plays each role")
+    embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="the vectors ideas are searched by")
+    chat: ChatSettings = Field(ChatSettings(), description="questions about ideas and runs")
     lab: LabSettings = Field(LabSettings(), description="where generated code runs")
 
     @property

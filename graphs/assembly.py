@@ -33,7 +33,7 @@ from graphs.steps import Steps
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
-    from store.idea_store import ChromaIdeaStore
+    from store.idea_store import ChromaIdeaStore, Embedder
     from tools.datasets.tasks import Task
 
 _PATIENCE_SECONDS = 3
@@ -267,18 +267,40 @@ def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:
     return read_ideas(place, pack.attribute_tree)
 
 
-def ideas_folder(context: RunContext, ideas: Sequence[Idea]) -> Path:
-    """Where the index of these ideas lies: beside the runs, which share it."""
-    digest = hashlib.sha256("".join(sorted(idea.idea_id for idea in ideas)).encode()).hexdigest()[:12]
-    return Path(context.runs) / ".ideas" / digest
+def ideas_folder(context: RunContext, ideas: Sequence[Idea], embedder: str) -> Path:
+    """Where the index of these ideas by this embedder lies: beside the runs, which share it."""
+    names = "".join([embedder, *sorted(idea.idea_id for idea in ideas)])
+    return Path(context.runs) / ".ideas" / hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
+def make_embedder(context: RunContext) -> Embedder:
+    """What makes vectors of ideas and questions: the endpoint's model where one is named, hashed words otherwise.
+
+    Raises:
+        SettingsError: the endpoint's base URL is none.
+    """
+    from tools.embedder import HashedEmbedder
+    from tools.endpoint_embedder import EndpointEmbedder
+
+    return EndpointEmbedder(context.embedding) if context.embedding.model else HashedEmbedder()
+
+
+def find_ideas(context: RunContext, ideas: Sequence[Idea], *, read_only: bool = False) -> ChromaIdeaStore:
+    """The store of these ideas; its index is neither read nor built yet.
+
+    Raises:
+        SettingsError: the embedding endpoint's base URL is none.
+    """
+    from store.idea_store import ChromaIdeaStore
+
+    embed = make_embedder(context)
+    return ChromaIdeaStore(ideas_folder(context, ideas, embed.name), ideas, embed, read_only=read_only)
 
 
 def _open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:
-    from store.idea_store import ChromaIdeaStore
-    from tools.embedder import HashedEmbedder
-
-    ideas = load_ideas(context, pack)
-    return ChromaIdeaStore.open(ideas_folder(context, ideas), ideas, HashedEmbedder())
+    store = find_ideas(context, load_ideas(context, pack))
+    store.ensure_index()
+    return store
 
 
 def _selection(context: RunContext, pack: Pack, store: IdeaStore) -> Callable[[Sequence[Idea]], IdeaSelection]:

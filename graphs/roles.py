@@ -29,15 +29,18 @@ class Roles:
     structural_judge: StructuralJudge
 
 
-def cast(context: RunContext) -> dict[str, bool]:
+def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
     """For each role whether a language model plays it.
+
+    Args:
+        roles: those of a search, or the librarian, who plays in none.
 
     Raises:
         SettingsError: a role asks for a language model, and none is configured.
     """
     configured = bool(context.llm.model)
     players = {}
-    for role in ROLES:
+    for role in roles:
         wanted = getattr(context.agents, role)
         if wanted == "llm" and not configured:
             flag = role.replace("_", "-")
@@ -46,9 +49,9 @@ def cast(context: RunContext) -> dict[str, bool]:
     return players
 
 
-def players(context: RunContext) -> dict[str, str]:
+def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]:
     """Who plays each role: the language model's name, or ``built-in``."""
-    return {role: context.llm.model if by_model else "built-in" for role, by_model in cast(context).items()}
+    return {role: context.llm.model if by_model else "built-in" for role, by_model in cast(context, roles).items()}
 
 
 def describe(context: RunContext) -> str:

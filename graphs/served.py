@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from graphs.building.structure import graph as structure
 from graphs.candidate import graph as candidate
+from graphs.chat.graph import graph as chat
 from graphs.knowledge import graph as knowledge
 from graphs.search import graph as search
 
-__all__ = ["candidate", "knowledge", "search", "structure"]
+__all__ = ["candidate", "chat", "knowledge", "search", "structure"]

@@ -240,8 +240,11 @@ def _settle(path: Path, history: SqliteHistory, context: RunContext) -> None:
 
 
 def _without_credentials(context: RunContext) -> RunContext:
-    url = re.sub(r"(?<=//)[^/?#]*@", "", context.llm.base_url)
-    return context.model_copy(update={"llm": context.llm.model_copy(update={"base_url": url})})
+    sections = {name: getattr(context, name) for name in ("llm", "embedding")}
+    urls = {name: re.sub(r"(?<=//)[^/?#]*@", "", section.base_url) for name, section in sections.items()}
+    return context.model_copy(
+        update={name: section.model_copy(update={"base_url": urls[name]}) for name, section in sections.items()}
+    )
 
 
 def _call_line(key: CallKey, answer: Answer) -> str:

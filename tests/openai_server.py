@@ -87,11 +87,23 @@ class ScriptedServer:
     ``requests`` holds every request in the order of arrival, ``asked`` counts them by their prompt, and ``answered``
     counts those that got a whole completion: no refusal, no raw body, nothing cut. ``most_at_once`` is the largest
     number of requests that were open at one time. ``models`` are listed under ``/v1/models``, or else a refusal of
-    that; it is not there where they are ``None``.
+    that; it is not there where they are ``None``. ``embed`` makes the vectors of ``/v1/embeddings``, after the replies
+    of ``embedding_faults`` have been sent in its place, one a request; ``embedded`` holds those requests.
     """
 
-    def __init__(self, script: Script, *, port: int = 0, models: Sequence[str] | Reply | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        port: int = 0,
+        models: Sequence[str] | Reply | None = None,
+        embed: Callable[[str], Sequence[float]] | None = None,
+        embedding_faults: Sequence[Reply] = (),
+    ) -> None:
         self.models = models
+        self.embed = embed
+        self.embedding_faults = list(embedding_faults)
+        self.embedded: list[Request] = []
         self.requests: list[Request] = []
         self.api_keys: list[str] = []
         self.asked: Counter[str] = Counter()
@@ -188,6 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/v1/embeddings" and self.server.owner.embed is not None:
+            self._embed(json.loads(content), self.server.owner.embed)
+            return
         if self.path != "/v1/chat/completions":
             self._send(404, b'{"detail": "Not Found"}', "application/json")
             return
@@ -201,6 +216,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the client gave up; that is part of some tests
         finally:
             self._end(request, complete=False)
+
+    def _embed(self, request: Request, embed: Callable[[str], Sequence[float]]) -> None:
+        owner = self.server.owner
+        owner.embedded.append(request)
+        owner.api_keys.append(self.headers.get("authorization", "").removeprefix("Bearer "))
+        if owner.embedding_faults:
+            fault = owner.embedding_faults.pop(0)
+            self._send(fault.status, fault.body or b"", fault.content_type, fault.headers)
+            return
+        # The last first: a client has to go by the index.
+        rows = [
+            {"object": "embedding", "index": index, "embedding": list(embed(text))}
+            for index, text in reversed(list(enumerate(request["input"])))
+        ]
+        content = {"object": "list", "model": request["model"], "data": rows, "usage": _usage((1, 0))}
+        self._send(200, json.dumps(content).encode(), "application/json")
 
     def _end(self, request: Request, *, complete: bool) -> None:
         """Count the request as done, once: before the last bytes are sent, so that the client finds it counted."""

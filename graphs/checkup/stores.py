@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fairnad.errors import RunFolderError, UserError
+from fairnad.errors import EndpointError, RunFolderError, UserError
 from fairnad.settings import RunContext
-from graphs.assembly import ideas_folder, load_ideas
+from graphs.assembly import find_ideas, load_ideas
 from graphs.checkup import Finding, fail, ok, warn
 from graphs.stored_runs import open_run, run_folders
 from store.history_store import FILE_NAME
@@ -25,28 +23,20 @@ def examine_stores(context: RunContext) -> list[Finding]:
 
 def _ideas(context: RunContext) -> Iterator[Finding]:
     from prompts.loader import load_pack
-    from store.idea_store import ChromaIdeaStore
-    from tools.embedder import HashedEmbedder
 
     try:
-        ideas = load_ideas(context, load_pack(context.pack))
-        folder = ideas_folder(context, ideas)
+        store = find_ideas(context, load_ideas(context, load_pack(context.pack)), read_only=True)
         began = time.monotonic()
-        # On a copy: Chroma writes to what it only reads, and a check-up changes nothing.
-        with tempfile.TemporaryDirectory(prefix="fairnad-") as place:
-            copy = Path(place) / "ideas"
-            if (folder / "index").is_dir():
-                shutil.copytree(folder / "index", copy / "index")
-            was_whole = ChromaIdeaStore(copy, ideas, HashedEmbedder()).is_indexed()
-            store = ChromaIdeaStore.open(copy, ideas, HashedEmbedder())
-            store.search(ideas[0].text, limit=1)
-            store.close()
+        was_whole = store.is_indexed()
+        if was_whole or not context.embedding.model:  # vectors by an endpoint are made once, not to check them
+            store.search("a network", limit=1)
+        store.close()
         seconds = time.monotonic() - began
-    except UserError as error:
-        yield fail("ideas", str(error), "mend the file, or choose another with --ideas")
+    except (UserError, EndpointError) as error:
+        yield fail("ideas", str(error), "mend what it names, or choose other ideas with --ideas")
         return
-    state = f"index {folder} is whole" if was_whole else "their index is built when a search starts"
-    yield ok("ideas", f"{len(ideas)}, found by Chroma in {seconds:.1f} s; {state}")
+    state = "their index is whole" if was_whole else "their index is built when a search starts"
+    yield ok("ideas", f"{len(store)}, read in {seconds:.1f} s; {state}")
 
 
 def _this_run(context: RunContext) -> Iterator[Finding]:

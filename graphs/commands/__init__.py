@@ -1,6 +1,6 @@
 """What can be done beside a search: ``python -m graphs.search COMMAND``, one module a command.
 
-All but ``fork`` and ``add-idea`` only read.
+All but ``fork``, ``add-idea`` and ``index`` only read.
 
 Each module has ``execute(parser, arguments)``, which adds its arguments to the parser, does what the command does and
 returns the exit status; it is imported when it is called.
@@ -21,6 +21,7 @@ SUMMARIES = {
     "runs": "all runs in a table",
     "fork": "a new run from an earlier point of another",
     "add-idea": "an idea of your own for a run, also while it searches",
+    "index": "build the index by which ideas are searched for by meaning",
     "doctor": "whether machine, endpoint, data and stores are ready",
 }
 """Every command by its name, which is also its module's (``_`` for ``-``)."""

@@ -62,7 +62,7 @@ def unified(first: Record, second: Record) -> list[str]:
     return list(difflib.unified_diff(before, after, *names, lineterm=""))
 
 
-def _cost_changes(first: Record, second: Record) -> dict[str, tuple[float, float]]:
+def cost_changes(first: Record, second: Record) -> dict[str, tuple[float, float]]:
     """(first, second) of every cost that both have."""
     if first.evaluation is None or second.evaluation is None:
         return {}
@@ -70,7 +70,8 @@ def _cost_changes(first: Record, second: Record) -> dict[str, tuple[float, float
     return {name: (costs[name], others[name]) for name in costs if name in others}
 
 
-def _classes(record: Record) -> set[str]:
+def classes(record: Record) -> set[str]:
+    """The names of the classes a source defines at its top level."""
     # Not parsed: a candidate that failed may hold anything.
     return set(re.findall(r"^class\s+(\w+)", record.source, re.MULTILINE))
 
@@ -86,11 +87,11 @@ def _print(console: Console, first: Record, second: Record) -> None:
     incomparable = "trained by different recipes" if first.trained and second.trained else ""
     told = signed_text(change) if change is not None else incomparable
     table.add_row("accuracy", _accuracy(first), _accuracy(second), Text(told, _praise(change)))
-    for name, (before, after) in _cost_changes(first, second).items():
+    for name, (before, after) in cost_changes(first, second).items():
         percent = f" ({(after - before) / before:+.0%})" if before else ""
         table.add_row(name, f"{before:,.10g}", f"{after:,.10g}", f"{after - before:+,.10g}{percent}")
     print_table(console, table)
-    for word, names in (("added", _classes(second) - _classes(first)), ("removed", _classes(first) - _classes(second))):
+    for word, names in (("added", classes(second) - classes(first)), ("removed", classes(first) - classes(second))):
         if names:
             console.print(f"classes {word}: {', '.join(sorted(names))}")
     console.print()
@@ -122,9 +123,9 @@ def _plain(run_name: str, first: Record, second: Record) -> dict[str, Any]:
         "from": _told(first),
         "to": _told(second),
         "accuracy": accuracy_change(first, second),
-        "costs": {name: after - before for name, (before, after) in _cost_changes(first, second).items()},
-        "classes_added": sorted(_classes(second) - _classes(first)),
-        "classes_removed": sorted(_classes(first) - _classes(second)),
+        "costs": {name: after - before for name, (before, after) in cost_changes(first, second).items()},
+        "classes_added": sorted(classes(second) - classes(first)),
+        "classes_removed": sorted(classes(first) - classes(second)),
         "diff": "\n".join(unified(first, second)),
     }
 

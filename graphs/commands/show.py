@@ -105,8 +105,7 @@ def _origin(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
         yield "done", record.note
     if record.parent_id:
         yield "parent", f"{record.parent_id}  {_accuracy(run.history.get(record.parent_id))}".rstrip()
-    children = _children(run, record)
-    for number, child in enumerate(children):
+    for number, child in enumerate(children(run, record)):
         yield "" if number else "children", f"{child.candidate_id:<21}  {_accuracy(child)}"
 
 
@@ -135,17 +134,18 @@ def _praise(run: StoredRun, record: Record, evaluation: Evaluation) -> Iterator[
     gained = gain(run.history, record)
     if gained is not None:
         yield f"{signed_text(gained)} over its parent"
-    rank = _rank(run, record)
-    if rank is not None:
-        yield f"rank {rank} of {len(run.history.ranking)}"
+    place = rank(run, record)
+    if place is not None:
+        yield f"rank {place} of {len(run.history.ranking)}"
 
 
-def _rank(run: StoredRun, record: Record) -> int | None:
+def rank(run: StoredRun, record: Record) -> int | None:
     """From 1; ``None`` for who is not ranked: the base, once another has trained, and whatever has not trained."""
     return run.history.ranking.index(record) + 1 if record in run.history.ranking else None
 
 
-def _children(run: StoredRun, record: Record) -> list[Record]:
+def children(run: StoredRun, record: Record) -> list[Record]:
+    """Every candidate made from a record."""
     return [other for other in run.history.drawn if other.parent_id == record.candidate_id]
 
 
@@ -175,8 +175,8 @@ def _plain(run: StoredRun, portrait: _Portrait) -> dict[str, Any]:
         "limits": {budget.name: budget.limit for budget in run.budgets},
         "shares": load(costs, run.budgets) if costs is not None else None,
         "gain": gain(run.history, record) if record is not None else None,
-        "rank": _rank(run, record) if record is not None else None,
-        "children": [child.candidate_id for child in _children(run, record)] if record is not None else [],
+        "rank": rank(run, record) if record is not None else None,
+        "children": [child.candidate_id for child in children(run, record)] if record is not None else [],
         "steps": [{"step": step, "result": result} for step, result in portrait.steps],
         "source": portrait.source,
     }

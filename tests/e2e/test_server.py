@@ -306,3 +306,24 @@ def test_the_server_ends_in_the_middle_of_a_training_and_leaves_no_process(clien
 def descendants(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [found for child in children for found in (int(child), *descendants(int(child)))]
+
+
+def test_the_chat_answers_on_the_server_and_remembers_its_thread(client, studio):
+    thread = client.threads.create()["thread_id"]
+    context = {"runs": str(studio.runs)}
+
+    def ask(question: str) -> dict[str, Any]:
+        message = {"messages": [{"role": "user", "content": question}]}
+        state = client.runs.wait(thread, "chat", input=message, context=context)
+        assert isinstance(state, dict)
+        return state
+
+    first = ask("channel attention from 2019 on")
+    assert first["answer"] == first["messages"][-1]["content"]
+    assert first["cited"]
+    assert all(f"[{cited}]" in first["answer"] for cited in first["cited"])
+    second = ask("and before 2018?")
+    assert second["understood"]["filters"]["subs"] == ["channel attention"]
+    assert [turn["question"] for turn in second["turns"]] == ["channel attention from 2019 on", "and before 2018?"]
+    schema = client.assistants.get_schemas(client.assistants.search(graph_id="chat")[0]["assistant_id"])
+    assert "messages" in schema["input_schema"]["properties"]

@@ -54,3 +54,10 @@ def test_a_tag_knows_its_category_and_reads_as_its_path() -> None:
     assert tag(ATTENTION, "attention").category == ATTENTION
     assert str(tag(ATTENTION, "attention")) == "performance / operation / feature extraction / attention"
     assert str(tag(FUSION)) == "performance / block and connectivity / feature fusion"
+
+
+def test_a_tree_grows_by_tags_it_lacks_and_keeps_its_order() -> None:
+    grown = TREE.grown([tag(ATTENTION, "convolution"), tag(FUSION, "sum"), tag(FUSION, "sum"), tag(TRANSFORMER)])
+    assert grown == AttributeTree({**TREE.categories, FUSION: ("sum",)})
+    stem = Category(Target.PERFORMANCE, Granularity.BLOCK, "stem")
+    assert list(TREE.grown([tag(stem, "patches")]).tags()) == [*TREE.tags(), tag(stem, "patches")]

@@ -15,6 +15,8 @@ from fairnad.sampling import Fairness
 from fairnad.settings import (
     CHANGEABLE,
     AgentSettings,
+    ChatSettings,
+    EmbeddingSettings,
     LabSettings,
     LanguageModelSettings,
     RunContext,
@@ -23,7 +25,14 @@ from fairnad.settings import (
     parse_quantity,
 )
 
-SECTIONS = {"search": SearchSettings, "llm": LanguageModelSettings, "agents": AgentSettings, "lab": LabSettings}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "search": SearchSettings,
+    "llm": LanguageModelSettings,
+    "agents": AgentSettings,
+    "embedding": EmbeddingSettings,
+    "chat": ChatSettings,
+    "lab": LabSettings,
+}
 
 
 def leaves() -> Iterator[tuple[str, FieldInfo]]:
@@ -190,6 +199,8 @@ class TestRefusals:
             ("llm.timeout_seconds", 0),
             ("llm.concurrency", 0),
             ("agents.mutator", "nobody"),
+            ("chat.limit", 0),
+            ("chat.turns", -1),
             ("lab.slots", -1),
             ("lab.device", "tpu"),
             ("lab.isolation", "F"),
@@ -248,6 +259,10 @@ class TestResuming:
             "llm.timeout_seconds",
             "llm.max_retries",
             "llm.concurrency",
+            "agents.librarian",
+            "embedding.model",
+            "embedding.base_url",
+            "chat.limit",
             "search.max_barren_draws",
             "pin",
             "ban",

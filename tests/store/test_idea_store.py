@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fairnad.attributes import AttributeTree, Granularity, Tag, Target
-from fairnad.errors import StorageError
+from fairnad.errors import IdeaIndexError, StorageError
+from fairnad.idea_filter import IdeaFilter
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.ports import IdeaStore
 from fairnad.sampling import Fairness, draw_key, fairness_key
@@ -175,18 +178,128 @@ def test_a_search_finds_what_was_meant(starter: ChromaIdeaStore) -> None:
 
 
 def test_a_search_can_be_limited_to_tags_and_sources(store: ChromaIdeaStore) -> None:
-    assert set(texts(store.search("ReLU", where={"sub": "relu"}))) == {idea.text for idea in FEW if idea.tag == RELU}
-    assert texts(store.search("ReLU", where={"target": "efficiency", "granularity": "network"})) == [FEW[5].text]
-    assert texts(store.search("ReLU", where={"main": "activation", "year": 2021})) == [FEW[1].text]
-    assert texts(store.search("ReLU", where={"title": "Pools"})) == [FEW[4].text]
-    assert store.search("ReLU", where={"target": "efficiency", "main": "activation"}) == []
+    assert set(texts(store.search("ReLU", IdeaFilter(subs=("relu",))))) == {i.text for i in FEW if i.tag == RELU}
+    in_networks = IdeaFilter(targets=(Target.EFFICIENCY,), granularities=(Granularity.NETWORK,))
+    assert texts(store.search("ReLU", in_networks)) == [FEW[5].text]
+    assert texts(store.search("ReLU", IdeaFilter(mains=("activation",), since=2021, until=2021))) == [FEW[1].text]
+    assert texts(store.search("ReLU", IdeaFilter(title="pool"))) == [FEW[4].text]
+    assert store.search("ReLU", IdeaFilter(targets=(Target.EFFICIENCY,), mains=("activation",))) == []
     assert len(store.search("ReLU", limit=100)) == len(FEW)
     assert len(store.search("", limit=2)) == 2
 
 
-def test_an_unknown_filter_is_refused(store: ChromaIdeaStore) -> None:
-    with pytest.raises(ValueError, match="unknown filter 'granularty': expected one of target, granularity, main, "):
-        store.search("ReLU", where={"granularty": "network"})
+names_of_tags = st.lists(st.sampled_from(["activation", "ReLU", "gelu", "efficient block structures", "no such"]))
+years = st.none() | st.integers(2014, 2022)
+filters = st.builds(
+    IdeaFilter,
+    targets=st.lists(st.sampled_from(Target), max_size=1).map(tuple),
+    granularities=st.lists(st.sampled_from(Granularity), max_size=2).map(tuple),
+    mains=names_of_tags.map(tuple),
+    subs=names_of_tags.map(tuple),
+    without=st.lists(st.sampled_from(["gelu", "Activation", "relu"]), max_size=1).map(tuple),
+    since=years,
+    until=years,
+    title=st.sampled_from(["", "s", "pools"]),
+)
+
+
+@given(asked=filters)
+def test_what_passes_a_filter_is_found_and_nothing_else(asked: IdeaFilter) -> None:
+    store = ChromaIdeaStore(Path("nowhere"), FEW, HashedEmbedder(16), read_only=True)
+    passing = {idea for idea in FEW if asked.passes(idea)}
+    assert set(store.find(asked)) == passing
+    assert {idea for idea, _ in store.search("a network", asked, limit=len(FEW))} == passing
+
+
+def test_neighbours_are_the_closest_without_the_idea_itself(store: ChromaIdeaStore) -> None:
+    found = store.neighbours(FEW[1].idea_id, limit=2)
+    assert found == [match for match in store.search(FEW[1].text, limit=3) if match[0] != FEW[1]][:2]
+    assert texts(store.neighbours(FEW[1].idea_id, IdeaFilter(subs=("relu",)))) == texts(
+        [match for match in store.search(FEW[1].text, IdeaFilter(subs=("relu",))) if match[0] != FEW[1]]
+    )
+    with pytest.raises(LookupError, match="there is no idea 0000"):
+        store.neighbours("0000")
+
+
+def test_an_idea_is_got_by_its_id_or_the_beginning_of_it(store: ChromaIdeaStore) -> None:
+    idea_id = FEW[2].idea_id
+    assert store.get(idea_id) == store.get(idea_id[:8]) == FEW[2]
+    assert store.get("") is store.get("no such id") is None
+
+
+def many(number: int) -> list[Idea]:
+    return [Idea(f"Use variant {i} of the block.", tag=RELU, source=Source(year=2000 + i % 20)) for i in range(number)]
+
+
+def test_chroma_and_the_exact_comparison_agree_where_there_are_many(
+    tmp_path: Path, embed: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ideas = many(300)
+    exact = ChromaIdeaStore.open(tmp_path, ideas, embed)
+    monkeypatch.setattr("store.idea_store.EXACT_UP_TO", 100)
+    by_chroma = ChromaIdeaStore.open(tmp_path, ideas, embed)
+    found = by_chroma.search(ideas[7].text, limit=5)
+    monkeypatch.undo()
+    expected = exact.search(ideas[7].text, limit=5)
+    assert found[0][0] == expected[0][0] == ideas[7]
+    assert [similarity for _, similarity in found] == pytest.approx([value for _, value in expected], abs=1e-3)
+    by_chroma.close()
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+@pytest.mark.parametrize("exact_up_to", [0, 5000])
+def test_reading_changes_nothing_on_disk_and_leaves_nothing_behind(
+    tmp_path: Path, embed: CountingEmbedder, exact_up_to: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.idea_store.EXACT_UP_TO", exact_up_to)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    folder = tmp_path / "ideas"
+    ChromaIdeaStore.open(folder, FEW, embed)
+    before = contents(folder)
+    store = ChromaIdeaStore(folder, FEW, embed, read_only=True)
+    assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
+    assert contents(folder) == before
+    store.close()
+    assert contents(folder) == before
+    assert not list((tmp_path / "temporary").iterdir())
+    with pytest.raises(ValueError, match="open for reading builds no index"):
+        store.ensure_index(anew=True)
+
+
+@pytest.mark.parametrize("exact_up_to", [0, 5000])
+def test_without_an_index_a_store_that_only_reads_makes_its_vectors_once_and_writes_nothing(
+    tmp_path: Path, embed: CountingEmbedder, exact_up_to: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.idea_store.EXACT_UP_TO", exact_up_to)
+    store = ChromaIdeaStore(tmp_path / "ideas", FEW, embed, read_only=True)
+    for _ in range(2):
+        assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
+    assert embed.num_texts == len(FEW) + 2
+    assert not (tmp_path / "ideas").exists()
+    assert not store.is_indexed()
+
+
+def test_an_index_can_be_built_anew(store: ChromaIdeaStore, embed: CountingEmbedder) -> None:
+    store.search("ReLU")
+    store.ensure_index(anew=True)
+    assert embed.num_texts == 2 * len(FEW) + 1
+    assert store.is_indexed()
+    assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
+
+
+def test_a_model_that_gives_vectors_of_another_length_is_named(tmp_path: Path) -> None:
+    class Changing(HashedEmbedder):
+        name = "changing"
+
+    ChromaIdeaStore.open(tmp_path, FEW, Changing(64))
+    store = ChromaIdeaStore(tmp_path, FEW, Changing(32), read_only=True)
+    with pytest.raises(IdeaIndexError, match="holds vectors of 64 numbers, changing now gives 32: build it anew"):
+        store.search("ReLU")
 
 
 def test_a_limit_below_1_is_refused(store: ChromaIdeaStore) -> None:
@@ -220,7 +333,7 @@ def test_an_index_of_other_ideas_or_of_another_embedder_is_built_again(tmp_path:
     renamed = [*FEW[1:], Idea(FEW[0].text, tag=GELU, source=Source("Another title"))]
     store = ChromaIdeaStore.open(tmp_path, renamed, embed)
     assert embed.num_texts == 2 * len(FEW)
-    assert len(store.search("GELU", where={"title": "Another title"})) == 1
+    assert len(store.search("GELU", IdeaFilter(title="Another title"))) == 1
     store.close()
     wider = CountingEmbedder(128)
     assert len(ChromaIdeaStore.open(tmp_path, renamed, wider)) == len(FEW)
@@ -290,8 +403,9 @@ def test_an_index_damaged_after_opening_is_built_again_before_it_is_searched(
 
 
 OPENER = """
-import sys
+import sys, tempfile
 from pathlib import Path
+import store.idea_store
 from fairnad.attributes import Granularity, Tag, Target
 from fairnad.ideas import Idea
 from store.idea_store import ChromaIdeaStore
@@ -304,6 +418,8 @@ class Embedder(HashedEmbedder):
             sys.stdin.readline()
         return super().__call__(texts)
 
+store.idea_store.EXACT_UP_TO = 100
+tempfile.tempdir = str(Path(sys.argv[1]).parent)
 tag = Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation", "gelu")
 ideas = [Idea(f"Use variant {i} of the block.", tag=tag) for i in range(300)]
 store = ChromaIdeaStore.open(Path(sys.argv[1]), ideas, Embedder(64))
@@ -328,27 +444,30 @@ def names(folder: Path) -> list[str]:
 def test_processes_that_open_one_folder_at_once_do_not_break_each_other(
     tmp_path: Path, start: Callable[..., Any]
 ) -> None:
-    programs = [start(SEARCHER, tmp_path) for _ in range(2)]
+    programs = [start(SEARCHER, tmp_path / "ideas") for _ in range(2)]
     assert [program.lines(1) for program in programs] == [["found"]] * 2
     assert [program.end() for program in programs] == [0, 0]
-    assert names(tmp_path) == ["index", "lock"]
+    assert names(tmp_path / "ideas") == ["index", "lock"]
+    assert names(tmp_path) == ["ideas"]
 
 
 def test_processes_killed_while_they_build_or_search_do_no_harm_and_leave_nothing(
     tmp_path: Path, start: Callable[..., Any]
 ) -> None:
-    builder = start(SEARCHER, tmp_path, "wait")
+    folder = tmp_path / "ideas"
+    builder = start(SEARCHER, folder, "wait")
     assert builder.lines(1) == ["building"]
     builder.kill()
-    assert len(list(tmp_path.glob("partial-*"))) == 1
-    searcher = start(SEARCHER, tmp_path)
+    assert len(list(folder.glob("partial-*"))) == 1
+    searcher = start(SEARCHER, folder)
     assert searcher.lines(1) == ["found"]
     searcher.kill()
-    assert [name.split("-")[0] for name in names(tmp_path)] == ["index", "lock", "open"]
-    successor = start(SEARCHER, tmp_path)
+    assert len(list(tmp_path.glob("fairnad-ideas-*"))) == 1
+    successor = start(SEARCHER, folder)
     assert successor.lines(1) == ["found"]
     assert successor.end() == 0
-    assert names(tmp_path) == ["index", "lock"]
+    assert names(folder) == ["index", "lock"]
+    assert names(tmp_path) == ["ideas"]
 
 
 def test_threads_can_search_and_draw_at_once(starter: ChromaIdeaStore, tmp_path: Path) -> None:
@@ -365,7 +484,10 @@ def test_threads_can_search_and_draw_at_once(starter: ChromaIdeaStore, tmp_path:
 
 
 @pytest.mark.parametrize("num_bytes", [0, 20_000, 100_000, 150_000])
-def test_a_full_disk_is_one_line(tmp_path: Path, embed: CountingEmbedder, num_bytes: int) -> None:
+def test_a_full_disk_is_one_line(
+    tmp_path: Path, embed: CountingEmbedder, num_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.idea_store.EXACT_UP_TO", 0)
     ChromaIdeaStore.open(tmp_path / "warm", FEW, embed)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))

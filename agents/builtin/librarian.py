@@ -1,0 +1,25 @@
+"""The librarian without a language model: it reads questions by their form, and answers with what was found."""
+
+from __future__ import annotations
+
+from agents.builtin.question_reader import QuestionReader
+from fairnad.conversation import Evidence, Reply, Turn, Understanding
+from prompts.librarian_pack import LibrarianPack
+
+
+class BuiltinLibrarian:
+    """A :class:`fairnad.conversation.Librarian` that needs no model."""
+
+    def __init__(self, pack: LibrarianPack) -> None:
+        self._reader = QuestionReader(pack.tree, pack.words.categories, pack.words.cheap)
+
+    async def understand(self, question: str, earlier: tuple[Turn, ...]) -> Understanding:
+        """The question as something that can be looked up."""
+        return self._reader.read(question, earlier)
+
+    async def answer(
+        self, question: str, understanding: Understanding, evidence: tuple[Evidence, ...], earlier: tuple[Turn, ...]
+    ) -> Reply:
+        """Everything that was found, in its order."""
+        cited = dict.fromkeys(found_id for item in evidence for found_id in item.ids)
+        return Reply("\n".join(item.text for item in evidence), tuple(cited))

@@ -1,0 +1,157 @@
+"""What a run says to a question about single candidates: what became of one, its ancestors, how two differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from fairnad.budget import load
+from fairnad.conversation import Evidence
+from fairnad.errors import SettingsError
+from fairnad.history import Record
+from graphs.commands.diff import classes, cost_changes, unified
+from graphs.commands.show import children, rank
+from graphs.commands.story import story
+from graphs.stored_runs import StoredRun
+from graphs.telling.lineage import accuracy_change, gain, lineage
+from graphs.telling.story import change_text
+from graphs.telling.wording import count_text, printable, quantity_text, share_text, signed_text
+
+_MOST_DIFF_LINES = 60
+_MOST_CHILDREN = 12
+
+
+def find_candidate(run: StoredRun, name: str) -> str:
+    """The id of a candidate a person names: as :meth:`StoredRun.find`, or by its number in the order of drawing.
+
+    Args:
+        name: a number counts draws from 1; 0 is the base.
+
+    Raises:
+        SettingsError: it fits none, or several.
+    """
+    if not name.isdecimal():
+        return run.find(name)
+    number, drawn = int(name), run.history.drawn
+    if number == 0 and run.history.base is not None:
+        return run.history.base.candidate_id
+    if not 1 <= number <= len(drawn):
+        raise SettingsError(f"run {run.name} has no draw {name}: {count_text(len(drawn), 'draw')} are recorded")
+    return drawn[number - 1].candidate_id
+
+
+def tell_candidate(run: StoredRun, name: str) -> list[Evidence]:
+    """What a candidate is, and what became of it, step by step."""
+    candidate_id = find_candidate(run, name)
+    record = run.history.get(candidate_id)
+    steps = [f"    {step}: {result}" for step, result in story(run.store.steps(candidate_id))]
+    if record is None:
+        text = f"[{candidate_id}] of run {run.name} is not recorded yet: it is under way, or waits for the search."
+        return [Evidence("\n".join([text, *map(printable, steps)]), candidates=(candidate_id,))]
+    number = f" is draw {name} of run {run.name}; it" if name.isdecimal() else f" of run {run.name}"
+    lines = [f"[{candidate_id}]{number} {outcome(record)}", *_details(run, record)]
+    log = record.failure.log_tail.strip().splitlines()[-4:] if record.failure is not None else []
+    lines += [f"    log: {line}" for line in log]
+    if steps:
+        lines += ["    steps:", *(f"    {step}" for step in steps)]
+    ideas = (record.idea.idea_id,) if record.idea.text else ()
+    others = [record.parent_id, record.duplicate_of, *(child.candidate_id for child in children(run, record))]
+    candidates = tuple(dict.fromkeys([candidate_id, *filter(None, others[: _MOST_CHILDREN + 2])]))
+    return [Evidence("\n".join(map(printable, lines)), ideas, candidates)]
+
+
+def outcome(record: Record) -> str:
+    """What became of a candidate, in a clause."""
+    if record.evaluation is not None:
+        return f"was trained: accuracy {record.evaluation.accuracy:.4f}"
+    assert record.failure is not None, "a record has an evaluation or a failure"
+    failure = record.failure
+    same = f" of [{record.duplicate_of}]" if record.duplicate_of else ""
+    return f"was discarded at step {failure.step}: {failure.kind}{same}: {failure.message}"
+
+
+def _details(run: StoredRun, record: Record) -> Iterator[str]:
+    if record.idea.text:
+        tag = f" ({record.idea.tag})" if record.idea.tag is not None else ""
+        yield f"    idea [{record.idea.idea_id}]: {record.idea.text}{tag}"
+    if record.note:
+        yield f"    done: {record.note}"
+    if record.parent_id:
+        parent = run.history.get(record.parent_id)
+        yield f"    parent [{record.parent_id}]" + (f" {outcome(parent)}" if parent is not None else "")
+    if record.evaluation is not None:
+        gained, place = gain(run.history, record), rank(run, record)
+        told = [f"{signed_text(gained)} over its parent"] if gained is not None else []
+        told += [f"rank {place} of {len(run.history.ranking)}"] if place is not None else []
+        told += [costs_text(run, record)]
+        yield f"    {', '.join(told)}"
+    if record.num_debugs or record.num_downscales:
+        yield f"    {count_text(record.num_debugs, 'debug')}, {count_text(record.num_downscales, 'downscale')}"
+    following = children(run, record)[:_MOST_CHILDREN]
+    if following:
+        yield "    children: " + ", ".join(f"[{child.candidate_id}]" for child in following)
+
+
+def costs_text(run: StoredRun, record: Record) -> str:
+    """The costs of a trained candidate, with their shares of the limits."""
+    assert record.evaluation is not None, "only trained candidates are asked for"
+    costs = record.evaluation.costs
+    shares = load(costs, [budget for budget in run.budgets if budget.name in costs])
+    told = [
+        f"{quantity_text(cost)} {name}" + (f" ({share_text(shares[name])} of its limit)" if name in shares else "")
+        for name, cost in costs.items()
+    ]
+    return ", ".join(told)
+
+
+def tell_lineage(run: StoredRun, name: str) -> list[Evidence]:
+    """The ancestors of a candidate, the oldest first, with what each step gained."""
+    candidate_id = find_candidate(run, name)
+    record = run.history.get(candidate_id)
+    if record is None:
+        return tell_candidate(run, name)
+    line = lineage(run.history, record)
+    head = f"[{candidate_id}] of run {run.name} comes from {count_text(len(line) - 1, 'ancestor')}, the oldest first:"
+    return [Evidence(head, candidates=(candidate_id,)), *(_ancestor(run, one) for one in line)]
+
+
+def _ancestor(run: StoredRun, record: Record) -> Evidence:
+    gained = gain(run.history, record)
+    told = [outcome(record)]
+    told += [f"{signed_text(gained)} over its parent"] if gained is not None else []
+    told += [costs_text(run, record)] if record.evaluation is not None else []
+    idea = f"\n    idea [{record.idea.idea_id}]: {record.idea.text}" if record.idea.text else ""
+    ideas = (record.idea.idea_id,) if record.idea.text else ()
+    return Evidence(printable(f"[{record.candidate_id}] {', '.join(told)}{idea}"), ideas, (record.candidate_id,))
+
+
+def tell_difference(run: StoredRun, names: Sequence[str]) -> list[Evidence]:
+    """How two candidates differ: accuracy, costs, classes, source."""
+    first, second = (_recorded(run, name) for name in names[:2])
+    head = f"From [{first.candidate_id}], which {outcome(first)}, to [{second.candidate_id}], which {outcome(second)}:"
+    lines = [head]
+    change = accuracy_change(first, second)
+    if change is not None:
+        lines.append(f"    accuracy {signed_text(change)}")
+    for name, (before, after) in cost_changes(first, second).items():
+        percent = f" ({(after - before) / before:+.0%})" if before else ""
+        lines.append(f"    {name} {quantity_text(before)} → {quantity_text(after)}{percent}")
+    for word, found in (("added", classes(second) - classes(first)), ("removed", classes(first) - classes(second))):
+        if found:
+            lines.append(f"    classes {word}: {', '.join(sorted(found))}")
+    if second.idea.text:
+        lines.append(f"    idea of the second [{second.idea.idea_id}]: {second.idea.text}")
+    lines.append(f"    source: {change_text(first.source, second.source)}")
+    changed = unified(first, second)
+    lines += changed[:_MOST_DIFF_LINES]
+    if len(changed) > _MOST_DIFF_LINES:
+        lines.append(f"… {len(changed) - _MOST_DIFF_LINES} more lines: python -m graphs.search diff shows them all")
+    ideas = (second.idea.idea_id,) if second.idea.text else ()
+    return [Evidence(printable("\n".join(lines)), ideas, (first.candidate_id, second.candidate_id))]
+
+
+def _recorded(run: StoredRun, name: str) -> Record:
+    candidate_id = find_candidate(run, name)
+    record = run.history.get(candidate_id)
+    if record is None:
+        raise SettingsError(f"{candidate_id} of run {run.name} is not recorded yet")
+    return record

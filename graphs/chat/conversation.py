@@ -1,0 +1,120 @@
+"""A conversation with the chat's graph: one question after the other, tokens as they arrive."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_core.messages import AIMessageChunk, HumanMessage
+
+from agents.citations import check_citations, settled_part
+from agents.librarian import citable
+from fairnad.settings import RunContext
+from graphs.chat.graph import EVIDENCE, build
+from graphs.chat.shelf import close_shelves
+from graphs.checkpointer import COMMON_FOLDER, thread_id
+from store.run_folder import CHECKPOINTS_NAME
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+
+class Conversation:
+    """One thread of questions; ``async with`` opens and closes what it needs.
+
+    Without a thread's name the conversation is forgotten with the process, and nothing is written. With one it lies
+    beside the checkpoints a server keeps of such threads, below the runs.
+    """
+
+    def __init__(self, context: RunContext, thread: str = "") -> None:
+        self._context = context
+        self._thread = thread
+        self._opened = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._graph = build().compile(name="chat", checkpointer=await self._checkpointer())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._opened.aclose()
+        close_shelves()
+
+    async def _checkpointer(self) -> BaseCheckpointSaver[Any]:
+        from langgraph.checkpoint.memory import InMemorySaver
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+        if not self._thread:
+            return InMemorySaver()
+        place = Path(self._context.runs) / COMMON_FOLDER / CHECKPOINTS_NAME
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return await self._opened.enter_async_context(AsyncSqliteSaver.from_conn_string(str(place)))
+
+    async def ask(self, question: str, show: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+        """The state of the conversation after an answer; see :class:`graphs.chat.state.ChatState`.
+
+        Args:
+            show: is given the answer piece by piece, as a language model writes it; ids that were not found are never
+                shown. An answer that no model wrote comes in one piece.
+
+        Raises:
+            UserError: the pack, the ideas or the run cannot be read.
+            EndpointError: the endpoint is gone for good.
+        """
+        config: RunnableConfig = {"configurable": {"thread_id": thread_id(f"chat/{self._thread}")}}
+        stream = self._graph.astream(
+            {"messages": [HumanMessage(question)]},
+            config,
+            context=self._context,
+            stream_mode=["updates", "messages", "values"],
+            durability="exit",
+        )
+        state: dict[str, Any] = {}
+        shown = _Shown(show)
+        part: Any  # what it is depends on the mode
+        async for mode, part in stream:
+            if mode == "values":
+                state = part
+            elif mode == "updates" and "retrieve" in part:
+                shown.known = citable(EVIDENCE.validate_python(part["retrieve"]["evidence"]))
+            elif mode == "messages" and part[1].get("langgraph_node") == "answer":
+                shown.hear(part[0])
+        shown.finish(state["answer"])
+        return state
+
+
+class _Shown:
+    """What of an answer that is arriving has been shown."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._heard = ""
+        self._shown = ""
+        self._message_id: str | None = None
+        self.known: set[str] = set()
+
+    def hear(self, message: object) -> None:
+        """Take a token in; an answer that is begun anew after a fault is shown from its beginning."""
+        if not isinstance(message, AIMessageChunk):
+            return
+        if message.id != self._message_id:
+            self._message_id, self._heard = message.id, ""
+            if self._shown:
+                self._show(" …\n")
+            self._shown = ""
+        self._heard += str(message.text)
+        self._go_on(check_citations(settled_part(self._heard), self.known).text)
+
+    def finish(self, answer: str) -> None:
+        """Show the rest of the answer; all of it where it is another one than was heard."""
+        if not answer.startswith(self._shown):
+            self._show(" …\n")
+            self._shown = ""
+        self._go_on(answer)
+
+    def _go_on(self, text: str) -> None:
+        if text.startswith(self._shown):
+            self._show(text[len(self._shown) :])
+            self._shown = text

@@ -1,0 +1,115 @@
+"""Text as vectors by an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairnad.errors import EndpointError, SettingsError
+from fairnad.settings import EmbeddingSettings
+
+if TYPE_CHECKING:
+    import openai
+
+_BATCH_SIZE = 128
+"""Texts a request; common servers refuse more than a few hundred."""
+_TIMEOUT_SECONDS = 60.0
+_MAX_RETRIES = 4
+_MESSAGE_CHARACTERS = 300
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+"""What the client raises on a body that is not what the protocol says, and what reading one raises."""
+
+
+class EndpointEmbedder:
+    """An embedding model behind ``/embeddings``. The key is read from OPENAI_API_KEY.
+
+    429, 5xx and broken connections are tried again up to four times, as long apart as the endpoint asks.
+    """
+
+    def __init__(self, settings: EmbeddingSettings) -> None:
+        """Set the client up; nothing is sent yet.
+
+        Raises:
+            SettingsError: the base URL is none.
+        """
+        url = settings.base_url
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise SettingsError(f"--embedding.base-url: expected a URL such as http://localhost:8000/v1, found {url!r}")
+        self._settings = settings
+        self._key = os.environ.get("OPENAI_API_KEY", "")
+
+    @property
+    def name(self) -> str:
+        """The model's: wherever it is served, the same text gets the same vector."""
+        return self._settings.model
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One vector a text: shape (num_texts, dimension of the model), float32.
+
+        Raises:
+            EndpointError: the endpoint is gone, refuses the request, or what it sends are no vectors.
+        """
+        batches = [self._embed(texts[start : start + _BATCH_SIZE]) for start in range(0, len(texts), _BATCH_SIZE)]
+        if not batches:
+            return np.zeros((0, 0), dtype=np.float32)
+        if len({batch.shape[1] for batch in batches}) > 1:
+            raise self._gone("sends vectors of different lengths")
+        return np.concatenate(batches)
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        if "_client" in self.__dict__:
+            self._client.close()
+            del self.__dict__["_client"]
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        # Endpoints refuse an empty text, and none would find anything by its vector.
+        inputs = [text if text.strip() else "-" for text in texts]
+        with self._endpoint_errors():
+            reply = self._client.embeddings.create(model=self._settings.model, input=inputs, encoding_format="float")
+            rows = {row.index: row.embedding for row in reply.data}
+            vectors = np.array([rows[number] for number in range(len(texts))], dtype=np.float32)
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise self._gone("sends vectors with numbers that are missing or not finite")
+        return vectors
+
+    @contextlib.contextmanager
+    def _endpoint_errors(self) -> Iterator[None]:
+        import openai
+
+        try:
+            yield
+        except openai.APIStatusError as error:
+            said = f"{error.status_code}: {error.message.removeprefix(f'Error code: {error.status_code} - ')}"
+            raise self._gone(f"refuses ({said})") from error
+        except openai.APIError as error:
+            raise self._gone(f"does not answer: {error.__cause__ or error.message}") from error
+        except _UNREADABLE as error:
+            raise self._gone(f"sends no embeddings ({error})") from error
+
+    @cached_property
+    def _client(self) -> openai.OpenAI:
+        import openai
+
+        return openai.OpenAI(
+            base_url=self._settings.base_url or None,
+            api_key=self._key or "none",
+            timeout=_TIMEOUT_SECONDS,
+            max_retries=_MAX_RETRIES,
+        )
+
+    def _gone(self, what: str) -> EndpointError:
+        line = " ".join(what.split())
+        line = (line.replace(self._key, "…") if self._key else line)[:_MESSAGE_CHARACTERS]
+        where = self._settings.base_url or "https://api.openai.com/v1"
+        return EndpointError(
+            f"embedding endpoint {where} (model {self._settings.model}) {line}; "
+            "see --embedding.model and --embedding.base-url"
+        )
