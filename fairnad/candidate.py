@@ -82,6 +82,8 @@ class FailureKind(StrEnum):
     """an integrity check refused it"""
     DIVERGED = "diverged"
     """the training ended in numbers that are not finite"""
+    HOPELESS = "hopeless"
+    """the training was ended by its recipe's rule: it had not begun to learn"""
     REVIEW = "review"
     """a person refused it"""
 
@@ -161,6 +163,8 @@ class CheckReport:
 class Evaluation:
     """A trained candidate: last-epoch validation accuracy in [0, 1], with the recipe it was trained by.
 
+    ``train_loss`` is the mean loss of each epoch as the training job claims it; nothing is decided by it. ``curve``
+    holds (epoch, validation accuracy) of earlier epochs, counted from 1, where they were asked for.
     Two evaluations can be compared only when their ``recipe_digest`` is the same: see
     :func:`fairnad.history.better`.
     """
@@ -172,6 +176,7 @@ class Evaluation:
     train_loss: tuple[float, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     isolation: str = field(default="", compare=False)
+    curve: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,55 +7,32 @@ without labels into logits, and the accuracy is computed here, from logits and l
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
-from fairnad.errors import SettingsError, StoppingError
+from fairnad.errors import StoppingError
 from fairnad.ports import Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
-from tools.checks import Checker
+from tools.checks import Checked, Checker
 from tools.datasets.tasks import Split, Task
 from tools.exporter import Exporter
 from tools.jobs.weights import from_safetensors, to_safetensors
-from tools.sandbox.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, JobResult, Limits
+from tools.sandbox.job import LOGITS_FILE, MALFORMED_REPORT, WEIGHTS_FILE, JobResult
 from tools.sandbox.scratch import writing
 from tools.sandbox.supervisor import Sandbox
-from tools.training_jobs import TrainingJobs
+from tools.slots import LocalSite, Site, Slot, local_devices
+from tools.training_jobs import TrainingJobs, snapshot_names, training_limits
 
 ISOLATION = "E"
 """The level stored with every result: limits and a process of its own, but no jail around it."""
 
 _ORDER_SEED = 5819
-
-DeviceName = Literal["cpu", "cuda"]
-
-
-def device_name(setting: Literal["auto", "cpu", "cuda"]) -> DeviceName:
-    """The kind of device candidates are trained on; ``auto`` is a GPU where there is one.
-
-    Raises:
-        SettingsError: a GPU is asked for, and there is none.
-    """
-    num_gpus = _num_gpus()
-    if setting == "cuda" and not num_gpus:
-        raise SettingsError("--lab.device cuda: expected an NVIDIA GPU, found no /dev/nvidia0; use cpu or auto")
-    return "cuda" if setting != "cpu" and num_gpus else "cpu"
-
-
-def environment(device: DeviceName) -> str:
-    """What of this machine changes the numbers of a training: part of the recipe's digest."""
-    return f"torch {version('torch').split('+')[0]} {device} 1 thread"
 
 
 def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -86,7 +63,8 @@ class _Scored:
 class TorchLab:
     """The lab of one run, for one task and the recipe of its search: :class:`fairnad.ports.Lab`.
 
-    A training and its prediction hold one slot together. Checks have as many slots of their own: they take a fraction
+    A training and its prediction hold one slot together, and one that runs out of memory beside another is tried once
+    more alone. Checks have as many slots of their own: they take a fraction
     of a second, and the feedback loop of one candidate need not wait for the training of another.
     """
 
@@ -97,37 +75,42 @@ class TorchLab:
             scratch: a folder for this lab alone, on a disk with room for the task's images.
 
         Raises:
-            SettingsError: the device asked for is not there.
+            SettingsError: the device asked for is not there, or the slots do not fit the machine.
         """
         self._task = task
         self._recipe = recipe
         self._data = scratch.resolve() / "images"
-        limits = Limits(settings.train_seconds, int(settings.memory), int(settings.output))
-        self._jobs = TrainingJobs(task, limits, self._data / "train-images.npy", self._data / "train-labels.npy")
-        devices = _devices(device_name(settings.device), settings.slots)
-        self.num_slots = len(devices)
-        self._devices: asyncio.Queue[str] = asyncio.Queue()
-        for device in devices:
-            self._devices.put_nowait(device)
+        images, labels = self._data / "train-images.npy", self._data / "train-labels.npy"
+        self._jobs = TrainingJobs(task, training_limits(settings), images, labels, settings.threads)
+        self._validate_every = settings.validate_every
         self._sandbox = Sandbox(scratch)
-        self._checker = Checker(self._sandbox, settings, task.num_classes, task.image_size, self.num_slots)
+        self._site = _make_site(self._sandbox, settings)
+        num_checks = self._site.num_slots
+        self._checker = Checker(self._sandbox, settings, task.num_classes, task.image_size, num_checks)
         self.exporter = Exporter(self._sandbox, self._checker, self._jobs)
         self._validation: _Exam | None = None
         self._held_out: _Exam | None = None
         self._writing = asyncio.Lock()
         self._stopping = False
 
+    @property
+    def num_slots(self) -> int:
+        """How many trainings run at a time."""
+        return self._site.num_slots
+
     async def start(self) -> None:
         """Write the images where jobs can map them, and warm the sandbox up.
 
         Raises:
             StorageError: the scratch folder cannot be written.
+            SettingsError: the cluster cannot be reached, or what is asked for does not work there.
             LabError: the sandbox did not start.
         """
         with writing(self._data):
             await asyncio.to_thread(self._write_training_images)
             self._validation = await asyncio.to_thread(self._write_exam, "validation", self._task.validation)
         await self._sandbox.start()
+        await self._site.start()
 
     def stop(self) -> None:
         """Begin no new work; what is under way goes on."""
@@ -137,11 +120,12 @@ class TorchLab:
     async def kill_jobs(self) -> None:
         """Kill what is under way, for good; whoever waits gets a :class:`~fairnad.errors.StoppingError`."""
         self.stop()
-        await self._sandbox.kill_jobs()
+        await asyncio.gather(self._site.kill_jobs(), self._sandbox.kill_jobs())
 
     async def close(self) -> None:
         """Kill every job and end the sandbox."""
         self.stop()
+        await self._site.close()
         await self._sandbox.close()
 
     async def check(self, source: str) -> CheckReport | Failure:
@@ -170,32 +154,50 @@ class TorchLab:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
-        assert self._validation is not None, "the lab was not started"
         checked = await self._checker.examine(source)
         if isinstance(checked, Failure):
             return checked
-        async with self._slot() as device:
-            job = self._jobs.train(
-                source, recipe=recipe, seed=seed, device=device, num_weight_bytes=checked.num_weight_bytes
-            )
-            trained = await self._sandbox.run(job)
-            losses = _train_loss(trained)
-            if isinstance(losses, Failure):
-                return losses
-            weights = trained.deliveries[WEIGHTS_FILE]
-            scored = await self._score(source, weights, self._validation, seed, device)
-        if isinstance(scored, Failure):
-            return scored
+        async with self._site.hold() as slot:
+            trained = await self._train(source, checked, seed, recipe, slot)
+        if slot.was_shared and isinstance(trained, Failure) and trained.kind is FailureKind.MEMORY:
+            async with self._site.hold(alone=True) as slot:
+                trained = await self._train(source, checked, seed, recipe, slot)
+        return trained
+
+    async def _train(self, source: str, checked: Checked, seed: int, recipe: Recipe, slot: Slot) -> Retrained | Failure:
+        """Train and validate in a slot that is held."""
+        assert self._validation is not None, "the lab was not started"
+        self._refuse_if_stopping()
+        snapshots = snapshot_names(recipe, self._validate_every)
+        job = self._jobs.train(
+            source,
+            recipe=recipe,
+            seed=seed,
+            device=slot.device,
+            num_weight_bytes=checked.num_weight_bytes,
+            snapshots=snapshots,
+        )
+        trained = await self._site.run(job, slot)
+        losses = _train_loss(trained)
+        if isinstance(losses, Failure):
+            return losses
+        scores = []
+        for name in (*snapshots.values(), WEIGHTS_FILE):
+            scored = await self._score(source, trained.deliveries[name], self._validation, seed, slot)
+            if isinstance(scored, Failure):
+                return scored
+            scores.append(scored)
         evaluation = Evaluation(
-            accuracy=scored.accuracy,
+            accuracy=scores[-1].accuracy,
             recipe_digest=recipe.digest,
             costs=checked.report.costs,
             fingerprint=checked.report.fingerprint,
             train_loss=losses,
-            seconds=trained.wall_seconds + scored.seconds,
+            seconds=trained.wall_seconds + sum(scored.seconds for scored in scores),
             isolation=ISOLATION,
+            curve=tuple((epoch, scored.accuracy) for epoch, scored in zip(snapshots, scores, strict=False)),
         )
-        return Retrained(evaluation, to_safetensors(weights, checked.layout))
+        return Retrained(evaluation, to_safetensors(trained.deliveries[WEIGHTS_FILE], checked.layout))
 
     async def hold_out(self, source: str, weights: bytes, *, seed: int) -> float | Failure:
         """The accuracy on the held-out images, which are loaded at the first call, of a trained network.
@@ -214,8 +216,9 @@ class TorchLab:
             return checked
         raw = from_safetensors(weights, checked.layout)
         exam = await self._held_out_exam()
-        async with self._slot() as device:
-            scored = await self._score(source, raw, exam, seed, device)
+        async with self._site.hold() as slot:
+            self._refuse_if_stopping()
+            scored = await self._score(source, raw, exam, seed, slot)
         return scored if isinstance(scored, Failure) else scored.accuracy
 
     async def _held_out_exam(self) -> _Exam:
@@ -226,24 +229,17 @@ class TorchLab:
                     self._held_out = await asyncio.to_thread(self._write_exam, "held-out", split)
         return self._held_out
 
-    async def _score(self, source: str, weights: bytes, exam: _Exam, seed: int, device: str) -> _Scored | Failure:
-        job = self._jobs.predict(source, weights, str(exam.images), len(exam.labels), seed=seed, device=device)
-        predicted = await self._sandbox.run(job)
+    async def _score(self, source: str, weights: bytes, exam: _Exam, seed: int, slot: Slot) -> _Scored | Failure:
+        job = self._jobs.predict(source, weights, exam.images, len(exam.labels), seed=seed, device=slot.device)
+        predicted = await self._site.run(job, slot)
         if predicted.failure is not None:
             return predicted.failure
         logits = np.frombuffer(predicted.deliveries[LOGITS_FILE], "<f4").reshape(-1, self._task.num_classes)
         return _Scored(accuracy_of(logits, exam.labels), predicted.wall_seconds)
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[str]:
-        """A device to work on, held until the end; a GPU is named by its number."""
-        device = await self._devices.get()
-        try:
-            if self._stopping:
-                raise StoppingError("the training was not begun because the run is being stopped")
-            yield device
-        finally:
-            self._devices.put_nowait(device)
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise StoppingError("the training was not begun because the run is being stopped")
 
     def _write_training_images(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
@@ -276,24 +272,22 @@ class _TrainClaims(BaseModel):
     train_loss: list[FiniteFloat]
 
 
-def _num_gpus() -> int:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    num_files = sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia[0-9]*"))
-    return num_files if visible is None else min(num_files, len([name for name in visible.split(",") if name]))
-
-
 def num_slots(settings: LabSettings) -> int:
-    """How many trainings run at a time.
+    """How many trainings run at a time; a cluster is asked.
 
     Raises:
-        SettingsError: the device asked for is not there.
+        SettingsError: the device asked for is not there, or the cluster cannot be reached.
     """
-    return len(_devices(device_name(settings.device), settings.slots))
+    if settings.address:
+        from tools.cluster.connection import count_slots
+
+        return count_slots(settings)
+    return len(local_devices(settings))
 
 
-def _devices(device: DeviceName, num_slots: int) -> list[str]:
-    """The device of each slot; GPUs take turns."""
-    if device == "cpu":
-        return ["cpu"] * (num_slots or len(os.sched_getaffinity(0)))
-    num_gpus = _num_gpus()
-    return [f"cuda:{slot % num_gpus}" for slot in range(num_slots or num_gpus)]
+def _make_site(sandbox: Sandbox, settings: LabSettings) -> Site:
+    if settings.address:
+        from tools.cluster.ray_site import RaySite
+
+        return RaySite(settings)
+    return LocalSite(sandbox, local_devices(settings))

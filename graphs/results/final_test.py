@@ -94,7 +94,8 @@ async def _run(context: RunContext) -> int:
 async def _examine(context: RunContext) -> list[str]:
     """Train and test what is not tested yet, and tell the outcome in lines."""
     from tools.datasets.tasks import load_final_exam
-    from tools.lab import TorchLab, device_name, environment
+    from tools.lab import TorchLab
+    from tools.slots import environment
 
     defaults = task_defaults(context)
     with RunFolder.open(context) as folder:
@@ -108,7 +109,7 @@ async def _examine(context: RunContext) -> list[str]:
             splits=Path(context.splits) if context.splits else None,
         )
         finals = find_finals(folder.history, history)
-        recipes = resolve_recipes(context, defaults, exam, environment(device_name(context.lab.device)))
+        recipes = resolve_recipes(context, defaults, exam, environment(context.lab))
         recipe = recipes[finals.rung if finals else 0]
         _refuse_other_recipe(folder, recipe)
         lab = TorchLab(exam, recipe, context.lab, folder.scratch)

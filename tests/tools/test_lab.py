@@ -171,7 +171,11 @@ async def test_the_held_out_images_are_loaded_once_and_nothing_is_trained_for_th
         (misbehaving("late", "1 / 0"), FailureKind.RUNTIME, "ZeroDivisionError: division by zero (line 19)"),
         (misbehaving("late", "torch.ones(10 ** 11)"), FailureKind.MEMORY, "RuntimeError: "),
         (misbehaving("late", "os._exit(0)"), FailureKind.CRASH, "ended without a complete report"),
-        (misbehaving("late", "while True: pass"), FailureKind.TIMEOUT, "killed at the limit of 5 seconds"),
+        (
+            misbehaving("late", "while True: pass"),
+            FailureKind.TIMEOUT,
+            "killed at the limit of 5 seconds of processor time",
+        ),
         (
             misbehaving("late", "self.register_buffer('extra', torch.zeros(1))"),
             FailureKind.CRASH,

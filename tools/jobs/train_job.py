@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -29,15 +30,23 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: ``images`` and ``labels`` (paths of ``.npy`` files), ``mean``, ``std``, ``recipe`` (its fields),
-            ``seed``, ``device``, ``num_classes`` and ``image_size``.
+            ``seed``, ``device``, ``num_threads``, ``num_classes``, ``image_size`` and ``snapshots``: the files that
+            weights are left in as well, by the number of finished epochs.
 
     Returns:
         ``train_loss``: mean training loss of each epoch.
 
     Raises:
-        SourceError: of kind ``diverged`` where the loss did not stay finite.
+        SourceError: of kind ``diverged`` where the loss did not stay finite, ``hopeless`` where the recipe's rule
+            ended the training.
     """
+    torch.set_num_threads(request["num_threads"])
     network = _build(source, request)
+
+    def keep_snapshot(num_epochs: int) -> None:
+        if name := request["snapshots"].get(str(num_epochs)):
+            Path(name).write_bytes(trainer.weights_to_bytes(network))
+
     report = trainer.train(
         network,
         TrainRequest(
@@ -50,7 +59,11 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
             device=request["device"],
             num_classes=request["num_classes"],
         ),
+        keep_snapshot,
     )
+    if report.hopeless:
+        told = f"the loss has not fallen below that of guessing in {len(report.train_loss)} epochs"
+        raise SourceError(FailureKind.HOPELESS, told)
     if report.diverged or not all(map(math.isfinite, report.train_loss)):
         raise SourceError(FailureKind.DIVERGED, f"the loss of epoch {len(report.train_loss) + 1} is not finite")
     Path(WEIGHTS_FILE).write_bytes(trainer.weights_to_bytes(network))
@@ -61,8 +74,9 @@ def predict(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Classify images by a source with trained weights and leave the logits, float32 (N, num_classes).
 
     Args:
-        request: as for :func:`train`, with ``batch_size``, and without ``labels`` and ``recipe``.
+        request: as for :func:`train`, with ``batch_size``, and without ``labels``, ``recipe`` and ``snapshots``.
     """
+    torch.set_num_threads(request["num_threads"])
     network = _build(source, request)
     trainer.load_weights(network, Path(WEIGHTS_FILE).read_bytes())
     logits = trainer.predict(
@@ -92,6 +106,8 @@ def rehearse(source: str) -> None:
         "recipe": {"name": "rehearsal", "num_epochs": 1, "batch_size": 4, "learning_rate": 0.1},
         "seed": 0,
         "device": "cpu",
+        "num_threads": 1,
+        "snapshots": {},
         "num_classes": num_classes,
         "image_size": size,
         "batch_size": 4,

@@ -2,8 +2,9 @@
 
 It is executed with a clean environment, imports torch once, warms up what would cost each job seconds, and then
 reads requests from its channel, one JSON object a line: ``{"id", "folder", "kind", "device", "wall_seconds",
-"memory_bytes", "output_bytes"}`` starts a job, ``{"stop": id}`` kills one. It answers ``{"ready": true}`` once, then
-``{"id", "pid"}`` when a job has begun and those of :class:`tools.sandbox.job.JobEnd` with its ``id`` when it has ended.
+"cpu_seconds", "memory_bytes", "output_bytes"}`` starts a job, ``{"stop": id}`` kills one. It answers ``{"ready": true}``
+once, then ``{"id", "pid"}`` when a job has begun and those of :class:`tools.sandbox.job.JobEnd` with its ``id`` when it
+has ended.
 
 Fork after ``import torch`` is safe with a single thread only, and CUDA must not have been touched: a job on a GPU
 makes a context of its own. The server trusts no job: it enforces the limits from outside, and no descendant of a
@@ -66,6 +67,7 @@ class _RunningJob:
     pipe: int
     started: float
     wall_seconds: float
+    cpu_seconds: float | None
     output_bytes: int
     tail: bytearray = field(default_factory=bytearray)
     num_printed: int = 0
@@ -137,15 +139,17 @@ class ForkServer:
     def _start(self, request: dict[str, Any]) -> None:
         # Everything that could go wrong comes before the fork: a child that raises here would be a second server.
         kind, folder = JobKind(request["kind"]), Path(request["folder"])
-        device, memory_bytes, parent = request["device"], request["memory_bytes"], os.getpid()
+        device, memory_bytes, cpu_seconds = request["device"], request["memory_bytes"], request["cpu_seconds"]
+        parent = os.getpid()
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         started = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            job_child.run(kind, folder, device, memory_bytes, output=writer, parent=parent)
+            job_child.run(kind, folder, device, memory_bytes, cpu_seconds, output=writer, parent=parent)
         os.close(writer)
-        job = _RunningJob(request["id"], pid, reader, started, request["wall_seconds"], request["output_bytes"])
+        wall_seconds, output_bytes = request["wall_seconds"], request["output_bytes"]
+        job = _RunningJob(request["id"], pid, reader, started, wall_seconds, cpu_seconds, output_bytes)
         self._jobs[pid] = job
         self._selector.register(reader, selectors.EVENT_READ, lambda: self._read_output(job))
         self._send({"id": job.id, "pid": pid})
@@ -204,14 +208,17 @@ class ForkServer:
         os.close(job.pipe)
         _, status, usage = os.wait4(job.pid, 0)
         self._bury_orphans()
-        code = os.waitstatus_to_exitcode(status)
+        code, cpu_seconds = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+        # The kernel enforces the limit by counting ticks, and tells the time it has measured: the two differ a little.
+        if code == -signal.SIGKILL and job.cpu_seconds is not None and cpu_seconds >= 0.9 * job.cpu_seconds:
+            job.killed_for = job.killed_for or EndReason.CPU_TIME
         self._send(
             {
                 "id": job.id,
                 "reason": job.killed_for or (EndReason.EXIT if code >= 0 else EndReason.SIGNAL),
                 "code": abs(code),
                 "wall_seconds": time.monotonic() - job.started,
-                "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "cpu_seconds": cpu_seconds,
                 "output": job.tail.decode("utf-8", "replace"),
             }
         )

@@ -42,6 +42,7 @@ _CLAIMABLE = {
     FailureKind.RUNTIME,
     FailureKind.MEMORY,
     FailureKind.DIVERGED,
+    FailureKind.HOPELESS,
 }
 """What a job may say of itself; time limits, crashes and signals are the supervisor's to state."""
 
@@ -66,6 +67,8 @@ class EndReason(StrEnum):
     """by a signal the fork server did not send; the code is its number"""
     TIME = "time"
     """killed at the wall-clock limit"""
+    CPU_TIME = "cpu time"
+    """killed at the limit of processor time"""
     OUTPUT = "output"
     """killed because it printed more than it may"""
     STOPPED = "stopped"
@@ -74,18 +77,24 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a job may take: wall-clock seconds, bytes of memory beyond the server's own, bytes of output."""
+    """What a job may take: wall-clock seconds, bytes of memory beyond the server's own, bytes of output.
+
+    ``cpu_seconds`` of processor time, all threads together and whole seconds as the kernel counts them, end a job as
+    well where they are set: other than the wall clock they do not depend on what else the machine does.
+    """
 
     wall_seconds: float
     memory_bytes: int
     output_bytes: int
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """Work for a child of the fork server.
 
-    ``request`` is JSON data for the function of this kind. ``inputs`` are files the job finds in its folder, and
+    ``request`` is JSON data for the function of this kind, which finds ``device`` there as well, and under the names
+    of ``shared`` the paths of files that many jobs read. ``inputs`` are files the job finds in its folder, and
     ``deliveries`` the files it must leave there, each with its exact length in bytes; those in ``bounded_deliveries``
     may have any length up to that. ``step`` is the step of the feedback loop a failure of this job belongs to.
     """
@@ -96,6 +105,7 @@ class Job:
     request: Mapping[str, Any]
     limits: Limits
     device: str = "cpu"
+    shared: Mapping[str, Path] = field(default_factory=dict)
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     deliveries: Mapping[str, int] = field(default_factory=dict)
     bounded_deliveries: Mapping[str, int] = field(default_factory=dict)
@@ -127,7 +137,8 @@ def write_folder(folder: Path, job: Job) -> None:
     """Lay out everything the job reads."""
     folder.mkdir(mode=0o700)
     (folder / SOURCE_FILE).write_bytes(job.source.encode("utf-8", "surrogatepass"))
-    (folder / REQUEST_FILE).write_text(json.dumps(job.request))
+    shared = {name: str(path) for name, path in job.shared.items()}
+    (folder / REQUEST_FILE).write_text(json.dumps({**job.request, **shared, "device": job.device}))
     for name, content in job.inputs.items():
         (folder / name).write_bytes(content)
 
@@ -189,6 +200,8 @@ def _read_report(folder: Path, job: Job, end: JobEnd) -> Mapping[str, Any]:
 def _death(limits: Limits, end: JobEnd) -> tuple[FailureKind, str]:
     if end.reason is EndReason.TIME:
         return FailureKind.TIMEOUT, f"killed at the limit of {limits.wall_seconds:g} seconds"
+    if end.reason is EndReason.CPU_TIME:
+        return FailureKind.TIMEOUT, f"killed at the limit of {limits.cpu_seconds:g} seconds of processor time"
     if end.reason is EndReason.OUTPUT:
         return FailureKind.CRASH, f"killed because it printed more than {limits.output_bytes} bytes"
     if end.reason is EndReason.SIGNAL:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import resource
 import signal
@@ -37,7 +38,16 @@ _JOBS: Mapping[JobKind, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
 }
 
 
-def run(kind: JobKind, folder: Path, device: str, memory_bytes: int, *, output: int, parent: int) -> NoReturn:
+def run(
+    kind: JobKind,
+    folder: Path,
+    device: str,
+    memory_bytes: int,
+    cpu_seconds: float | None,
+    *,
+    output: int,
+    parent: int,
+) -> NoReturn:
     """Do the job in ``folder`` and end the process; called in the child right after the fork.
 
     The exit status is 0 where a whole report was left, be it a failure, and 1 otherwise.
@@ -52,7 +62,7 @@ def run(kind: JobKind, folder: Path, device: str, memory_bytes: int, *, output: 
     try:
         _detach(output, parent)
         os.chdir(folder)
-        _limit(memory_bytes, limit_memory=device == "cpu")
+        _limit(memory_bytes, cpu_seconds, limit_memory=device == "cpu")
         try:
             report = {"result": _perform(kind)}
         except BaseException as error:  # noqa: BLE001 (whatever a candidate raises is its failure, SystemExit too)
@@ -118,11 +128,15 @@ def _detach(output: int, parent: int) -> None:
                 os.close(descriptor)
 
 
-def _limit(memory_bytes: int, *, limit_memory: bool) -> None:
+def _limit(memory_bytes: int, cpu_seconds: float | None, *, limit_memory: bool) -> None:
     """Set the resource limits. The jail (Landlock, seccomp) belongs right behind them."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (memory_bytes, memory_bytes))
+    if cpu_seconds is not None:
+        # Without room between the two limits the kernel kills at once and sends no signal that could be ignored.
+        whole = max(1, math.ceil(cpu_seconds))
+        resource.setrlimit(resource.RLIMIT_CPU, (whole, whole))
     if limit_memory:
         soft = process_control.address_space_bytes() + memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (soft, soft + _RESERVE_BYTES))
