@@ -103,7 +103,7 @@ async def open_bench(context: RunContext) -> Bench:
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
-        refuse_after_final_test(context, folder.history)
+        await asyncio.to_thread(refuse_after_final_test, context, folder.history)
         lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch)
         undo.push_async_callback(lab.close)
         await lab.start()

@@ -2,8 +2,8 @@
 
 With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id``, ``accuracy``, ``costs``,
 ``limits`` and ``shares`` of them, ``validation`` and ``held_out`` (of trainings with fresh seeds, after a search),
-``over_base`` (gain), ``lineage`` (``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``),
-the oldest first.
+``base`` (``accuracy``, ``validation`` and ``held_out`` likewise), ``over_base`` (gain), ``lineage``
+(``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``), the oldest first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rich.text import Text
 from fairnad.budget import load
 from fairnad.candidate import Evaluation
 from fairnad.errors import RunFolderError
+from fairnad.finals import Finalist
 from fairnad.history import Record
 from graphs.arguments import Parser
 from graphs.commands.options import add_run
@@ -117,10 +118,18 @@ def _plain(run: StoredRun, best: Record, evaluation: Evaluation) -> dict[str, An
         "costs": dict(evaluation.costs),
         "limits": {budget.name: budget.limit for budget in run.budgets},
         "shares": load(evaluation.costs, run.budgets),
-        "validation": [*run.finals.winner.validation.values()] if run.finals else [],
-        "held_out": [*run.finals.winner.held_out.values()] if run.finals else [],
+        **_finals_plain(run.finals.winner if run.finals else None),
+        "base": {"accuracy": base.evaluation.accuracy if base and base.evaluation else None}
+        | _finals_plain(run.finals.base if run.finals else None),
         "over_base": accuracy_change(base, best) if base is not None else None,
         "lineage": [_ancestor(run, record) for record in lineage(run.history, best)],
+    }
+
+
+def _finals_plain(finalist: Finalist | None) -> dict[str, Any]:
+    return {
+        "validation": [*finalist.validation.values()] if finalist else [],
+        "held_out": [*finalist.held_out.values()] if finalist else [],
     }
 
 

@@ -30,9 +30,9 @@ from fairnad.finals import Finals
 from fairnad.history import History
 from fairnad.settings import RunContext
 from graphs.command_line import main, parse
-from graphs.context import release, services
 from graphs.results.finals import find_finals, hold_finals
 from graphs.runner import run
+from graphs.services import release, services
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
 from tests.e2e.networks import network

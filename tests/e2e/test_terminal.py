@@ -42,10 +42,10 @@ def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path)
         assert (names[-1], set(names[3:-1])) == ("finish", {"record"})
         assert events[0]["designers"] == dict.fromkeys(events[0]["designers"], "scripted")
         trainings = events[2]["num_trainings"]
-        assert (trainings, events[2]["num_slots"]) == (3 + 2, 2)
+        assert (trainings, events[2]["num_slots"]) == (3 + (3 + 1), 2), "three finalists and the base"
         finish = events[-1]
         assert (finish["outcome"], finish["num_trained"]) == ("finished", 3)
-        assert len(finish["best"]["held_out"]) == 1
+        assert len(finish["winner"]["held_out"]) == 1
         settings = (tmp_path / "runs" / "test" / SETTINGS_NAME).read_text()
         assert not {"json", "quiet", "dry"} & set(settings.split()), "how a search speaks is no setting of the run"
 
@@ -80,7 +80,7 @@ def test_a_running_search_can_be_asked_and_when_stopped_says_so(flags: Flags, tm
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert runs["runs"][0]["state"] == best["state"] == "running"
-    assert (shown["is_recorded"], shown["steps"][0]["step"]) == (False, "mutate 0")
+    assert (shown["is_recorded"], shown["steps"][0]["step"]) == (False, "draw 0")
     assert "class Network" in shown["source"]
     assert best["lineage"][0]["candidate_id"] == "g00-base-r1-s00-d0"
     assert error in errors
@@ -95,9 +95,10 @@ def test_a_search_tells_its_forecast_in_the_log(flags: Flags, capsys):
     with ScriptedServer(lively) as server:
         assert main(flags(**{"llm.model": "scripted", "llm.base_url": server.url})) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:2] == ["0/1", "g00-base-r1-s00-d0"]
-    assert lines[2].startswith("forecast: about ")
-    assert " for 1 training on 2 slots" in lines[2]
+    assert lines[1].startswith("Task digits: ")
+    assert lines[2].split()[:2] == ["0/1", "g00-base-r1-s00-d0"]
+    assert lines[3].startswith("forecast: about ")
+    assert " for 1 training on 2 slots" in lines[3]
 
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_path):

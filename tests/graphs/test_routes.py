@@ -109,7 +109,7 @@ def test_a_person_sees_every_version_once_and_what_they_wrote_runs_first(changes
 def test_a_search_begins_with_the_base_and_one_that_ended_goes_on_where_it_ended():
     assert search.route_prepared({}) == "draw"
     assert search.route_prepared(search_state("pareto", num_trained=3)) == "refine"
-    assert search.route_prepared(search_state("pareto", num_trained=3, num_left=0)) == "finish"
+    assert search.route_prepared(search_state("pareto", num_trained=3, num_left=0)) == "promote"
 
 
 def slot(number, num_draws=1, trained_id="x"):

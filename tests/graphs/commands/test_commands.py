@@ -116,6 +116,7 @@ def test_best_for_programs(ask, run_folder):
     assert (told["num_trained"], told["archs"]) == (2, 4)
     assert (told["validation"], told["held_out"]) == ([0.92, 0.94], [0.91, 0.93])
     assert told["over_base"] == pytest.approx(0.025)
+    assert told["base"] == {"accuracy": 0.9, "validation": [0.9, 0.88], "held_out": [0.89, 0.87]}
     assert [ancestor["candidate_id"] for ancestor in told["lineage"]] == [BASE, PARENT, BEST]
     assert told["lineage"][0]["gain"] is None
 

@@ -16,7 +16,8 @@ import pytest
 import tools.sandbox.supervisor
 from fairnad.candidate import FailureKind, Step
 from fairnad.errors import LabError, StoppingError, StorageError
-from tools.sandbox.supervisor import Sandbox, fork_server, job_child, process_control
+from tools.sandbox import fork_server, job_child, process_control
+from tools.sandbox.supervisor import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
