@@ -7,7 +7,8 @@ without labels into logits, and the accuracy is computed here, from logits and l
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
-from fairnad.errors import StoppingError
+from fairnad.errors import SettingsError, StoppingError
 from fairnad.ports import Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
@@ -33,6 +34,19 @@ ISOLATION = "E"
 """The level stored with every result: limits and a process of its own, but no jail around it."""
 
 _ORDER_SEED = 5819
+
+
+_COMPILABLE = """
+import torch.nn as nn
+
+class Network(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, x):
+        return self.head(x.mean((2, 3)))
+"""
 
 
 def accuracy_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -63,9 +77,9 @@ class _Scored:
 class TorchLab:
     """The lab of one run, for one task and the recipe of its search: :class:`fairnad.ports.Lab`.
 
-    A training and its prediction hold one slot together, and one that runs out of memory beside another is tried once
-    more alone. Checks have as many slots of their own: they take a fraction
-    of a second, and the feedback loop of one candidate need not wait for the training of another.
+    A training and its prediction hold one slot together; one that runs out of memory beside another is tried once more
+    alone. Checks have slots of their own, on this machine: they take a fraction of a second, and the feedback loop of
+    one candidate need not wait for the training of another.
     """
 
     def __init__(self, task: Task, recipe: Recipe, settings: LabSettings, scratch: Path) -> None:
@@ -85,7 +99,7 @@ class TorchLab:
         self._validate_every = settings.validate_every
         self._sandbox = Sandbox(scratch)
         self._site = _make_site(self._sandbox, settings)
-        num_checks = self._site.num_slots
+        num_checks = settings.slots or len(os.sched_getaffinity(0))
         self._checker = Checker(self._sandbox, settings, task.num_classes, task.image_size, num_checks)
         self.exporter = Exporter(self._sandbox, self._checker, self._jobs)
         self._validation: _Exam | None = None
@@ -111,6 +125,8 @@ class TorchLab:
             self._validation = await asyncio.to_thread(self._write_exam, "validation", self._task.validation)
         await self._sandbox.start()
         await self._site.start()
+        if self._recipe.compiled:
+            await self._try_compiler()
 
     def stop(self) -> None:
         """Begin no new work; what is under way goes on."""
@@ -177,7 +193,7 @@ class TorchLab:
             num_weight_bytes=checked.num_weight_bytes,
             snapshots=snapshots,
         )
-        trained = await self._site.run(job, slot)
+        trained = await slot.run(job)
         losses = _train_loss(trained)
         if isinstance(losses, Failure):
             return losses
@@ -230,12 +246,22 @@ class TorchLab:
         return self._held_out
 
     async def _score(self, source: str, weights: bytes, exam: _Exam, seed: int, slot: Slot) -> _Scored | Failure:
-        job = self._jobs.predict(source, weights, exam.images, len(exam.labels), seed=seed, device=slot.device)
-        predicted = await self._site.run(job, slot)
+        job = self._jobs.predict(source, weights, str(exam.images), len(exam.labels), seed=seed, device=slot.device)
+        predicted = await slot.run(job)
         if predicted.failure is not None:
             return predicted.failure
         logits = np.frombuffer(predicted.deliveries[LOGITS_FILE], "<f4").reshape(-1, self._task.num_classes)
         return _Scored(accuracy_of(logits, exam.labels), predicted.wall_seconds)
+
+    async def _try_compiler(self) -> None:
+        """Compile something that is no candidate's, so that no candidate is blamed for a compiler that is missing."""
+        recipe = replace(self._recipe, num_epochs=1, warmup_epochs=0)
+        found = await self.retrain(_COMPILABLE, seed=0, recipe=recipe)
+        if isinstance(found, Failure):
+            raise SettingsError(
+                f"--lab.compile true: expected torch.compile to work in jobs, found {found.message!r}; install a C++ "
+                "compiler, let jobs use it, or train without --lab.compile"
+            )
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping:

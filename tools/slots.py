@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -22,14 +22,14 @@ DeviceName = Literal["cpu", "cuda"]
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """What a training holds while it runs.
+    """What a training holds while it runs: ``run`` runs a job to its end or its limits, at this place.
 
     ``device`` is the name torch knows it by. ``was_shared`` says whether another training was at the device meanwhile,
-    and so may have taken memory this one needed; ``alone`` that none can be.
+    and so may have taken memory this one needed.
     """
 
     device: str
-    alone: bool = False
+    run: Callable[[Job], Awaitable[JobResult]]
     was_shared: bool = False
 
 
@@ -45,9 +45,6 @@ class Site(Protocol):
 
     def hold(self, *, alone: bool = False) -> AbstractAsyncContextManager[Slot]:
         """A slot, waited for and held until the end; ``alone``: with nothing else at its device."""
-
-    async def run(self, job: Job, slot: Slot) -> JobResult:
-        """Run a job to its end in a slot that is held."""
 
     async def kill_jobs(self) -> None:
         """Kill every running job and begin no other."""
@@ -80,7 +77,7 @@ class LocalSite:
         Who waits to be alone is waited for in turn: at that device no training begins any more.
         """
         device = await self._empty_device() if alone else await self._free_device()
-        slot = Slot(device.name, alone=alone)
+        slot = Slot(device.name, self._sandbox.run)
         device.enter(slot)
         try:
             yield slot
@@ -88,16 +85,6 @@ class LocalSite:
             device.slots.remove(slot)
             device.reserved = device.reserved and not alone
             self._changed.set()
-
-    async def run(self, job: Job, slot: Slot) -> JobResult:
-        """Run a job to its end.
-
-        Raises:
-            StoppingError: the job was killed because the run is being stopped.
-            StorageError: the disk is full.
-            LabError: the sandbox broke.
-        """
-        return await self._sandbox.run(job)
 
     async def kill_jobs(self) -> None:
         """Kill every running job and begin no other."""

@@ -56,25 +56,26 @@ class TrainingJobs:
         num_weight_bytes: int,
         snapshots: Mapping[int, str] | None = None,
     ) -> Job:
-        """A training that delivers raw weights; ``snapshots`` are those of :func:`snapshot_names`, to be left as well."""
+        """A training that delivers raw weights, and those of ``snapshots``, see :func:`snapshot_names`."""
         snapshots = snapshots or {}
-        request = {"num_threads": self.num_threads, "recipe": asdict(recipe), "snapshots": dict(snapshots)}
+        files = {"images": str(self.images), "labels": str(self.labels)}
+        settled = {"device": device, "num_threads": self.num_threads, "recipe": asdict(recipe)}
         return Job(
             kind=JobKind.TRAIN,
             step=Step.TRAIN,
             source=source,
-            request=self.network(seed) | request,
+            request=self.network(seed) | files | settled | {"snapshots": dict(snapshots)},
             limits=self.limits,
             device=device,
-            shared={"images": self.images, "labels": self.labels},
             deliveries=dict.fromkeys([WEIGHTS_FILE, *snapshots.values()], num_weight_bytes),
+            readable=(self.images, self.labels),
         )
 
     def predict(
         self,
         source: str,
         weights: bytes,
-        images: Path | str,
+        images: str,
         num_images: int,
         *,
         seed: int,
@@ -84,26 +85,21 @@ class TrainingJobs:
         """A prediction that delivers logits.
 
         Args:
-            images: a file of images that jobs share, or the name of one among ``inputs``.
+            images: path of a file of images, as the job sees it.
             seed: the training's, since what a network draws while it is built is part of it.
             inputs: further files the job finds in its folder.
         """
-        request: dict[str, Any] = {"num_threads": self.num_threads, "batch_size": _PREDICT_BATCH_SIZE}
-        shared = {}
-        if isinstance(images, Path):
-            shared["images"] = images
-        else:
-            request["images"] = images
+        settled = {"device": device, "num_threads": self.num_threads, "batch_size": _PREDICT_BATCH_SIZE}
         return Job(
             kind=JobKind.PREDICT,
             step=Step.TRAIN,
             source=source,
-            request=self.network(seed) | request,
+            request=self.network(seed) | settled | {"images": images},
             limits=self.limits,
             device=device,
-            shared=shared,
             inputs={WEIGHTS_FILE: weights} | dict(inputs or {}),
             deliveries={LOGITS_FILE: num_images * self.task.num_classes * np.dtype("<f4").itemsize},
+            readable=() if inputs else (Path(images),),
         )
 
     def network(self, seed: int) -> dict[str, Any]:

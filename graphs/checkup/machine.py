@@ -84,7 +84,9 @@ def _slots(context: RunContext) -> Finding:
     try:
         slots, device = num_slots(context.lab), device_name(context.lab)
     except SettingsError as error:
-        return fail("slots", str(error), "--lab.device cpu, or a machine with a GPU")
+        return fail("slots", str(error), "mend that setting, or leave it out")
+    if context.lab.address:
+        return ok("slots", f"{slots} on {device}, on the cluster at {context.lab.address}")
     found = f"{slots} on {device}; {cores} cores"
     if device == "cpu" and slots > cores:
         return warn("slots", found, "trainings slow each other down: --lab.slots 0 takes one a core")

@@ -123,6 +123,8 @@ def _outcome(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
             yield "" if number else "costs", f"{name:<7} {cost:>13,.10g}{share}"
         if run.why_no_budgets:
             yield "", run.why_no_budgets
+        if record.evaluation.curve:
+            yield "curve", ", ".join(f"{accuracy:.4f} after {epoch}" for epoch, accuracy in record.evaluation.curve)
         yield "recipe", f"{record.evaluation.recipe_digest}, isolation {record.evaluation.isolation or 'unknown'}"
     yield "retries", f"{count_text(record.num_debugs, 'debug')}, {count_text(record.num_downscales, 'downscale')}"
     yield "time", f"{duration_text(record.seconds)} of calls and training"

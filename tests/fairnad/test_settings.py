@@ -243,6 +243,9 @@ class TestResuming:
             "run",
             "runs",
             "lab.slots",
+            "lab.streams_per_gpu",
+            "lab.validate_every",
+            "lab.address",
             "llm.base_url",
             "llm.timeout_seconds",
             "llm.max_retries",
@@ -276,6 +279,9 @@ class TestResuming:
             "llm.temperature",
             "agents.debugger",
             "lab.device",
+            "lab.threads",
+            "lab.precision",
+            "lab.compile",
         ],
     )
     def test_what_decides_what_is_found_is_refused(self, path: str) -> None:

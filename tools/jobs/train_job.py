@@ -8,6 +8,7 @@ its weights is lost in between, and no process that runs it ever holds a label i
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
             ended the training.
     """
     torch.set_num_threads(request["num_threads"])
+    recipe = Recipe(**request["recipe"])
+    if recipe.compiled:
+        _keep_compiler_here()
     network = _build(source, request)
 
     def keep_snapshot(num_epochs: int) -> None:
@@ -54,7 +58,7 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
             labels=_load(request["labels"]),
             mean=tuple(request["mean"]),
             std=tuple(request["std"]),
-            recipe=Recipe(**request["recipe"]),
+            recipe=recipe,
             seed=request["seed"],
             device=request["device"],
             num_classes=request["num_classes"],
@@ -114,6 +118,14 @@ def rehearse(source: str) -> None:
     }
     train(source, request)
     predict(source, request)
+
+
+def _keep_compiler_here() -> None:
+    """Have ``torch.compile`` write below this job's own folder and start no processes that outlive a compilation."""
+    from torch._inductor import config
+
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path.cwd() / "compiled")
+    config.compile_threads = 1
 
 
 def _build(source: str, request: Mapping[str, Any]) -> nn.Module:

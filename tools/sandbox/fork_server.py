@@ -2,9 +2,9 @@
 
 It is executed with a clean environment, imports torch once, warms up what would cost each job seconds, and then
 reads requests from its channel, one JSON object a line: ``{"id", "folder", "kind", "device", "wall_seconds",
-"cpu_seconds", "memory_bytes", "output_bytes"}`` starts a job, ``{"stop": id}`` kills one. It answers ``{"ready": true}``
-once, then ``{"id", "pid"}`` when a job has begun and those of :class:`tools.sandbox.job.JobEnd` with its ``id`` when it
-has ended.
+"cpu_seconds", "memory_bytes", "output_bytes"}`` starts a job, ``{"stop": id}`` kills one. It answers
+``{"ready": true}`` once, then ``{"id", "pid"}`` when a job has begun and those of :class:`tools.sandbox.job.JobEnd`
+with its ``id`` when it has ended.
 
 Fork after ``import torch`` is safe with a single thread only, and CUDA must not have been touched: a job on a GPU
 makes a context of its own. The server trusts no job: it enforces the limits from outside, and no descendant of a

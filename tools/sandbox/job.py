@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -93,10 +93,10 @@ class Limits:
 class Job:
     """Work for a child of the fork server.
 
-    ``request`` is JSON data for the function of this kind, which finds ``device`` there as well, and under the names
-    of ``shared`` the paths of files that many jobs read. ``inputs`` are files the job finds in its folder, and
+    ``request`` is JSON data for the function of this kind. ``inputs`` are files the job finds in its folder, and
     ``deliveries`` the files it must leave there, each with its exact length in bytes; those in ``bounded_deliveries``
-    may have any length up to that. ``step`` is the step of the feedback loop a failure of this job belongs to.
+    may have any length up to that. ``readable`` are further files it may read, in the sandbox's scratch folder.
+    ``step`` is the step of the feedback loop a failure of this job belongs to.
     """
 
     kind: JobKind
@@ -105,10 +105,10 @@ class Job:
     request: Mapping[str, Any]
     limits: Limits
     device: str = "cpu"
-    shared: Mapping[str, Path] = field(default_factory=dict)
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     deliveries: Mapping[str, int] = field(default_factory=dict)
     bounded_deliveries: Mapping[str, int] = field(default_factory=dict)
+    readable: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,7 @@ def write_folder(folder: Path, job: Job) -> None:
     """Lay out everything the job reads."""
     folder.mkdir(mode=0o700)
     (folder / SOURCE_FILE).write_bytes(job.source.encode("utf-8", "surrogatepass"))
-    shared = {name: str(path) for name, path in job.shared.items()}
-    (folder / REQUEST_FILE).write_text(json.dumps({**job.request, **shared, "device": job.device}))
+    (folder / REQUEST_FILE).write_text(json.dumps(job.request))
     for name, content in job.inputs.items():
         (folder / name).write_bytes(content)
 
