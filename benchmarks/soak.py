@@ -28,7 +28,7 @@ from benchmarks.machine import machine_line
 from fairnad.history import History
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
-from tests.e2e.faults import faulty
+from tests.e2e.faults import FaultyModel
 from tests.e2e.tiny_pack import write_pack
 from tests.openai_server import ScriptedServer
 
@@ -59,7 +59,7 @@ def soak(archs: int, folder: Path) -> Outcome:
     """Search until so many candidates have trained, in ``folder``, which must be empty."""
     start = time.monotonic()
     pack = write_pack(folder / "tiny")
-    with ScriptedServer(faulty) as server:
+    with ScriptedServer(FaultyModel()) as server:
         settings = {
             "pack": pack,
             "runs": folder / "runs",

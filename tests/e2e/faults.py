@@ -1,9 +1,10 @@
-"""A scripted language model that is wrong in every way there is, three times in ten; a function of the prompt alone."""
+"""A scripted language model that is wrong in every way there is, three times in ten."""
 
 from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 
 from tests.e2e.networks import BROKEN, NO_NETWORK, SINGLE_LAYER, network
 from tests.e2e.scripts import APPROVED, fenced, role_of
@@ -63,24 +64,33 @@ REPLIES = {
 """Replies with a fault each."""
 
 
-def faulty(request: Request) -> Reply:
-    """Three replies in ten hold a fault, and most repairs do; every kind is as likely."""
-    generator = random.Random(hashlib.sha256(prompt_of(request).encode()).digest())
-    role = role_of(request)
-    if role == "judge":
-        return Reply(APPROVED)
-    if generator.random() < (SHARE if role in ("mutate", "refine") else _SHARE_OF_REPAIRS):
-        kind = generator.choice(sorted(SOURCES | REPLIES))
-        return REPLIES.get(kind) or _worded(SOURCES[kind])
-    return _worded(
-        network(
-            width=generator.randint(4, 9),
-            repeats=generator.randint(2, 4),
-            kernel_size=generator.choice([1, 3]),
-            activation=generator.choice(_ACTIVATIONS),
-            num_added=generator.randint(0, 2),
+class FaultyModel:
+    """Three replies in ten hold a fault, and most repairs do; every kind is as likely.
+
+    A reply depends on the prompt and on how often that prompt was sent before.
+    """
+
+    def __init__(self) -> None:
+        self._asked: Counter[str] = Counter()
+
+    def __call__(self, request: Request) -> Reply:
+        role, prompt = role_of(request), prompt_of(request)
+        self._asked[prompt] += 1
+        generator = random.Random(hashlib.sha256(f"{self._asked[prompt]} {prompt}".encode()).digest())
+        if role == "judge":
+            return Reply(APPROVED)
+        if generator.random() < (SHARE if role in ("mutate", "refine") else _SHARE_OF_REPAIRS):
+            kind = generator.choice(sorted(SOURCES | REPLIES))
+            return REPLIES.get(kind) or _worded(SOURCES[kind])
+        return _worded(
+            network(
+                width=generator.randint(4, 9),
+                repeats=generator.randint(2, 4),
+                kernel_size=generator.choice([1, 3]),
+                activation=generator.choice(_ACTIVATIONS),
+                num_added=generator.randint(0, 3),
+            )
         )
-    )
 
 
 def _worded(source: str) -> Reply:

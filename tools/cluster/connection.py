@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from fairnad.settings import LabSettings
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _SHIPPED = ("fairnad", "tools")
+_REACH_SECONDS = 10
 
 
 def import_ray() -> Any:
@@ -63,19 +65,31 @@ def connect(settings: LabSettings) -> Any:
         return ray
     with _shipment() as folder:
         try:
+            _reach(settings.address)
             ray.init(
                 address=settings.address,
                 runtime_env={"working_dir": str(folder)},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise SettingsError(
                 f"--lab.address {settings.address}: expected a Ray cluster with Ray {version('ray')}, found none "
                 f"({reason}); start one with: ray start --head"
             ) from error
     return ray
+
+
+def _reach(address: str) -> None:
+    """Make sure that somebody listens at an address: Ray would go on asking for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
 
 
 def find_places(ray: Any, demand: Demand) -> dict[str, int]:

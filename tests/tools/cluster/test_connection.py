@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -41,15 +42,21 @@ def test_without_ray_an_address_is_a_wrong_setting(monkeypatch):
         connect(LabSettings(address="auto", device="cpu"))
 
 
-def test_where_no_cluster_is_an_address_is_a_wrong_setting(monkeypatch, tmp_path):
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_where_no_cluster_is_an_address_is_a_wrong_setting(prefix):
     pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(
-        SettingsError, match=r"--lab.address auto: expected a Ray cluster .* ray start --head"
-    ) as raised:
-        connect(LabSettings(address="auto", device="cpu"))
-    assert "\n" not in str(raised.value)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    address = f"{prefix}127.0.0.1:{port}"
+    expected = f"--lab.address {address}: expected a Ray cluster with Ray "
+    with pytest.raises(SettingsError, match=rf"^{expected}.*Connection refused.*; start one with: ray start --head$"):
+        connect(LabSettings(address=address, device="cpu"))
+
+
+def test_what_is_no_address_is_a_wrong_setting():
+    pytest.importorskip("ray")
+    with pytest.raises(SettingsError, match=r"^--lab.address nonsense: expected a Ray cluster .*nonsense"):
+        connect(LabSettings(address="nonsense", device="cpu"))
 
 
 def test_nobody_imports_ray_who_does_not_ask_for_it():
