@@ -34,16 +34,15 @@ RUN = "own-images"
 def main() -> None:
     """Make the folder, search, predict, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a folder to make; it must not exist yet")
+    parser.add_argument("folder", type=Path, help="a folder to make; one that was made before is gone on with")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where Fashion-MNIST lies")
     parser.add_argument("flags", nargs="*", help="flags of the search")
     asked = parser.parse_args()
-    if asked.folder.exists():
-        parser.error(f"{asked.folder} exists already: name a new folder")
     clothes = load_task("fashion-mnist", data=asked.data, defaults=load_pack("vision").tasks["fashion-mnist"])
     images = asked.folder / "images"
-    write_images(some_of(clothes.train, NUM_IMAGES), clothes, images)
-    spoil(images)
+    if not images.exists():
+        write_images(some_of(clothes.train, NUM_IMAGES), clothes, images)
+        spoil(images)
     runs = asked.folder / "runs"
     command = ["-m", "graphs.search", "--task", "folder", "--data", str(images), "--runs", str(runs), "--run", RUN]
     subprocess.run([sys.executable, *command, *asked.flags], check=True)

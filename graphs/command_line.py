@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,10 +18,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from fairnad.errors import FairnadError, SettingsError, UserError
+from fairnad.errors import SettingsError
 from fairnad.settings import RunContext
 from graphs.arguments import PROGRAM, Parser, Presentation, unknown
 from graphs.commands import list_of_commands, run_command
+from graphs.exit_status import report_errors
 
 ENVIRONMENT_PREFIX = "FAIRNAD_"
 _DELIMITER = "__"
@@ -194,15 +195,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(context, presentation)
 
     return report_errors(work)
-
-
-def report_errors(work: Callable[[], int]) -> int:
-    """The exit status of ``work``, with expected errors told in one line on stderr."""
-    try:
-        return work()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except FairnadError as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return 1

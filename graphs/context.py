@@ -15,7 +15,6 @@ from fairnad import budget, sampling
 from fairnad.budget import Budget
 from fairnad.candidate import CandidateId, CheckReport, Evaluation, Failure, FailureKind, Stage, Step
 from fairnad.errors import RunFolderError
-from fairnad.finals import Finals
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, MutationTarget
 from fairnad.ports import Errand, IdeaMutationRequest, Model, MutationRequest, Proposal
@@ -189,19 +188,6 @@ class Bench:
         """Store a record, and let the candidates that wait for it go on."""
         await asyncio.to_thread(self.folder.history.add_record, record)
         self.steps.let_others_be_judged(record.candidate_id)
-
-    async def finish(self, outcome: str, finals: Finals | None) -> None:
-        """Note how the search ended, and write the files people read."""
-        await asyncio.to_thread(self.folder.history.set_status, outcome)
-        await self.write_files(finals)
-
-    async def write_files(self, finals: Finals | None) -> None:
-        """Sources, calls and the report, for people and other programs to read."""
-        from graphs.report import write_report
-
-        history = await self.history()
-        await asyncio.to_thread(self.folder.export)
-        await asyncio.to_thread(write_report, self.folder.path, self.context, self.budgets, history, finals)
 
     async def stop(self, grace_seconds: float) -> None:
         """Begin no new work, give running jobs and calls their grace, then kill the jobs; all stay pending."""

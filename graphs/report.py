@@ -24,7 +24,7 @@ from fairnad.finals import Finals
 from fairnad.history import History, Record, accuracy
 from fairnad.ideas import IdeaKind
 from fairnad.settings import RunContext
-from graphs.command_line import report_errors
+from graphs.exit_status import report_errors
 from graphs.limits import resolve_budgets, stored_budgets
 from graphs.results.finals import find_finals
 from graphs.roles import describe

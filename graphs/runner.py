@@ -16,6 +16,7 @@ from fairnad.settings import RunContext
 from graphs.arguments import SPOKEN, Presentation
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.context import Bench
+from graphs.results.run_files import write_run_files
 from graphs.review_prompt import answer
 from graphs.roles import describe
 from graphs.services import release, services
@@ -96,7 +97,7 @@ async def _search(graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, p
             search.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await search
-            await bench.write_files(None)
+            await write_run_files(bench, None)
             progress.stopped(stopping.result(), bench.folder.path)
             return 128 + stopping.result()
     outcome = search.result()

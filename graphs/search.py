@@ -7,6 +7,7 @@ What Algorithm 2 does not have comes at the end: promote → retrain, and a resu
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from graphs.drawing import draw_once
 from graphs.results.finals import FINALS, hold_finals
 from graphs.results.promotion import climb
 from graphs.results.result_folder import write_result
+from graphs.results.run_files import write_run_files
 from graphs.reviewing import review_ideas
 from graphs.services import let_go, services
 from graphs.state import Schedule, SearchState, Slot
@@ -139,7 +141,8 @@ async def finish(state: SearchState, runtime: Runtime[RunContext]) -> SearchStat
     outcome = "finished" if not state["num_left"] else "barren"
     finals = FINALS.validate_python(state["finals"])
     result = await write_result(bench, finals, await climb(bench)) if finals is not None else None
-    await bench.finish(outcome, finals)
+    await asyncio.to_thread(bench.folder.history.set_status, outcome)
+    await write_run_files(bench, finals)
     await let_go(runtime.context)
     return {"outcome": outcome, "result": plain(result)}
 

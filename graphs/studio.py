@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from fairnad.errors import RunFolderError, SettingsError
 from graphs.checkpointer import RUNS_VARIABLE, newest_thread, thread_id
-from graphs.command_line import report_errors
+from graphs.exit_status import report_errors
 from graphs.stored_runs import run_folders
 from store.run_folder import CHECKPOINTS_NAME, read_context
 

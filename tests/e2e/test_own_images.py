@@ -23,7 +23,7 @@ from prompts.loader import load_pack
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import costs, network
 from tests.published_data import PUBLISHED, needs_published
-from tools.datasets.tasks import tasks as datasets
+from tools.datasets import tasks
 
 TASK = """
 [folder]
@@ -160,7 +160,7 @@ def test_reading_that_takes_long_is_told(
     say_reading = assembly._say_reading
     monkeypatch.setattr(assembly, "_PATIENCE_SECONDS", 0)
     monkeypatch.setattr(assembly, "_say_reading", say)
-    monkeypatch.setattr(datasets, "load_task", lambda *_, **__: told.wait(20))
+    monkeypatch.setattr(tasks, "load_task", lambda *_, **__: told.wait(20))
     assert load_task_of(context(pack=own_pack, task="folder", data=data))
     assert capsys.readouterr().err == f"reading the images in {data}; this is done once\n"
 
@@ -176,7 +176,7 @@ async def test_whoever_stops_waiting_for_a_task_ends_the_reading(
             ended.set()
             raise StoppingError("stopped")
 
-    monkeypatch.setattr(datasets, "load_task", read)
+    monkeypatch.setattr(tasks, "load_task", read)
     settings = context(pack=own_pack, task="folder", data=data)
     task = asyncio.create_task(assembly.open_bench(settings))
     await asyncio.to_thread(begun.wait, 20)
@@ -189,14 +189,14 @@ async def test_whoever_stops_waiting_for_a_task_ends_the_reading(
 @needs_published
 def test_photographs_in_class_folders_are_read(told, tmp_path: Path) -> None:
     """The small CIFAR-10 written out as JPEG files, so that a whole folder goes through every step of reading."""
-    tasks = load_pack("vision").tasks
+    known = load_pack("vision").tasks
     mini = PUBLISHED / "cifar10_mini"
-    pictures = datasets.load_task("cifar10", data=mini, defaults=replace(tasks["cifar10"], num_train=400)).train
+    pictures = tasks.load_task("cifar10", data=mini, defaults=replace(known["cifar10"], num_train=400)).train
     folder = tmp_path / "photographs"
     for number, (image, label) in enumerate(zip(pictures.images, pictures.labels, strict=True)):
         path = folder / f"kind {label}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.transpose(1, 2, 0)).save(path, quality=95)
-    read = datasets.load_task("folder", data=folder, defaults=tasks["folder"], cache=tmp_path / "cache")
+    read = tasks.load_task("folder", data=folder, defaults=known["folder"], cache=tmp_path / "cache")
     assert (read.image_size, read.num_classes, len(read.train)) == (32, 10, 240)
     assert read.mean == pytest.approx(pictures.images.mean(axis=(0, 2, 3)) / 255, abs=0.02)

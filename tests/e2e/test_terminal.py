@@ -53,14 +53,17 @@ def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path)
         output = capsys.readouterr()
         lines = output.out.strip().splitlines()
         assert lines[0] == "digits, seed 0"
-        assert lines[-1].startswith("best architecture: ")
+        assert any(line.startswith("result: ") for line in lines)
+        assert lines[-1].startswith("3 trained of 3 drawn")
         assert "FairNAD" not in output.out + output.err
         assert main(told) == 0
-        assert capsys.readouterr().out.splitlines()[:2] == [
+        designers, task, resuming = capsys.readouterr().out.splitlines()[:3]
+        assert designers == (
             "FairNAD: mutator: scripted, idea mutator: scripted, debugger: scripted, downscaler: scripted, "
-            "structural judge: scripted",
-            "resuming: 3 of 3 candidates are trained",
-        ]
+            "structural judge: scripted"
+        )
+        assert task.startswith("Task digits: ")
+        assert resuming == "resuming: 3 of 3 candidates are trained"
 
 
 @pytest.mark.parametrize(("flag", "error"), [("--json", ""), ("--quiet", "stopped; nothing is lost")])

@@ -8,7 +8,8 @@ import pytest
 
 from fairnad.errors import EndpointError, SettingsError, TaskError
 from graphs.arguments import Presentation
-from graphs.command_line import main, parse, parse_presentation, report_errors
+from graphs.command_line import main, parse, parse_presentation
+from graphs.exit_status import report_errors
 
 
 @pytest.fixture(autouse=True)

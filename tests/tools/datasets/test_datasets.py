@@ -14,8 +14,9 @@ from fairnad.errors import TaskError
 from fairnad.task import TaskDefaults
 from prompts.loader import load_pack
 from tests.tools.datasets.data_files import idx_bytes, numbered_images, numbers_of, write_cifar10, write_fashion
+from tools.datasets import small_sets
 from tools.datasets.splits import stratified_order
-from tools.datasets.tasks import Task, load_task, small_sets
+from tools.datasets.tasks import Task, load_task
 
 DEFAULTS = TaskDefaults(
     base="small_resnet",

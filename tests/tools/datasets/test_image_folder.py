@@ -16,10 +16,11 @@ from fairnad.errors import StoppingError, StorageError, TaskError
 from fairnad.task import LeftOut
 from prompts.loader import load_pack
 from tests.tools.datasets.data_files import numbers_of
+from tools.datasets import image_cache
 from tools.datasets.folder_listing import Part
 from tools.datasets.image_folder import derived_size
 from tools.datasets.sharing import share_out
-from tools.datasets.tasks import Task, image_cache, load_task
+from tools.datasets.tasks import Task, load_task
 
 DEFAULTS = load_pack("vision").tasks["folder"]
 Nobody = Callable[[], contextlib.AbstractContextManager[None]]

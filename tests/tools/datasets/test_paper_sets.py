@@ -16,9 +16,10 @@ from prompts.loader import load_pack
 from tests.published_data import PUBLISHED, needs_published
 from tests.tools.datasets.data_files import numbers_of, write_cifar10, write_cifar100, write_imagenet16, write_split
 from tests.tools.watching import Watch
+from tools.datasets import paper_sets
 from tools.datasets.official_splits import FOLDER_NAME, read_halves
 from tools.datasets.task_source import DataRequest
-from tools.datasets.tasks import Task, load_final_exam, load_task, paper_sets
+from tools.datasets.tasks import Task, load_final_exam, load_task
 
 TASKS = load_pack("vision").tasks
 Nobody = Callable[[], contextlib.AbstractContextManager[None]]
