@@ -4,7 +4,7 @@
 
 Searches the tests' tiny task in a process of its own, with a scripted language model over HTTP of which three replies
 in ten are wrong in one of the ways of ``tests/e2e/faults.py``. The search's memory is read each time it has recorded a
-candidate; *warm* is the median of the second fifth of the records, *end* that of the last.
+candidate, and told as the median of each fifth of the records; *warm* is the second, *end* the last.
 """
 
 from __future__ import annotations
@@ -44,15 +44,14 @@ class Outcome:
     seconds: float
 
     @property
-    def warm(self) -> float:
-        """Bytes once everything has been used that will be."""
-        fifth = len(self.memory) // 5
-        return float(np.median(self.memory[fifth : 2 * fifth]))
+    def fifths(self) -> list[float]:
+        """The median of each fifth of ``memory``."""
+        return [float(np.median(fifth)) for fifth in np.array_split(self.memory, 5)]
 
     @property
-    def end(self) -> float:
-        """Bytes at the end."""
-        return float(np.median(self.memory[-len(self.memory) // 5 :]))
+    def growth(self) -> float:
+        """Bytes by which the last fifth is above the second, when everything had been used that would be."""
+        return self.fifths[-1] - self.fifths[1]
 
 
 def soak(archs: int, folder: Path) -> Outcome:
@@ -107,8 +106,8 @@ def report(outcome: Outcome) -> Iterator[str]:
         f"{len(ids)} ids for {len(history.records)} records"
     )
     yield "failed: " + ", ".join(f"{kind} {number}" for kind, number in failures.most_common())
-    warm, end = outcome.warm / 1e6, outcome.end / 1e6
-    yield f"memory of the search: {warm:.0f} MB warm, {end:.0f} MB at the end ({end - warm:+.1f} MB)"
+    fifths = ", ".join(f"{fifth / 1e6:.1f}" for fifth in outcome.fifths)
+    yield f"memory of the search by fifths of its records: {fifths} MB; warm to end {outcome.growth / 1e6:+.1f} MB"
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -45,14 +46,9 @@ def main() -> None:
     num_repeats = parser.parse_args().repeats
     torch.set_num_threads(1)
     print(f"{machine_line('torch', 'torchvision', 'pillow')}; median (smallest to largest)\n")
-    for line in (
-        *training_lines(num_repeats),
-        "",
-        *batch_lines(num_repeats),
-        "",
-        *asyncio.run(slot_lines(num_repeats)),
-    ):
+    for line in chain(training_lines(num_repeats), [""], batch_lines(num_repeats), [""]):
         print(line, flush=True)
+    print("\n".join(asyncio.run(slot_lines(num_repeats))))
 
 
 def training_lines(num_repeats: int) -> Iterator[str]:
