@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from fairnad.candidate import Evaluation, Failure, FailureKind
-from fairnad.errors import SettingsError, StoppingError
+from fairnad.errors import LabError, SettingsError, StoppingError
 from graphs.runner import run
 from tests.e2e.scripts import lively
 from tests.e2e.test_resuming import same
@@ -155,6 +155,22 @@ async def test_a_signal_still_asks_this_process_to_stop(cluster, make_lab):
 async def test_a_cluster_without_room_is_a_wrong_setting(cluster, make_lab):
     with pytest.raises(SettingsError, match=r"expected a node with 64 free CPUs, found none; add one with: ray start"):
         await make_lab(address=cluster.address, threads=64)
+
+
+async def test_a_node_with_another_torch_is_refused(cluster, make_lab, monkeypatch):
+    monkeypatch.setattr("tools.cluster.ray_site.version", lambda package: "0.1")
+    with pytest.raises(
+        SettingsError, match=r"^node [0-9a-f]+: expected torch 0.1 as here, found 2\..*; install the same"
+    ):
+        await make_lab(address=cluster.address)
+
+
+async def test_a_job_that_takes_its_node_with_it_each_time_is_not_run_for_ever(cluster, make_lab):
+    lab = await make_lab(address=cluster.address)
+    server = "int(open(f'/proc/{os.getppid()}/stat').read().split()[3])"
+    killer = misbehaving("self.num_steps == 5 and self.training", f"os.kill({server}, 9); os.kill(os.getppid(), 9)")
+    with pytest.raises(LabError, match=r"a train job was lost 5 times with the node it ran on \("):
+        await lab.train(killer, seed=0)
 
 
 def test_a_search_that_loses_a_node_has_the_history_of_one_on_this_machine(cluster, second_node, context, history):

@@ -127,6 +127,7 @@ class RaySite:
         actor = self._ray.remote(Node).options(num_cpus=0, scheduling_strategy=at_node, max_restarts=-1).remote()
         found = await self._answer(actor.start.remote())
         if found != version("torch"):
+            self._ray.kill(actor)
             raise SettingsError(
                 f"node {node_id}: expected torch {version('torch')} as here, found {found}; install the same there"
             )
