@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FLAGS ?=
 
-.PHONY: setup search studio test check format clean lock
+.PHONY: setup search studio test test-cluster bench check format clean lock
 
 setup: $(READY)
 
@@ -26,6 +26,16 @@ studio: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(FLAGS)
+
+# Starts Ray clusters on this machine: a minute of processor time.
+test-cluster: $(READY)
+	$(BIN)/python -m pytest -n 0 -m cluster $(FLAGS)
+
+# Every figure the documentation states, each by one command; some minutes each.
+bench: $(READY)
+	$(BIN)/python -m benchmarks.trainer
+	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.default_task --seeds 3
 
 check: $(READY)
 	$(BIN)/ruff check .

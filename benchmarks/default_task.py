@@ -126,8 +126,9 @@ def measure(edits: Edits, seed: int) -> Result:
     task, recipe = setting().task, setting().recipe
     images, labels = task.train.images, task.train.labels
     start = process_time()
-    train(network, TrainRequest(images, labels, task.mean, task.std, recipe, seed, "cpu", task.num_classes))
+    report = train(network, TrainRequest(images, labels, task.mean, task.std, recipe, seed, "cpu", task.num_classes))
     seconds = process_time() - start
+    assert not report.diverged and not report.hopeless, "a training the recipe ended would be no result"
     return Result(_percent(network, task.validation), _percent(network, setting().held_out), seconds)
 
 

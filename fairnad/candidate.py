@@ -100,6 +100,8 @@ class FailureKind(StrEnum):
     """any other integrity verdict refused it"""
     DIVERGED = "diverged"
     """the training ended in numbers that are not finite"""
+    HOPELESS = "hopeless"
+    """the training was ended by its recipe's rule: it had not begun to learn"""
     REVIEW = "review"
     """a person refused it"""
 
@@ -217,6 +219,8 @@ class CheckReport:
 class Evaluation:
     """A trained candidate: last-epoch validation accuracy in [0, 1], with the recipe it was trained by.
 
+    ``train_loss`` is the mean loss of each epoch as the training job claims it; nothing is decided by it. ``curve``
+    holds (epoch, validation accuracy) of earlier epochs, counted from 1, where they were asked for.
     Two evaluations can be compared only when their ``recipe_digest`` is the same: see
     :func:`fairnad.history.better`. ``findings`` are those of the check, then those of the scoring.
     """
@@ -228,6 +232,7 @@ class Evaluation:
     train_loss: tuple[float, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     isolation: str = field(default="", compare=False)
+    curve: tuple[tuple[int, float], ...] = ()
     findings: tuple[Finding, ...] = ()
 
 

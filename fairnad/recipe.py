@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Literal
+
+Precision = Literal["float32", "bfloat16"]
+
+_MAX_HOPELESS_SHARE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +21,10 @@ class Recipe:
     ``learning_rate`` falls to ``final_learning_rate`` along a cosine, step by step. ``crop_padding`` 0 and
     ``flip_probability`` 0 switch the augmentation off. ``task_digest`` names the data, the split and the image
     size; ``environment`` names what else changes numbers (torch version, device kind, threads a job).
+
+    ``precision`` is that of forward and backward passes in training: ``bfloat16`` is mixed, with weights in float32.
+    ``compiled`` trains by ``torch.compile``. ``hopeless_after`` is the epoch after which :meth:`is_hopeless` may end
+    a training; 0: never.
     """
 
     name: str
@@ -30,6 +41,9 @@ class Recipe:
     crop_padding: int = 4
     task_digest: str = ""
     environment: str = ""
+    precision: Precision = "float32"
+    compiled: bool = False
+    hopeless_after: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -39,13 +53,31 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change whenever any field does."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(self._decisive, sort_keys=True).encode()).hexdigest()[:12]
 
+    @property
+    def _decisive(self) -> dict[str, object]:
+        # A field that came later counts only where it is used, so that digests of older runs stay what they were.
+        unused = {name for name, unset in _LATER.items() if getattr(self, name) == unset}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
+
+    def is_hopeless(self, train_loss: Sequence[float], num_classes: int) -> bool:
+        """Whether a training that has finished these epochs is to be ended: it has not begun to learn.
+
+        So it is when ``hopeless_after`` epochs have passed, others are still to come, and none of them had a mean
+        loss more than a hundredth below that of guessing, which is the logarithm of the number of classes.
+        """
+        if not 0 < self.hopeless_after <= len(train_loss) < self.num_epochs:
+            return False
+        return min(train_loss) > _MAX_HOPELESS_SHARE * math.log(num_classes)
+
+
+_LATER: dict[str, object] = {"precision": "float32", "compiled": False, "hopeless_after": 0}
 
 RECIPES = {
     "nasbench201": Recipe(name="nasbench201", num_epochs=200, batch_size=256, learning_rate=0.1),
     "nasbench201-12": Recipe(name="nasbench201-12", num_epochs=12, batch_size=256, learning_rate=0.1),
-    "quick": Recipe(name="quick", num_epochs=20, batch_size=32, learning_rate=0.1, warmup_epochs=1),
+    "quick": Recipe(name="quick", num_epochs=20, batch_size=32, learning_rate=0.1, warmup_epochs=1, hopeless_after=10),
 }
 """``nasbench201`` is Table 4, ``nasbench201-12`` the same schedule in 12 epochs, a 17th of the cost, for screening;
-``quick`` is for searches that must end in minutes."""
+``quick`` is for searches that must end in minutes, and ends trainings that have learned nothing half way."""

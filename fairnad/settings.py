@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
+from fairnad.recipe import Precision
+
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -143,10 +145,29 @@ class ChatSettings(_Section):
 class LabSettings(_Section):
     """Where generated code runs."""
 
-    slots: int = Field(0, ge=0, description="jobs at a time; 0: one a core or GPU", json_schema_extra=CHANGEABLE)
+    slots: int = Field(0, ge=0, description="trainings at a time; 0: as fit", json_schema_extra=CHANGEABLE)
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where candidates are trained")
+    streams_per_gpu: int = Field(
+        2, ge=1, description="trainings that share a GPU (paper §5.1)", json_schema_extra=CHANGEABLE
+    )
+    threads: int = Field(1, ge=1, description="threads of a training; they change its numbers in the last digits")
+    precision: Precision = Field("float32", description="of training passes; bfloat16: mixed precision")
+    compile: bool = Field(False, description="train by torch.compile; needs a C++ compiler that jobs may run")
+    validate_every: int = Field(
+        0,
+        ge=0,
+        description="validate after every so many epochs, to be looked at only; 0: after the last",
+        json_schema_extra=CHANGEABLE,
+    )
+    address: str = Field(
+        "",
+        description="Ray cluster to train on: auto, host:port or ray://host:port; empty: this machine",
+        json_schema_extra=CHANGEABLE,
+    )
     check_seconds: float = Field(20, gt=0, description="wall-clock limit of a check")
-    train_seconds: float = Field(86400, gt=0, description="wall-clock limit of a training")
+    train_seconds: float = Field(
+        86400, gt=0, description="limit of a training in processor seconds; by the wall clock it is four times that"
+    )
     memory: Quantity = Field(8e9, description="bytes of memory a job may take beyond the warm server's own")
     output: Quantity = Field(1e6, description="bytes a job may print before it is killed")
     isolation: Literal["auto", "A", "B", "C", "D", "E"] = Field(

@@ -88,12 +88,12 @@ def read_inputs(context: RunContext, stop: threading.Event | None = None) -> Inp
         StoppingError: reading was cut off.
     """
     from prompts.loader import load_pack
-    from tools.lab import device_name, environment
+    from tools.slots import environment
 
     pack = load_pack(context.pack, context.prompt_wordings)
     base_source, defaults = _base_and_defaults(context, pack)
     task = _load_task(context, defaults, stop or threading.Event())
-    recipes = resolve_recipes(context, defaults, task, environment(device_name(context.lab.device)))
+    recipes = resolve_recipes(context, defaults, task, environment(context.lab))
     return Inputs(pack, base_source, task, recipes, resolve_budgets(context, defaults, task.image_size))
 
 
@@ -181,6 +181,8 @@ def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, env
             crop_padding=task.crop_padding,
             task_digest=task.digest,
             environment=environment,
+            precision=context.lab.precision,
+            compiled=context.lab.compile,
         )
 
     recipes = [resolve("--recipe", context.recipe or defaults.recipe, context.epochs)]

@@ -14,7 +14,8 @@ The keys of a JSON line, in this order:
     num_edits                   how often a person changed the idea or the source
     calls                       [{role, model, input_tokens, output_tokens, seconds, ok, note}, …]
     seconds                     wall-clock time of the candidate
-    fingerprint, recipe_digest, train_loss, train_seconds, isolation   of the training; null where there was none
+    fingerprint, recipe_digest, train_loss, curve, train_seconds, isolation   of the training; null where there was none
+                                (curve: [[epoch, validation accuracy], …] of earlier epochs, where asked for)
     findings                    [{kind, message, is_fault}, …] of the integrity verdicts, where nothing was refused
     source                      the Python source
 
@@ -59,6 +60,7 @@ def json_line(record: Record) -> str:
                 "fingerprint": training.fingerprint if training else None,
                 "recipe_digest": training.recipe_digest if training else None,
                 "train_loss": plain(training.train_loss) if training else None,
+                "curve": plain(training.curve) if training else None,
                 "train_seconds": training.seconds if training else None,
                 "isolation": training.isolation if training else None,
                 "findings": plain(training.findings) if training else [],

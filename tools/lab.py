@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
-from importlib.metadata import version
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
@@ -23,43 +21,38 @@ from fairnad.errors import SettingsError, StoppingError
 from fairnad.ports import Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
-from tools.checks import Checker
+from tools.checks import Checked, Checker
 from tools.datasets.tasks import Task
 from tools.delivery import differing_copy
 from tools.exporter import Exporter
 from tools.jobs.weights import from_safetensors, to_safetensors
 from tools.sandbox.isolation import Level
-from tools.sandbox.job import MALFORMED_REPORT, WEIGHTS_FILE, JobResult, Limits
+from tools.sandbox.job import MALFORMED_REPORT, WEIGHTS_FILE, JobResult
 from tools.sandbox.scratch import writing
 from tools.sandbox.supervisor import Sandbox
 from tools.scoring import Exam, Scorer, write_exam
-from tools.training_jobs import TrainingJobs
+from tools.slots import LocalSite, Site, Slot, local_devices
+from tools.training_jobs import TrainingJobs, snapshot_names, training_limits
 
-DeviceName = Literal["cpu", "cuda"]
+_COMPILABLE = """
+import torch.nn as nn
 
+class Network(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
 
-def device_name(setting: Literal["auto", "cpu", "cuda"]) -> DeviceName:
-    """The kind of device candidates are trained on; ``auto`` is a GPU where there is one.
-
-    Raises:
-        SettingsError: a GPU is asked for, and there is none.
-    """
-    num_gpus = _num_gpus()
-    if setting == "cuda" and not num_gpus:
-        raise SettingsError("--lab.device cuda: expected an NVIDIA GPU, found no /dev/nvidia0; use cpu or auto")
-    return "cuda" if setting != "cpu" and num_gpus else "cpu"
-
-
-def environment(device: DeviceName) -> str:
-    """What of this machine changes the numbers of a training: part of the recipe's digest."""
-    return f"torch {version('torch').split('+')[0]} {device} 1 thread"
+    def forward(self, x):
+        return self.head(x.mean((2, 3)))
+"""
 
 
 class TorchLab:
     """The lab of one run, for one task and the recipe of its search: :class:`fairnad.ports.Lab`.
 
-    A training and its prediction hold one slot together. Checks have as many slots of their own: they take a fraction
-    of a second, and the feedback loop of one candidate need not wait for the training of another.
+    A training and its prediction hold one slot together; one that runs out of memory beside another is tried once more
+    alone. Checks have slots of their own, on this machine: they take a fraction of a second, and the feedback loop of
+    one candidate need not wait for the training of another.
     """
 
     def __init__(
@@ -72,24 +65,22 @@ class TorchLab:
             scratch: a folder for this lab alone, on a disk with room for the task's images.
 
         Raises:
-            SettingsError: the device asked for is not there.
+            SettingsError: the device asked for is not there, or the slots do not fit the machine.
         """
         self._task = task
         self._recipe = recipe
         self._data = scratch.resolve() / "images"
-        limits = Limits(settings.train_seconds, int(settings.memory), int(settings.output))
-        self._jobs = TrainingJobs(task, limits, self._data / "train-images.npy", self._data / "train-labels.npy")
-        devices = _devices(device_name(settings.device), settings.slots)
-        self.num_slots = len(devices)
-        self._devices: asyncio.Queue[str] = asyncio.Queue()
-        for device in devices:
-            self._devices.put_nowait(device)
+        images, labels = self._data / "train-images.npy", self._data / "train-labels.npy"
+        self._jobs = TrainingJobs(task, training_limits(settings), images, labels, settings.threads)
+        self._validate_every = settings.validate_every
         self._sandbox = Sandbox(scratch, settings)
+        self._site = _make_site(self._sandbox, settings)
+        num_checks = settings.slots or len(os.sched_getaffinity(0))
         self._checker = Checker(
-            self._sandbox, settings, task.num_classes, task.image_size, self.num_slots, measured, devices[0]
+            self._sandbox, settings, task.num_classes, task.image_size, num_checks, measured, check_device(settings)
         )
         self.exporter = Exporter(self._sandbox, self._checker, self._jobs)
-        self._scorer = Scorer(self._sandbox, self._jobs, settings.integrity)
+        self._scorer = Scorer(self._jobs, settings.integrity)
         self._validation: Exam | None = None
         self._held_out: Exam | None = None
         self._writing = asyncio.Lock()
@@ -97,20 +88,29 @@ class TorchLab:
 
     @property
     def isolation(self) -> Level:
-        """How jobs are shut in, known once the lab has started."""
-        return self._sandbox.isolation
+        """How jobs are shut in where they are shut in worst, known once the lab has started."""
+        return max(self._sandbox.isolation, self._site.isolation)
+
+    @property
+    def num_slots(self) -> int:
+        """How many trainings run at a time."""
+        return self._site.num_slots
 
     async def start(self) -> None:
         """Write the images where jobs can map them, and warm the sandbox up.
 
         Raises:
             StorageError: the scratch folder cannot be written.
+            SettingsError: the cluster cannot be reached, or what is asked for does not work there.
             LabError: the sandbox did not start.
         """
         with writing(self._data):
             await asyncio.to_thread(self._write_training_images)
             self._validation = await asyncio.to_thread(write_exam, self._data, "validation", self._task.validation)
         await self._sandbox.start()
+        await self._site.start()
+        if self._recipe.compiled:
+            await self._try_compiler()
 
     def stop(self) -> None:
         """Begin no new work; what is under way goes on."""
@@ -120,11 +120,12 @@ class TorchLab:
     async def kill_jobs(self) -> None:
         """Kill what is under way, for good; whoever waits gets a :class:`~fairnad.errors.StoppingError`."""
         self.stop()
-        await self._sandbox.kill_jobs()
+        await asyncio.gather(self._site.kill_jobs(), self._sandbox.kill_jobs())
 
     async def close(self) -> None:
         """Kill every job and end the sandbox."""
         self.stop()
+        await self._site.close()
         await self._sandbox.close()
 
     async def check(self, source: str) -> CheckReport | Failure:
@@ -153,35 +154,54 @@ class TorchLab:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
-        assert self._validation is not None, "the lab was not started"
         checked = await self._checker.examine(source)
         if isinstance(checked, Failure):
             return checked
-        async with self._slot() as device:
-            job = self._jobs.train(
-                source, recipe=recipe, seed=seed, device=device, num_weight_bytes=checked.num_weight_bytes
-            )
-            trained = await self._sandbox.run(job)
-            losses = _train_loss(trained)
-            if isinstance(losses, Failure):
-                return losses
-            weights = trained.deliveries[WEIGHTS_FILE]
-            if name := differing_copy(weights, checked.layout, checked.copies):
-                return Failure(Step.TRAIN, FailureKind.HIDDEN_WEIGHTS, f"{name} shares its weights no longer")
-            scored = await self._scorer.score(source, weights, self._validation, seed=seed, device=device)
-        if isinstance(scored, Failure):
-            return scored
+        async with self._site.hold() as slot:
+            trained = await self._train(source, checked, seed, recipe, slot)
+        if slot.was_shared and isinstance(trained, Failure) and trained.kind is FailureKind.MEMORY:
+            async with self._site.hold(alone=True) as slot:
+                trained = await self._train(source, checked, seed, recipe, slot)
+        return trained
+
+    async def _train(self, source: str, checked: Checked, seed: int, recipe: Recipe, slot: Slot) -> Retrained | Failure:
+        """Train and validate in a slot that is held."""
+        assert self._validation is not None, "the lab was not started"
+        self._refuse_if_stopping()
+        snapshots = snapshot_names(recipe, self._validate_every)
+        job = self._jobs.train(
+            source,
+            recipe=recipe,
+            seed=seed,
+            device=slot.device,
+            num_weight_bytes=checked.num_weight_bytes,
+            snapshots=snapshots,
+        )
+        trained = await slot.run(job)
+        losses = _train_loss(trained)
+        if isinstance(losses, Failure):
+            return losses
+        weights = trained.deliveries[WEIGHTS_FILE]
+        if name := differing_copy(weights, checked.layout, checked.copies):
+            return Failure(Step.TRAIN, FailureKind.HIDDEN_WEIGHTS, f"{name} shares its weights no longer")
+        scores = []
+        for file in (*snapshots.values(), WEIGHTS_FILE):
+            scored = await self._scorer.score(source, trained.deliveries[file], self._validation, seed=seed, slot=slot)
+            if isinstance(scored, Failure):
+                return scored
+            scores.append(scored)
         evaluation = Evaluation(
-            accuracy=scored.accuracy,
+            accuracy=scores[-1].accuracy,
             recipe_digest=recipe.digest,
             costs=checked.report.costs,
             fingerprint=checked.report.fingerprint,
             train_loss=losses,
-            seconds=trained.wall_seconds + scored.seconds,
+            seconds=trained.wall_seconds + sum(scored.seconds for scored in scores),
             isolation=self.isolation,
-            findings=checked.report.findings + scored.findings,
+            curve=tuple((epoch, scored.accuracy) for epoch, scored in zip(snapshots, scores, strict=False)),
+            findings=checked.report.findings + scores[-1].findings,
         )
-        return Retrained(evaluation, to_safetensors(weights, checked.layout))
+        return Retrained(evaluation, to_safetensors(trained.deliveries[WEIGHTS_FILE], checked.layout))
 
     async def hold_out(self, source: str, weights: bytes, *, seed: int) -> float | Failure:
         """The accuracy on the held-out images, which are loaded at the first call, of a trained network.
@@ -200,8 +220,9 @@ class TorchLab:
             return checked
         raw = from_safetensors(weights, checked.layout)
         exam = await self._held_out_exam()
-        async with self._slot() as device:
-            scored = await self._scorer.score(source, raw, exam, seed=seed, device=device)
+        async with self._site.hold() as slot:
+            self._refuse_if_stopping()
+            scored = await self._scorer.score(source, raw, exam, seed=seed, slot=slot)
         return scored if isinstance(scored, Failure) else scored.accuracy
 
     async def _held_out_exam(self) -> Exam:
@@ -212,16 +233,19 @@ class TorchLab:
                     self._held_out = await asyncio.to_thread(write_exam, self._data, "held-out", split)
         return self._held_out
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[str]:
-        """A device to work on, held until the end; a GPU is named by its number."""
-        device = await self._devices.get()
-        try:
-            if self._stopping:
-                raise StoppingError("the training was not begun because the run is being stopped")
-            yield device
-        finally:
-            self._devices.put_nowait(device)
+    async def _try_compiler(self) -> None:
+        """Compile something that is no candidate's, so that no candidate is blamed for a compiler that is missing."""
+        recipe = replace(self._recipe, num_epochs=1, warmup_epochs=0)
+        found = await self.retrain(_COMPILABLE, seed=0, recipe=recipe)
+        if isinstance(found, Failure):
+            raise SettingsError(
+                f"--lab.compile true: expected torch.compile to work in jobs, found {found.message!r}; install a C++ "
+                "compiler, let jobs use it, or train without --lab.compile"
+            )
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise StoppingError("the training was not begun because the run is being stopped")
 
     def _write_training_images(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
@@ -247,27 +271,34 @@ class _TrainClaims(BaseModel):
     train_loss: list[FiniteFloat]
 
 
-def _num_gpus() -> int:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    num_files = sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia[0-9]*"))
-    return num_files if visible is None else min(num_files, len([name for name in visible.split(",") if name]))
-
-
 def num_slots(settings: LabSettings) -> int:
-    """How many trainings run at a time.
+    """How many trainings run at a time; a cluster is asked.
+
+    Raises:
+        SettingsError: the device asked for is not there, or the cluster cannot be reached.
+    """
+    if settings.address:
+        from tools.cluster.connection import count_slots
+
+        return count_slots(settings)
+    return len(local_devices(settings))
+
+
+def check_device(settings: LabSettings) -> str:
+    """The device of this machine that latency is measured on; beside a cluster, its processor.
 
     Raises:
         SettingsError: the device asked for is not there.
     """
-    return len(_devices(device_name(settings.device), settings.slots))
+    return "cpu" if settings.address else local_devices(settings)[0]
 
 
-def _devices(device: DeviceName, num_slots: int) -> list[str]:
-    """The device of each slot; GPUs take turns."""
-    if device == "cpu":
-        return ["cpu"] * (num_slots or len(os.sched_getaffinity(0)))
-    num_gpus = _num_gpus()
-    return [f"cuda:{slot % num_gpus}" for slot in range(num_slots or num_gpus)]
+def _make_site(sandbox: Sandbox, settings: LabSettings) -> Site:
+    if settings.address:
+        from tools.cluster.ray_site import RaySite
+
+        return RaySite(settings)
+    return LocalSite(sandbox, local_devices(settings))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from fairnad.settings import Integrity
 from tools.agreement import FLOAT32, Tolerance, compare
 from tools.datasets.tasks import Split
 from tools.sandbox.job import LOGITS_FILE
-from tools.sandbox.supervisor import Sandbox
+from tools.slots import Slot
 from tools.training_jobs import PREDICT_BATCH_SIZE, TrainingJobs
 
 Logits = NDArray[np.float32]
@@ -93,24 +93,24 @@ class Scored:
 class Scorer:
     """Scores the networks of one task. Where integrity is not judged, it asks once."""
 
-    def __init__(self, sandbox: Sandbox, jobs: TrainingJobs, integrity: Integrity) -> None:
-        self._sandbox = sandbox
+    def __init__(self, jobs: TrainingJobs, integrity: Integrity) -> None:
         self._jobs = jobs
         self._integrity = integrity
 
     async def score(
-        self, source: str, weights: bytes, exam: Exam, *, seed: int, device: str, tolerance: Tolerance = FLOAT32
+        self, source: str, weights: bytes, exam: Exam, *, seed: int, slot: Slot, tolerance: Tolerance = FLOAT32
     ) -> Scored | Failure:
         """The accuracy of a network with these weights, or why there is none.
 
         Args:
+            slot: where the predictions run.
             tolerance: by how much two answers may differ, which depends on the precision of the prediction.
 
         Raises:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
-        interview = _Interview(self._sandbox, self._jobs, source, weights, seed, device, tolerance)
+        interview = _Interview(slot, self._jobs, source, weights, seed, tolerance)
         try:
             first = await interview.ask(exam.images, len(exam.labels))
             first_seconds = interview.seconds
@@ -131,12 +131,11 @@ class Scorer:
 class _Interview:
     """Predictions of one trained network; ``seconds`` is what they took so far."""
 
-    sandbox: Sandbox
+    slot: Slot
     jobs: TrainingJobs
     source: str
     weights: bytes
     seed: int
-    device: str
     tolerance: Tolerance
     seconds: float = 0.0
 
@@ -148,10 +147,10 @@ class _Interview:
             str(images),
             num_images,
             seed=self.seed,
-            device=self.device,
+            device=self.slot.device,
             batch_size=batch_size,
         )
-        predicted = await self.sandbox.run(job)
+        predicted = await self.slot.run(job)
         self.seconds += predicted.wall_seconds
         if predicted.failure is not None:
             raise _JobFailedError(predicted.failure)

@@ -20,7 +20,8 @@ from fairnad.errors import SettingsError
 from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
 from graphs.telling.wording import quantity_text
-from tools.lab import device_name, num_slots
+from tools.lab import num_slots
+from tools.slots import device_name
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _LEAST_DISK, _GOOD_DISK = 200e6, 5e9
@@ -81,9 +82,11 @@ def _torch() -> str:
 def _slots(context: RunContext) -> Finding:
     cores = len(os.sched_getaffinity(0))
     try:
-        slots, device = num_slots(context.lab), device_name(context.lab.device)
+        slots, device = num_slots(context.lab), device_name(context.lab)
     except SettingsError as error:
-        return fail("slots", str(error), "--lab.device cpu, or a machine with a GPU")
+        return fail("slots", str(error), "mend that setting, or leave it out")
+    if context.lab.address:
+        return ok("slots", f"{slots} on {device}, on the cluster at {context.lab.address}")
     found = f"{slots} on {device}; {cores} cores"
     if device == "cpu" and slots > cores:
         return warn("slots", found, "trainings slow each other down: --lab.slots 0 takes one a core")

@@ -25,7 +25,7 @@ from graphs.roles import describe, players
 from graphs.telling.terminal import make_console, make_table, print_json, print_table, print_text
 from graphs.telling.wording import quantity_text, share_text
 from store.run_folder import run_path
-from tools.lab import device_name
+from tools.slots import device_name
 
 _MOST_ROWS = 8
 
@@ -91,7 +91,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
         ("recipe", f"{recipe.name}: {recipe.num_epochs} epochs, batches of {recipe.batch_size} ({recipe.digest})"),
         ("ideas", f"{plan.num_ideas}"),
         ("roles", describe(context)),
-        ("slots", f"{plan.num_slots} on {device_name(context.lab.device)}"),
+        ("slots", f"{plan.num_slots} on {device_name(context.lab)}"),
         ("trainings", _trainings(plan)),
         ("draws", f"{plan.num_to_train} at least, {plan.most_draws} at most"),
     ]
@@ -169,7 +169,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
         },
         "num_ideas": plan.num_ideas,
         "designers": players(context),
-        "device": device_name(context.lab.device),
+        "device": device_name(context.lab),
         "num_slots": plan.num_slots,
         "legs": [{**leg._asdict(), "stage": str(leg.stage)} for leg in plan.legs],
         "num_generations": max((leg.generation for leg in plan.legs), default=0),

@@ -110,7 +110,8 @@ async def _examine(context: RunContext, follows: bool) -> tuple[Result, list[str
         follows: whether each training is told as it ends.
     """
     from tools.datasets.tasks import load_final_exam
-    from tools.lab import TorchLab, device_name, environment
+    from tools.lab import TorchLab
+    from tools.slots import environment
 
     defaults = task_defaults(context)
     with RunFolder.open(context) as folder:
@@ -124,7 +125,7 @@ async def _examine(context: RunContext, follows: bool) -> tuple[Result, list[str
             splits=Path(context.splits) if context.splits else None,
         )
         finals = find_finals(folder.history, history)
-        recipes = resolve_recipes(context, defaults, exam, environment(device_name(context.lab.device)))
+        recipes = resolve_recipes(context, defaults, exam, environment(context.lab))
         recipe = recipes[finals.rung if finals else 0]
         _refuse_other_recipe(folder, recipe)
         lab = TorchLab(exam, recipe, context.lab, folder.scratch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,29 +12,13 @@ from fairnad.settings import RunContext
 from graphs.command_line import parse
 from prompts.loader import load_pack
 from store.history_store import FILE_NAME, SqliteHistory
-from tests.e2e.networks import network
-
-TASKS = """
-[digits]
-base = "tiny"
-recipe = "quick"
-max_params = 2500
-max_flops = 1e6
-image_size = 8
-num_train = 60
-num_validation = 200
-flip_probability = 0.0
-crop_padding = 0
-"""
+from tests.e2e.tiny_pack import write_pack
 
 
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The vision pack with a tiny task and a tiny base of 1,478 parameters."""
-    folder = tmp_path_factory.mktemp("pack") / "tiny"
-    shutil.copytree(Path("prompts/vision"), folder)
-    (folder / "tasks.toml").write_text(TASKS)
-    (folder / "models" / "tiny.py").write_text(network())
+    folder = write_pack(tmp_path_factory.mktemp("pack") / "tiny")
     load_pack(str(folder))
     return folder
 

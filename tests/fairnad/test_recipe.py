@@ -34,6 +34,29 @@ def test_the_digest_is_twelve_hexadecimal_digits() -> None:
     assert re.fullmatch("[0-9a-f]{12}", RECIPE.digest)
 
 
+def test_fields_that_came_later_left_older_digests_alone() -> None:
+    assert RECIPE.digest == "633bdd1cc963"
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "hopeless"),
+    [
+        ([2.4, 2.31, 2.29], False),  # too early to say
+        ([2.4, 2.31, 2.29, 2.3], True),
+        ([2.4, 2.31, 2.2, 2.4], False),  # once was enough
+        ([2.3] * 9, True),
+        ([2.3] * 10, False),  # it is over anyway
+    ],
+)
+def test_a_training_is_hopeless_that_does_not_leave_guessing_behind(train_loss: list[float], hopeless: bool) -> None:
+    assert replace(RECIPE, hopeless_after=4).is_hopeless(train_loss, num_classes=10) == hopeless
+    assert not RECIPE.is_hopeless(train_loss, num_classes=10)
+
+
+def test_only_quick_trainings_are_given_up() -> None:
+    assert {name for name, recipe in RECIPES.items() if recipe.hopeless_after} == {"quick"}
+
+
 def test_equal_recipes_have_equal_digests() -> None:
     whole, decimal = replace(RECIPE, flip_probability=0), replace(RECIPE, flip_probability=0.0)
     assert whole == decimal

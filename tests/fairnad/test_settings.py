@@ -255,6 +255,9 @@ class TestResuming:
             "run",
             "runs",
             "lab.slots",
+            "lab.streams_per_gpu",
+            "lab.validate_every",
+            "lab.address",
             "llm.base_url",
             "llm.timeout_seconds",
             "llm.max_retries",
@@ -295,6 +298,9 @@ class TestResuming:
             "agents.debugger",
             "lab.device",
             "lab.source_policy",
+            "lab.threads",
+            "lab.precision",
+            "lab.compile",
         ],
     )
     def test_what_decides_what_is_found_is_refused(self, path: str) -> None:

@@ -416,10 +416,11 @@ def test_every_record_is_printed_as_one_json_object_with_stable_keys(run: Path, 
     assert list(trained) == [
         "candidate_id", "generation", "stage", "round", "slot", "draw", "parent_id", "idea", "note", "accuracy",
         "costs", "failure", "duplicate_of", "num_debugs", "num_downscales", "num_edits", "calls", "seconds",
-        "fingerprint", "recipe_digest", "train_loss", "train_seconds", "isolation", "findings", "source",
+        "fingerprint", "recipe_digest", "train_loss", "curve", "train_seconds", "isolation", "findings", "source",
     ]  # fmt: skip
     assert trained["candidate_id"] == "g01-fair-r1-s01-d0"
     assert (trained["generation"], trained["stage"], trained["slot"]) == (1, "fair", 1)
+    assert trained["curve"] == []
     assert (trained["accuracy"], trained["costs"]) == (0.5, {"params": 1e6, "flops": 2e8})
     assert trained["idea"]["tag"]["granularity"] == "operation"
     assert trained["idea"]["source"] == {"title": "GELUs", "year": 2016, "link": "", "section": ""}

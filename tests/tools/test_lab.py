@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import pytest_asyncio
 from safetensors.torch import load
 
 from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
-from fairnad.errors import StoppingError
+from fairnad.errors import SettingsError, StoppingError
+from fairnad.ports import Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
 from fairnad.task import TaskReport
@@ -102,6 +104,22 @@ async def lab(tmp_path_factory, held_out_loads):
     await lab.close()
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def make_lab(tmp_path):
+    """Makes and starts labs with some settings changed; they are closed at the end."""
+    labs = []
+
+    async def make(**changes: object) -> TorchLab:
+        settings = SETTINGS.model_copy(update=changes)
+        labs.append(TorchLab(make_task(lambda: make_split(1, 1)), RECIPE, settings, tmp_path / str(len(labs))))
+        await labs[-1].start()
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        await lab.close()
+
+
 async def test_a_training_learns_and_is_told_in_full(lab):
     evaluation = await lab.train(NETWORK, seed=0)
     report = await lab.check(NETWORK)
@@ -174,7 +192,11 @@ async def test_the_held_out_images_are_loaded_once_and_nothing_is_trained_for_th
         (misbehaving("late", "1 / 0"), FailureKind.RUNTIME, "ZeroDivisionError: division by zero (line 19)"),
         (misbehaving("late", "torch.ones(10 ** 11)"), FailureKind.MEMORY, "RuntimeError: "),
         (misbehaving("late", "os._exit(0)"), FailureKind.CRASH, "ended without a complete report"),
-        (misbehaving("late", "while True: pass"), FailureKind.TIMEOUT, "killed at the limit of 5 seconds"),
+        (
+            misbehaving("late", "while True: pass"),
+            FailureKind.TIMEOUT,
+            "killed at the limit of ",
+        ),
         (
             misbehaving("late", "self.register_buffer('extra', torch.zeros(1))"),
             FailureKind.CRASH,
@@ -204,6 +226,65 @@ async def test_a_training_that_fails_says_why(lab, source, kind, message):
     assert isinstance(failure, Failure)
     assert (failure.step, failure.kind) == (Step.TRAIN, kind)
     assert failure.message.startswith(message)
+
+
+async def test_a_training_that_learns_nothing_is_given_up_where_the_recipe_says_so(lab):
+    patient = replace(RECIPE, hopeless_after=0, num_epochs=2)
+    hopeless = NETWORK.replace("return self.head(", "return 0 * self.head(")
+    assert isinstance(await lab.retrain(hopeless, seed=0, recipe=patient), Retrained)
+    failure = await lab.retrain(hopeless, seed=0, recipe=replace(patient, hopeless_after=1))
+    assert failure == Failure(Step.TRAIN, FailureKind.HOPELESS, failure.message, failure.log_tail)
+    assert failure.message == "the loss has not fallen below that of guessing in 1 epochs"
+
+
+async def test_earlier_epochs_are_validated_where_asked_for_and_change_nothing(lab, make_lab):
+    curious = await make_lab(validate_every=1)
+    with_curve, plain = await curious.train(NETWORK, seed=0), await lab.train(NETWORK, seed=0)
+    assert [epoch for epoch, _ in with_curve.curve] == [1, 2]
+    assert all((accuracy * 50).is_integer() for _, accuracy in with_curve.curve)
+    assert replace(with_curve, curve=()) == plain
+
+
+def greedy(marks: Path) -> str:
+    """Out of memory when it is trained for the first time; each time leaves a mark."""
+    folder = str(marks)
+    too_much = f"11 if len(os.listdir({folder!r})) == 1 else 1"
+    how = f"import tempfile; tempfile.mkstemp(dir={folder!r}); torch.ones(10 ** ({too_much}))"
+    return misbehaving("self.num_steps == 5 and self.training", how)
+
+
+async def test_a_training_that_runs_out_of_memory_beside_another_is_tried_once_more(lab, tmp_path):
+    neighbour = misbehaving("late and self.training", f"while not os.listdir({str(tmp_path)!r}): pass")
+    results = await asyncio.gather(lab.train(neighbour, seed=0), lab.train(greedy(tmp_path), seed=0))
+    assert all(isinstance(result, Evaluation) for result in results)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+async def test_a_training_that_runs_out_of_memory_alone_is_judged(lab, tmp_path):
+    failure = await lab.train(greedy(tmp_path), seed=0)
+    assert failure.kind is FailureKind.MEMORY
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+async def test_one_that_never_fits_is_judged_after_it_was_alone(lab):
+    big = misbehaving("late", "torch.ones(10 ** 11)")
+    results = await asyncio.gather(*(lab.train(big, seed=seed) for seed in range(2)))
+    assert [result.kind for result in results] == [FailureKind.MEMORY] * 2
+
+
+async def test_a_training_has_the_threads_it_was_promised(make_lab, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)))
+    lab = await make_lab(slots=2, threads=2)
+    told = await lab.train(misbehaving("late", "raise RuntimeError(torch.get_num_threads())"), seed=0)
+    assert told.message.startswith("RuntimeError: 2 ")
+
+
+async def test_without_a_compiler_that_jobs_may_run_nothing_is_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lab = TorchLab(make_task(lambda: make_split(1, 1)), replace(RECIPE, compiled=True), SETTINGS, tmp_path)
+    with pytest.raises(SettingsError, match=r"--lab.compile true: expected torch.compile to work in jobs, found "):
+        await lab.start()
+    await lab.close()
 
 
 async def test_a_source_that_does_not_run_fails_in_its_check(lab):

@@ -8,11 +8,13 @@ its weights is lost in between, and no process that runs it ever holds a label i
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -30,15 +32,26 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: ``images`` and ``labels`` (paths of ``.npy`` files), ``mean``, ``std``, ``recipe`` (its fields),
-            ``seed``, ``device``, ``num_classes`` and ``image_size``.
+            ``seed``, ``device``, ``num_threads``, ``num_classes``, ``image_size`` and ``snapshots``: the files that
+            weights are left in as well, by the number of finished epochs.
 
     Returns:
         ``train_loss``: mean training loss of each epoch.
 
     Raises:
-        SourceError: of kind ``diverged`` where the loss did not stay finite.
+        SourceError: of kind ``diverged`` where the loss did not stay finite, ``hopeless`` where the recipe's rule
+            ended the training.
     """
+    torch.set_num_threads(request["num_threads"])
+    recipe = Recipe(**request["recipe"])
+    if recipe.compiled:
+        _keep_compiler_here()
     network = _build(source, request)
+
+    def keep_snapshot(num_epochs: int) -> None:
+        if name := request["snapshots"].get(str(num_epochs)):
+            Path(name).write_bytes(trainer.weights_to_bytes(network))
+
     report = trainer.train(
         network,
         TrainRequest(
@@ -46,12 +59,16 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
             labels=_load(request["labels"]),
             mean=tuple(request["mean"]),
             std=tuple(request["std"]),
-            recipe=Recipe(**request["recipe"]),
+            recipe=recipe,
             seed=request["seed"],
             device=request["device"],
             num_classes=request["num_classes"],
         ),
+        keep_snapshot,
     )
+    if report.hopeless:
+        told = f"the loss has not fallen below that of guessing in {len(report.train_loss)} epochs"
+        raise SourceError(FailureKind.HOPELESS, told)
     if report.diverged or not all(map(math.isfinite, report.train_loss)):
         raise SourceError(FailureKind.DIVERGED, f"the loss of epoch {len(report.train_loss) + 1} is not finite")
     deliver(WEIGHTS_FILE, trainer.weights_to_bytes(network))
@@ -62,8 +79,9 @@ def predict(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Classify images by a source with trained weights and leave the logits, float32 (N, num_classes).
 
     Args:
-        request: as for :func:`train`, with ``batch_size``, and without ``labels`` and ``recipe``.
+        request: as for :func:`train`, with ``batch_size``, and without ``labels``, ``recipe`` and ``snapshots``.
     """
+    torch.set_num_threads(request["num_threads"])
     network = _build(source, request)
     trainer.load_weights(network, Path(WEIGHTS_FILE).read_bytes())
     logits = trainer.predict(
@@ -93,6 +111,8 @@ def rehearse(source: str) -> None:
         "recipe": {"name": "rehearsal", "num_epochs": 1, "batch_size": 4, "learning_rate": 0.1},
         "seed": 0,
         "device": "cpu",
+        "num_threads": 1,
+        "snapshots": {},
         "num_classes": num_classes,
         "image_size": size,
         "batch_size": 4,
@@ -100,6 +120,14 @@ def rehearse(source: str) -> None:
     with prepared([WEIGHTS_FILE, LOGITS_FILE]):
         train(source, request)
         predict(source, request)
+
+
+def _keep_compiler_here() -> None:
+    """Have ``torch.compile`` write below this job's own folder and start no processes that outlive a compilation."""
+    from torch._inductor import config
+
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path.cwd() / "compiled")
+    config.compile_threads = 1
 
 
 def _build(source: str, request: Mapping[str, Any]) -> nn.Module:

@@ -7,7 +7,7 @@ torch before it builds the network, so that the first weights are a function of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +51,14 @@ class TrainRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """Mean training loss of each finished epoch; ``diverged`` when the next one was not finite and ended it."""
+    """Mean training loss of each finished epoch.
+
+    ``diverged`` when the next one was not finite and ended the training; ``hopeless`` when the recipe's rule did.
+    """
 
     train_loss: tuple[float, ...]
-    diverged: bool
+    diverged: bool = False
+    hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,10 +72,15 @@ class PredictRequest:
     device: str
 
 
-def train(network: nn.Module, request: TrainRequest) -> TrainReport:
+def train(
+    network: nn.Module, request: TrainRequest, after_epoch: Callable[[int], None] = lambda num_epochs: None
+) -> TrainReport:
     """Train in place by the recipe (paper Table 4): SGD with momentum, cosine learning rate, crop and flip.
 
     On the CPU the same network, request and number of threads give the same weights bit for bit.
+
+    Args:
+        after_epoch: called with the number of epochs that are finished, after each; it must leave the network alone.
     """
     recipe = request.recipe
     torch.manual_seed(request.seed)
@@ -80,13 +89,14 @@ def train(network: nn.Module, request: TrainRequest) -> TrainReport:
     normalise = Normalisation(request.mean, request.std, request.device)
     batches = TrainingBatches(request)
     optimizer = _optimizer(network, recipe)
+    loss_of = _loss_function(network, request)
     losses: list[float] = []
     for epoch in range(recipe.num_epochs):
         total = torch.zeros((), device=request.device)
         for index, (images, labels) in enumerate(batches.epoch()):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * len(batches) + index, len(batches), recipe)
-            loss = F.cross_entropy(network(normalise(images)), labels, label_smoothing=recipe.label_smoothing)
+            loss = loss_of(normalise(images), labels)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -95,7 +105,10 @@ def train(network: nn.Module, request: TrainRequest) -> TrainReport:
         if not math.isfinite(mean_loss):
             return TrainReport(tuple(losses), diverged=True)
         losses.append(mean_loss)
-    return TrainReport(tuple(losses), diverged=False)
+        if recipe.is_hopeless(losses, request.num_classes):
+            return TrainReport(tuple(losses), hopeless=True)
+        after_epoch(epoch + 1)
+    return TrainReport(tuple(losses))
 
 
 @torch.no_grad()
@@ -142,13 +155,15 @@ class TrainingBatches:
 
     def __init__(self, request: TrainRequest) -> None:
         recipe, device = request.recipe, request.device
-        self._height, self._width = request.images.shape[2:]
+        height, width = request.images.shape[2:]
         self._padding = recipe.crop_padding
         self._flip_probability = recipe.flip_probability
         self._batch_size = recipe.batch_size
         self._generator = torch.Generator().manual_seed(request.seed)
-        self._images = F.pad(torch.tensor(request.images, device=device), [self._padding] * 4)
+        padded = F.pad(torch.tensor(request.images, device=device), [self._padding] * 4)
         self._labels = torch.tensor(request.labels, device=device)
+        # Every crop of every image is a view of the padded set: (N, 3, offsets, offsets, H, W).
+        self._crops = padded.unfold(2, height, 1).unfold(3, width, 1)
         left_over = len(request.images) % recipe.batch_size
         self.num_images = len(request.images) - (1 if left_over == 1 else 0)
 
@@ -166,15 +181,11 @@ class TrainingBatches:
             yield self._crop(indices, corner, flip), self._labels[indices]
 
     def _crop(self, indices: Tensor, corners: Tensor, flips: Tensor) -> Tensor:
-        """One gather that crops at ``corners`` (B, 2) of the padded images and mirrors where ``flips`` (B,)."""
-        device = indices.device
-        rows = corners[:, :1] + torch.arange(self._height, device=device)
-        columns = torch.arange(self._width, device=device)
-        columns = corners[:, 1:] + torch.where(flips[:, None], columns.flip(0), columns)
-        channels = torch.arange(3, device=device)
-        return self._images[
-            indices[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
-        ]
+        """One gather that crops at ``corners`` (B, 2) of the padded images; then mirrors where ``flips`` (B,)."""
+        images = self._crops[indices, :, corners[:, 0], corners[:, 1]]
+        if self._flip_probability == 0:
+            return images
+        return torch.where(flips[:, None, None, None], images.flip(3), images)
 
 
 def weights_to_bytes(network: nn.Module) -> bytes:
@@ -226,6 +237,22 @@ def _place(network: nn.Module, device: str) -> None:
 
 def _layout(device: str) -> torch.memory_format:
     return torch.channels_last if torch.device(device).type == "cuda" else torch.contiguous_format
+
+
+def _loss_function(network: nn.Module, request: TrainRequest) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean loss of a batch, computed in float32 whatever the precision of the network's own passes."""
+    forward = torch.compile(network) if request.recipe.compiled else network
+    smoothing = request.recipe.label_smoothing
+    if request.recipe.precision == "float32":
+        return lambda images, labels: F.cross_entropy(forward(images), labels, label_smoothing=smoothing)
+    device_type = torch.device(request.device).type
+
+    def mixed(images: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast(device_type, dtype=torch.bfloat16):
+            logits = forward(images)
+        return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+
+    return mixed
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:

@@ -74,6 +74,7 @@ class _RunningJob:
     pipe: int
     started: float
     wall_seconds: float
+    cpu_seconds: float | None
     output_bytes: int
     tail: bytearray = field(default_factory=bytearray)
     num_printed: int = 0
@@ -153,7 +154,9 @@ class ForkServer:
         if pid == 0:
             job_child.run(order, self._house, output=writer)
         os.close(writer)
-        job = _RunningJob(request["id"], pid, reader, started, order.wall_seconds, request["output_bytes"])
+        job = _RunningJob(
+            request["id"], pid, reader, started, order.wall_seconds, order.cpu_seconds, request["output_bytes"]
+        )
         self._jobs[pid] = job
         self._selector.register(reader, selectors.EVENT_READ, lambda: self._read_output(job))
         self._send({"id": job.id, "pid": pid})
@@ -212,14 +215,17 @@ class ForkServer:
         os.close(job.pipe)
         _, status, usage = os.wait4(job.pid, 0)
         self._bury_orphans()
-        code = os.waitstatus_to_exitcode(status)
+        code, cpu_seconds = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+        # The kernel enforces the limit by counting ticks, and tells the time it has measured: the two differ a little.
+        if code == -signal.SIGKILL and job.cpu_seconds is not None and cpu_seconds >= 0.9 * job.cpu_seconds:
+            job.killed_for = job.killed_for or EndReason.CPU_TIME
         self._send(
             {
                 "id": job.id,
                 "reason": job.killed_for or (EndReason.EXIT if code >= 0 else EndReason.SIGNAL),
                 "code": abs(code),
                 "wall_seconds": time.monotonic() - job.started,
-                "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "cpu_seconds": cpu_seconds,
                 "output": job.tail.decode("utf-8", "replace"),
             }
         )

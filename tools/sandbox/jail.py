@@ -27,6 +27,7 @@ _RESERVE_BYTES = 64 * 2**20
 class Allowance:
     """What a job may take and see.
 
+    ``cpu_seconds`` is processor time of all threads together, ``None`` where the wall clock alone is to end the job.
     ``memory_bytes`` are beyond what the process has, ``file_bytes`` the largest delivery; ``readable`` are files beside
     the interpreter's and ``folder``, the job's own.
     """
@@ -34,6 +35,7 @@ class Allowance:
     folder: Path
     readable: Sequence[Path]
     wall_seconds: float
+    cpu_seconds: float | None
     memory_bytes: int
     file_bytes: int
     with_gpu: bool
@@ -71,8 +73,10 @@ def _limit(allowance: Allowance) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (allowance.file_bytes, allowance.file_bytes))
-    # Every core busy for the whole time: the wall clock comes first, unless whoever watches it is gone.
-    _lower(resource.RLIMIT_CPU, math.ceil(allowance.wall_seconds) * (os.cpu_count() or 1) + 1)
+    # Without a limit of its own, every core busy for the whole time: the wall clock comes first, unless whoever watches
+    # it is gone. Soft and hard limit are one, so that the kernel kills and sends no signal that could be ignored.
+    most = math.ceil(allowance.wall_seconds) * (os.cpu_count() or 1) + 1
+    _lower(resource.RLIMIT_CPU, most if allowance.cpu_seconds is None else max(1, math.ceil(allowance.cpu_seconds)))
     if not allowance.with_gpu:
         soft = process_control.address_space_bytes() + allowance.memory_bytes
         resource.setrlimit(resource.RLIMIT_AS, (soft, soft + _RESERVE_BYTES))

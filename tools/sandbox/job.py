@@ -43,6 +43,7 @@ _CLAIMABLE = {
     FailureKind.RUNTIME,
     FailureKind.MEMORY,
     FailureKind.DIVERGED,
+    FailureKind.HOPELESS,
 }
 """What a job may say of itself; time limits, crashes and signals are the supervisor's to state."""
 
@@ -68,6 +69,8 @@ class EndReason(StrEnum):
     """by a signal the fork server did not send; the code is its number"""
     TIME = "time"
     """killed at the wall-clock limit"""
+    CPU_TIME = "cpu time"
+    """killed at the limit of processor time"""
     OUTPUT = "output"
     """killed because it printed more than it may"""
     STOPPED = "stopped"
@@ -76,11 +79,16 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a job may take: wall-clock seconds, bytes of memory beyond the server's own, bytes of output."""
+    """What a job may take: wall-clock seconds, bytes of memory beyond the server's own, bytes of output.
+
+    ``cpu_seconds`` of processor time, all threads together and whole seconds as the kernel counts them, end a job as
+    well where they are set: other than the wall clock they do not depend on what else the machine does.
+    """
 
     wall_seconds: float
     memory_bytes: int
     output_bytes: int
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +210,8 @@ def _read_report(folder: Path, job: Job, end: JobEnd) -> Mapping[str, Any]:
 def _death(limits: Limits, end: JobEnd) -> tuple[FailureKind, str]:
     if end.reason is EndReason.TIME:
         return FailureKind.TIMEOUT, f"killed at the limit of {limits.wall_seconds:g} seconds"
+    if end.reason is EndReason.CPU_TIME:
+        return FailureKind.TIMEOUT, f"killed at the limit of {limits.cpu_seconds:g} seconds of processor time"
     if end.reason is EndReason.OUTPUT:
         return FailureKind.CRASH, f"killed because it printed more than {limits.output_bytes} bytes"
     if end.reason is EndReason.SIGNAL:

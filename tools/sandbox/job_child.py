@@ -42,6 +42,7 @@ class Order:
     folder: Path
     device: str
     wall_seconds: float
+    cpu_seconds: float | None
     memory_bytes: int
     files: Mapping[str, int]
     readable: tuple[Path, ...]
@@ -55,6 +56,7 @@ class Order:
             folder=Path(request["folder"]),
             device=request["device"],
             wall_seconds=request["wall_seconds"],
+            cpu_seconds=request["cpu_seconds"],
             memory_bytes=request["memory_bytes"],
             files=request["files"],
             readable=tuple(map(Path, request["readable"])),
@@ -68,6 +70,7 @@ class Order:
             self.folder,
             self.readable,
             self.wall_seconds,
+            self.cpu_seconds,
             self.memory_bytes,
             max(self.files.values()),
             with_gpu=self.device != "cpu",

@@ -213,6 +213,7 @@ class _ForkServer:
                 "folder": str(folder.resolve()),
                 "device": job.device,
                 "wall_seconds": job.limits.wall_seconds,
+                "cpu_seconds": job.limits.cpu_seconds,
                 "memory_bytes": job.limits.memory_bytes,
                 "output_bytes": job.limits.output_bytes,
                 "files": job.files,

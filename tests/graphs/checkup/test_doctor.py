@@ -60,6 +60,14 @@ def test_more_slots_than_cores_and_more_memory_than_there_is(context):
     assert found["memory"].advice.startswith("--lab.memory ")
 
 
+def test_a_cluster_that_cannot_be_reached(context):
+    lab = LabSettings(address="127.0.0.1:1", device="cpu")
+    found = by_part(machine.examine_machine(context.model_copy(update={"lab": lab})))
+    assert found["slots"].health is Health.FAIL
+    assert "--lab.address" in found["slots"].found
+    assert found["slots"].advice == "mend that setting, or leave it out"
+
+
 def test_a_gpu_that_is_asked_for_and_is_not_there(context, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     found = by_part(machine.examine_machine(context.model_copy(update={"lab": LabSettings(device="cuda")})))

@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fairnad.errors import RunFolderError, SettingsError
+from fairnad.ideas import Idea, IdeaKind
 from graphs.command_line import main
 from graphs.stored_runs import find_run, open_run
 from store.history_store import FILE_NAME
 from store.run_folder import RunFolder
-from tests.graphs.conftest import BASE, BEST, BEST_SOURCE, DUPLICATE, FAILED, PARENT, PENDING
+from tests.graphs.conftest import BASE, BEST, BEST_SOURCE, DUPLICATE, FAILED, PARENT, PENDING, trained
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -72,6 +74,16 @@ def test_the_runs_in_a_table_with_the_newest_first(make_run, runs, ask, golden, 
 def test_every_golden_file_is_compared():
     names = {"show_best", "show_base", "show_failed", "show_duplicate", "show_pending", "diff", "diff_failed", "best"}
     assert {file.stem for file in GOLDEN.glob("*.txt")} == names | {"runs"}
+
+
+def test_show_tells_what_was_validated_before_the_last_epoch(make_run, ask):
+    run = make_run("curious")
+    record = trained("g01-fair-r1-s07-d0", BASE, 0.9, 100, Idea("", IdeaKind.NONE), source="x = 1\n")
+    curve = ((5, 0.25), (10, 0.75))
+    run.history.add_record(replace(record, evaluation=replace(record.evaluation, curve=curve)))
+    run.close()
+    assert "curve    0.2500 after 5, 0.7500 after 10\n" in ask("show", "s07", "--run", "curious")
+    assert json.loads(ask("show", "s07", "--run", "curious", "--json"))["record"]["curve"] == [[5, 0.25], [10, 0.75]]
 
 
 def test_show_for_programs(ask, run_folder):

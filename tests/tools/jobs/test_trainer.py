@@ -97,6 +97,67 @@ def test_a_huge_learning_rate_diverges_and_stops() -> None:
     assert all(map(math.isfinite, report.train_loss))
 
 
+class Indifferent(nn.Module):
+    """Says the same of every image, whatever it learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (images.mean(dim=(1, 2, 3)) * self.scale)[:, None].expand(-1, 4)
+
+
+def test_a_training_that_learns_nothing_is_ended_by_its_recipes_rule() -> None:
+    recipe = replace(RECIPE, num_epochs=9, hopeless_after=5)
+    report = train(Indifferent(), make_request(48, recipe=recipe))
+    assert report.hopeless and not report.diverged
+    assert report.train_loss == pytest.approx([math.log(4)] * 5, rel=1e-5)
+    assert not train(make_network(), make_request(48, recipe=recipe)).hopeless
+    assert not train(Indifferent(), make_request(48, recipe=replace(recipe, hopeless_after=0))).hopeless
+
+
+def test_every_epochs_weights_can_be_had_and_having_them_changes_nothing() -> None:
+    network, kept = make_network(), {}
+    report = train(network, make_request(), lambda epoch: kept.update({epoch: weights_to_bytes(network)}))
+    assert list(kept) == [1, 2, 3]
+    assert len(set(kept.values())) == 3
+    assert (report, kept[3]) == trained_bytes(make_request())
+    shorter = make_network()
+    train(shorter, make_request(), lambda epoch: None)
+    assert weights_to_bytes(shorter) == kept[3]
+
+
+def test_mixed_precision_computes_in_bfloat16_keeps_float32_weights_and_learns() -> None:
+    seen = []
+    network = make_network()
+    network[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    recipe = replace(RECIPE, num_epochs=12, precision="bfloat16")
+    report = train(network, make_request(120, recipe=recipe))
+    assert set(seen) == {torch.bfloat16}
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert report.train_loss[-1] < 0.8 * report.train_loss[0]
+    exact = train(make_network(), make_request(120, recipe=replace(recipe, precision="float32")))
+    assert report.train_loss == pytest.approx(exact.train_loss, rel=0.1)
+    assert report.train_loss != exact.train_loss
+
+
+def test_a_compiled_training_goes_through_the_compiler_and_trains_the_network_itself(monkeypatch) -> None:
+    compiled = []
+
+    def compile_network(network: nn.Module) -> nn.Module:
+        compiled.append(network)
+        return network
+
+    # The real compiler is tried by the lab; here it would take a minute of a C++ compiler's time.
+    monkeypatch.setattr(torch, "compile", compile_network)
+    network = make_network()
+    train(network, make_request(recipe=replace(RECIPE, compiled=True)))
+    assert compiled == [network]
+    assert weights_to_bytes(network) == trained_bytes(make_request())[1]
+    assert compiled == [network]
+
+
 def test_a_step_is_nesterov_momentum_with_plain_weight_decay_on_every_parameter() -> None:
     recipe = replace(
         RECIPE, num_epochs=1, batch_size=50, warmup_epochs=0, weight_decay=0.3, crop_padding=0, flip_probability=0
