@@ -66,10 +66,10 @@ class Inputs:
             LabError: the sandbox did not start or broke.
         """
         from tools.checks import check_alone
-        from tools.lab import device_name
+        from tools.slots import measuring_device
 
         limited, task = [budget.name for budget in self.stated_budgets], self.task
-        device = device_name(settings.device)
+        device = measuring_device(settings)
         return await check_alone(self.base_source, settings, task.num_classes, task.image_size, limited, device)
 
     def budgets(self, base_costs: Costs) -> tuple[Budget, ...]:

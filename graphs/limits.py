@@ -42,9 +42,9 @@ def resolve_budgets(context: RunContext, defaults: TaskDefaults, image_size: int
     }
     stated = [Budget(name, UNITS[name], limit) for name, limit in limits.items() if limit]
     if context.max_latency_ms is not None:
-        from tools.lab import device_name
+        from tools.slots import measuring_device
 
-        unit = f"median milliseconds an image on {device_name(context.lab.device)}"
+        unit = f"median milliseconds an image on {measuring_device(context.lab)}"
         stated.append(Budget("latency_ms", unit, context.max_latency_ms))
     if context.max_activation_memory is not None:
         unit = "bytes of intermediate results of an image"

@@ -31,7 +31,7 @@ from tools.sandbox.job import MALFORMED_REPORT, WEIGHTS_FILE, JobResult
 from tools.sandbox.scratch import writing
 from tools.sandbox.supervisor import Sandbox
 from tools.scoring import Exam, Scorer, write_exam
-from tools.slots import LocalSite, Site, Slot, local_devices
+from tools.slots import LocalSite, Site, Slot, local_devices, measuring_device
 from tools.training_jobs import TrainingJobs, snapshot_names, training_limits
 
 _COMPILABLE = """
@@ -77,7 +77,7 @@ class TorchLab:
         self._site = _make_site(self._sandbox, settings)
         num_checks = settings.slots or len(os.sched_getaffinity(0))
         self._checker = Checker(
-            self._sandbox, settings, task.num_classes, task.image_size, num_checks, measured, check_device(settings)
+            self._sandbox, settings, task.num_classes, task.image_size, num_checks, measured, measuring_device(settings)
         )
         self.exporter = Exporter(self._sandbox, self._checker, self._jobs)
         self._scorer = Scorer(self._jobs, settings.integrity)
@@ -282,15 +282,6 @@ def num_slots(settings: LabSettings) -> int:
 
         return count_slots(settings)
     return len(local_devices(settings))
-
-
-def check_device(settings: LabSettings) -> str:
-    """The device of this machine that latency is measured on; beside a cluster, its processor.
-
-    Raises:
-        SettingsError: the device asked for is not there.
-    """
-    return "cpu" if settings.address else local_devices(settings)[0]
 
 
 def _make_site(sandbox: Sandbox, settings: LabSettings) -> Site:

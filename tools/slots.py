@@ -191,6 +191,15 @@ def local_devices(settings: LabSettings) -> list[str]:
     return [f"cuda:{slot % num_gpus}" for slot in range(num_slots)]
 
 
+def measuring_device(settings: LabSettings) -> str:
+    """The device of this machine that latency is measured on; beside a cluster, its processor.
+
+    Raises:
+        SettingsError: the device asked for is not there.
+    """
+    return "cpu" if settings.address else local_devices(settings)[0]
+
+
 def _num_cpu_slots(settings: LabSettings) -> int:
     num_cores = len(os.sched_getaffinity(0))
     num_slots = settings.slots or max(1, num_cores // settings.threads)

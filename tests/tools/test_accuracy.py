@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tools.lab import accuracy_of
+from tools.scoring import accuracy_of
 
 
 def test_a_row_with_a_nan_is_wrong():

@@ -50,7 +50,7 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
 
     def keep_snapshot(num_epochs: int) -> None:
         if name := request["snapshots"].get(str(num_epochs)):
-            Path(name).write_bytes(trainer.weights_to_bytes(network))
+            deliver(name, trainer.weights_to_bytes(network))
 
     report = trainer.train(
         network,

@@ -36,7 +36,7 @@ def try_jail(level: Level) -> None:
 def _try_from_inside(level: Level, folder: Path) -> NoReturn:
     status = 1
     try:
-        jail.close(level, jail.Allowance(folder, (), 10, 2**30, 2**20, with_gpu=False))
+        jail.close(level, jail.Allowance(folder, (), 10, None, 2**30, 2**20, with_gpu=False))
         status = _LEAKS if list(_leaks(level, folder)) else _HOLDS
     except OSError:
         traceback.print_exc()
