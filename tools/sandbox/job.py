@@ -97,7 +97,7 @@ class Job:
 
     ``request`` is JSON data for the function of this kind. ``inputs`` are files the job finds in its folder, and
     ``deliveries`` the files it must leave there, each with its exact length in bytes; those in ``bounded_deliveries``
-    may have any length up to that. ``readable`` are further files it may read, in the sandbox's scratch folder.
+    may have any length up to that. ``readable`` are further files it may read, absolute paths in the sandbox's scratch.
     ``step`` is the step of the feedback loop a failure of this job belongs to. Without ``has_policy`` its source runs
     whatever it says, and the jail alone holds it.
     """

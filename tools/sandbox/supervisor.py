@@ -46,6 +46,7 @@ class Sandbox:
         self._settings = settings or LabSettings()
         self._scratch = scratch
         self._level: Level | None = None
+        self._wrapper: list[str] = []
         self._jobs_folder = scratch / JOBS_FOLDER
         self._log = scratch / "fork-server.log"
         self._numbers = itertools.count()
@@ -69,12 +70,13 @@ class Sandbox:
         """
         with writing(self._jobs_folder):
             await asyncio.to_thread(_make_empty, self._jobs_folder)
-        self._level = await asyncio.to_thread(choose, self._settings, self._ground)
+        self._level, self._wrapper = await asyncio.to_thread(self._choose_level)
         await self._warm_server()
 
-    @property
-    def _ground(self) -> Ground:
-        return Ground.below(self._scratch, self._settings)
+    def _choose_level(self) -> tuple[Level, list[str]]:
+        ground = Ground.below(self._scratch, self._settings)
+        level = choose(self._settings, ground)
+        return level, wrapper(level, ground)
 
     async def run(self, job: Job) -> JobResult:
         """Run one job to its end, its limits or its failure; once more where the fork server died under it.
@@ -110,7 +112,7 @@ class Sandbox:
         async with self._starting:
             self._refuse_if_stopping()
             if self._server is None or self._server.lost:
-                self._server = await _ForkServer.start(self._log, self.isolation, self._ground)
+                self._server = await _ForkServer.start(self._log, self.isolation, self._wrapper)
             return self._server
 
     def _refuse_if_stopping(self) -> None:
@@ -160,7 +162,7 @@ class _ForkServer:
         self._listener: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, log: Path, level: Level, ground: Ground) -> _ForkServer:
+    async def start(cls, log: Path, level: Level, wrapping: list[str]) -> _ForkServer:
         """Execute the server and wait for it to be warm.
 
         Raises:
@@ -169,7 +171,7 @@ class _ForkServer:
         ours, theirs = socket.socketpair()
         with theirs, log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *wrapper(level, ground),
+                *wrapping,
                 *(sys.executable, "-P", "-m", "tools.sandbox.fork_server", "--channel", str(theirs.fileno())),
                 *("--level", level),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -217,7 +219,7 @@ class _ForkServer:
                 "memory_bytes": job.limits.memory_bytes,
                 "output_bytes": job.limits.output_bytes,
                 "files": job.files,
-                "readable": [str(path.resolve()) for path in job.readable],
+                "readable": [str(path) for path in job.readable],
                 "has_policy": job.has_policy,
             }
         )
