@@ -1,6 +1,5 @@
 import math
 
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -16,8 +15,7 @@ class Network(nn.Module):
     def initialise(self, module):
         if isinstance(module, nn.Conv2d):
             bound = math.sqrt(6 / module.weight[0].numel())
-            weight = np.random.uniform(-bound, bound, tuple(module.weight.shape))
-            module.weight.data.copy_(torch.from_numpy(weight))
+            module.weight.data = torch.empty(module.weight.shape).uniform_(-bound, bound)
         elif isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)
             nn.init.constant_(module.bias, -math.log(9))
