@@ -9,6 +9,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,7 +115,8 @@ class Checker:
         key = hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()
         task = self._remembered.get(key)
         if task is None:
-            task = self._remembered[key] = asyncio.create_task(self._run(source))
+            # In a context of its own: what is remembered would keep everything alive that the asker's context holds.
+            task = self._remembered[key] = asyncio.create_task(self._run(source), context=Context())
             task.add_done_callback(lambda done: self._forget_unfinished(key, done))
             if len(self._remembered) > _MAX_REMEMBERED:
                 self._remembered.popitem(last=False)
