@@ -3,6 +3,7 @@
     python -m benchmarks.idea_store                     15,323 made-up ideas, as many as the paper's base holds
     python -m benchmarks.idea_store --ideas 2000        fewer
     python -m benchmarks.idea_store --vectors 200000    and the store over so many random vectors
+    python -m benchmarks.idea_store --without-index     what needs no Chroma alone, much sooner
 
 Times are medians; compare them within one run. Processor time is told beside the wall clock's, since the machine may be
 busy. Ideas are made of the words of the pack's own, spread over its categories by a Zipf law, since papers are not
@@ -80,14 +81,17 @@ def timed(work: Callable[[], object], repeats: int = _QUERIES) -> str:
     return f"{wall}   processor {np.median(efforts):9.3f} ms"
 
 
-def measure(ideas: Sequence[Idea], embed: Embedder, folder: Path) -> None:
-    """Print how long each thing takes."""
+def measure(ideas: Sequence[Idea], embed: Embedder, folder: Path, *, indexed: bool) -> None:
+    """Print how long each thing takes; without the index, whose graph is slow to build, every idea is compared."""
     began, began_working = time.perf_counter(), time.process_time()
-    store = ChromaIdeaStore.open(folder / "ideas", ideas, embed)
+    store = ChromaIdeaStore(folder / "ideas", ideas, embed, read_only=not indexed)
+    if indexed:
+        store.ensure_index()
     seconds, effort = time.perf_counter() - began, time.process_time() - began_working
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    done = "index built" if indexed else "no index, opened"
     print(
-        f"{len(ideas):,} ideas, vectors by {embed.name}: index built in {seconds:.1f} s "
+        f"{len(ideas):,} ideas, vectors by {embed.name}: {done} in {seconds:.1f} s "
         f"({effort:.1f} s of processor time), {size / 1e6:.0f} MB"
     )
     generator = np.random.default_rng(2)
@@ -110,7 +114,8 @@ def measure(ideas: Sequence[Idea], embed: Embedder, folder: Path) -> None:
     ]
     for name, work in rows:
         print(f"  {name:<46}{timed(work)}")
-    measure_chroma(store, embed, ideas, largest)
+    if indexed:
+        measure_chroma(store, embed, ideas, largest)
     store.close()
     print(f"  memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:,.0f} MB")
 
@@ -141,7 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.idea_store", description=__doc__.split("\n")[0])
     parser.add_argument("--ideas", type=int, default=PAPERS_IDEAS, help="made-up ideas (default: %(default)s)")
     parser.add_argument("--vectors", type=int, default=0, help="measure so many random vectors as well")
+    parser.add_argument("--without-index", action="store_true", help="leave Chroma out, which saves most of the time")
     options = parser.parse_args(arguments)
+    indexed = not options.without_index
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         ideas = made_ideas(options.ideas)
@@ -150,9 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exported = time.perf_counter()
         read_ideas(folder / "ideas.jsonl", load_pack("vision").attribute_tree)
         print(f"export {exported - began:.2f} s, import {time.perf_counter() - exported:.2f} s")
-        measure(ideas, HashedEmbedder(_DIMENSION), folder / "hashed")
+        measure(ideas, HashedEmbedder(_DIMENSION), folder / "hashed", indexed=indexed)
         if options.vectors:
-            measure(made_ideas(options.vectors), RandomEmbedder(), folder / "random")
+            measure(made_ideas(options.vectors), RandomEmbedder(), folder / "random", indexed=indexed)
 
 
 if __name__ == "__main__":
