@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from fairnad.conversation import RUN_TOPICS, Evidence, Topic, Understanding
-from fairnad.errors import SettingsError
+from fairnad.errors import RunFolderError, SettingsError
+from fairnad.history import History
 from fairnad.settings import RunContext
 from graphs.chat.candidate_evidence import tell_candidate, tell_difference, tell_lineage
 from graphs.chat.idea_evidence import count_ideas, find_ideas, similar_ideas
 from graphs.chat.run_evidence import TELLERS
-from graphs.chat.shelf import open_run_of, open_shelf
+from graphs.chat.shelf import Shelf, open_run_of, open_shelf
 from graphs.stored_runs import StoredRun
 
 
@@ -19,15 +22,25 @@ def retrieve(context: RunContext, asked: Understanding) -> tuple[Evidence, ...]:
         UserError: the pack, the ideas or the run that is named cannot be read.
     """
     limit = asked.limit or context.chat.limit
-    with open_run_of(context) as run:
-        if asked.topic in RUN_TOPICS:
+    if asked.topic in RUN_TOPICS:
+        with open_run_of(context) as run:
             return tuple(_ask_run(context, run, asked, limit))
-        shelf = open_shelf(context)
-        history = run.history if run is not None else None
-        if asked.topic is Topic.COUNTS:
-            return tuple(count_ideas(shelf, asked))
-        look_up = similar_ideas if asked.topic is Topic.SIMILAR else find_ideas
-        return tuple(look_up(shelf, asked, limit, history))
+    with contextlib.ExitStack() as opened:
+        remarks = []
+        try:
+            run = opened.enter_context(open_run_of(context))
+        except RunFolderError as error:
+            if context.run:
+                raise
+            run, remarks = None, [Evidence(f"What a run made of them is left out: {error}.")]
+        return (*_ask_ideas(open_shelf(context), asked, limit, run.history if run is not None else None), *remarks)
+
+
+def _ask_ideas(shelf: Shelf, asked: Understanding, limit: int, history: History | None) -> list[Evidence]:
+    if asked.topic is Topic.COUNTS:
+        return count_ideas(shelf, asked)
+    look_up = similar_ideas if asked.topic is Topic.SIMILAR else find_ideas
+    return look_up(shelf, asked, limit, history)
 
 
 def _ask_run(context: RunContext, run: StoredRun | None, asked: Understanding, limit: int) -> list[Evidence]:

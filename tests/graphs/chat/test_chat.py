@@ -140,6 +140,15 @@ def test_without_a_run_ideas_are_answered_and_runs_are_not(ask, runs):
     assert ask("gelu ideas")["ideas"]
 
 
+def test_a_broken_run_keeps_nobody_from_asking_about_ideas(ask, runs, capsys):
+    (runs / "broken").mkdir(parents=True)
+    told = ask("gelu ideas")
+    assert told["ideas"]
+    assert "What a run made of them is left out: expected a run folder, found no settings.toml" in told["answer"]
+    assert main(["gelu ideas", "--runs", str(runs), "--run", "broken"]) == 2
+    assert capsys.readouterr().err.startswith("error: expected a run folder")
+
+
 def test_the_run_is_chosen_by_name(ask, make_run, runs, capsys):
     make_run("one", seed=1).close()
     make_run("two", seed=2).close()
