@@ -82,8 +82,6 @@ async def test_a_fault_is_flagged_where_nothing_is_refused(checker):
     [
         ("", "interface", "the source defines no class Network"),
         (network(forward="1 / 0"), "runtime", "ZeroDivisionError: division by zero (line 11)"),
-        ("# " + "x" * 70000, "syntax", "the source has 70002 bytes, 65536 are allowed"),
-        ("x = 1\0", "syntax", "the source holds a NUL character"),
     ],
 )
 async def test_a_source_that_does_not_run_is_rejected_without_costs(checker, source, kind, message):

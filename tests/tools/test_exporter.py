@@ -33,7 +33,7 @@ async def train(lab, source):
 
 
 # Without the branch on the number of images that the other tests of the lab need.
-PLAIN = NETWORK.replace("and len(x) > 4", "")
+PLAIN = NETWORK.replace("and len(x) > 40", "")
 
 
 async def export(lab, source):

@@ -13,7 +13,7 @@ from tools.exporter import Onnx, TrainedNetwork
 from tools.lab import TorchLab
 from tools.sandbox.isolation import Ground, Level, find_obstacle
 
-PLAIN = NETWORK.replace("and len(x) > 4", "").replace("import os\n", "")
+PLAIN = NETWORK.replace("and len(x) > 40", "").replace("import os\n", "")
 PROGRAM = """
 import json, sys
 import torch

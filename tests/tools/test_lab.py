@@ -228,7 +228,8 @@ async def test_a_training_that_fails_says_why(lab, source, kind, message):
     assert failure.message.startswith(message)
 
 
-async def test_a_training_that_learns_nothing_is_given_up_where_the_recipe_says_so(lab):
+async def test_a_training_that_learns_nothing_is_given_up_where_the_recipe_says_so(make_lab):
+    lab = await make_lab(integrity="off")
     patient = replace(RECIPE, hopeless_after=0, num_epochs=2)
     hopeless = NETWORK.replace("return self.head(", "return 0 * self.head(")
     assert isinstance(await lab.retrain(hopeless, seed=0, recipe=patient), Retrained)
