@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FLAGS ?=
+PAPERS ?=
 
 .PHONY: setup search studio test test-cluster bench check format clean lock
 
@@ -31,11 +32,15 @@ test: $(READY)
 test-cluster: $(READY)
 	$(BIN)/python -m pytest -n 0 -m cluster $(FLAGS)
 
-# Every figure the documentation states, each by one command; some minutes each.
+# Every figure the documentation states, each by one command; some minutes each. PAPERS=FILE.jsonl adds the paper filter.
 bench: $(READY)
+	$(BIN)/python -m benchmarks.sandbox
+	$(BIN)/python -m benchmarks.verification
 	$(BIN)/python -m benchmarks.trainer
 	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.idea_store
 	$(BIN)/python -m benchmarks.default_task --seeds 3
+	@test -z "$(PAPERS)" || $(BIN)/python -m benchmarks.paper_filter $(PAPERS)
 
 check: $(READY)
 	$(BIN)/ruff check .
