@@ -270,7 +270,15 @@ def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:
 
 
 def ideas_folder(context: RunContext, ideas: Sequence[Idea], embedder: str) -> Path:
-    """Where the index of these ideas by this embedder lies: beside the runs, which share it."""
+    """Where the index of these ideas by this embedder lies: in the folder ``graphs.knowledge`` built for them.
+
+    Ideas of a file, and vectors of another model than that folder's, have theirs beside the runs, which share it.
+    """
+    from store.knowledge_folder import INDEX_NAME
+    from tools.embedder import HashedEmbedder
+
+    if context.ideas and Path(context.ideas).is_dir() and embedder == HashedEmbedder().name:
+        return Path(context.ideas) / INDEX_NAME
     names = "".join([embedder, *sorted(idea.idea_id for idea in ideas)])
     return Path(context.runs) / ".ideas" / hashlib.sha256(names.encode()).hexdigest()[:12]
 
