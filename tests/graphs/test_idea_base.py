@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fairnad.settings import RunContext
-from graphs.assembly import ideas_folder
+from graphs.idea_base import ideas_folder
 from store.knowledge_folder import INDEX_NAME
 from tools.embedder import HashedEmbedder
 
