@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fairnad.errors import IdeaIndexError
 from fairnad.settings import RunContext
-from graphs.assembly import find_ideas, load_ideas
+from graphs.idea_base import find_ideas, load_ideas
 from graphs.stored_runs import StoredRun, find_run, open_run, run_folders
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fairnad.errors import TaskError, UserError
 from fairnad.settings import RunContext
-from graphs.assembly import Inputs, load_task_of, read_inputs
 from graphs.checkup import Finding, fail, ok, warn
+from graphs.inputs import Inputs, load_task_of, read_inputs
 
 
 def examine_data(context: RunContext) -> tuple[Inputs | None, list[Finding]]:

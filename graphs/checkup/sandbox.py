@@ -10,8 +10,8 @@ from fairnad.budget import Budget, load, within
 from fairnad.candidate import CheckReport, Failure
 from fairnad.errors import LabError, SettingsError, UserError
 from fairnad.settings import RunContext
-from graphs.assembly import Inputs
 from graphs.checkup import Finding, fail, ok, warn
+from graphs.inputs import Inputs
 from graphs.isolation import refuse_weak_isolation
 from graphs.telling.wording import share_text
 from tools.checks import check_alone

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fairnad.errors import EndpointError, RunFolderError, UserError
 from fairnad.settings import RunContext
-from graphs.assembly import find_ideas, load_ideas
 from graphs.checkup import Finding, fail, ok, warn
+from graphs.idea_base import find_ideas, load_ideas
 from graphs.stored_runs import open_run, run_folders
 from store.history_store import FILE_NAME
 from store.holder import Holder, find_holder

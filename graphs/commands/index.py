@@ -22,8 +22,8 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
         UserError: a flag is wrong, or the pack or the ideas cannot be read.
         EndpointError: the embedding endpoint is gone, or refuses.
     """
-    from graphs.assembly import find_ideas, load_ideas, make_embedder
     from graphs.command_line import parse_settings
+    from graphs.idea_base import find_ideas, load_ideas, make_embedder
     from prompts.loader import load_pack
 
     parser.add_argument("--anew", action="store_true", help="build it also where it is whole")

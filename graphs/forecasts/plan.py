@@ -12,9 +12,10 @@ from fairnad.errors import BaseModelError
 from fairnad.history import History
 from fairnad.promotion import Ending, ending
 from fairnad.settings import RunContext
-from graphs.assembly import Inputs, check_recipe, load_ideas, read_inputs
 from graphs.forecasts.call_estimate import CallEstimate, estimate_calls
 from graphs.forecasts.schedule import Leg, by_stage, remaining
+from graphs.idea_base import load_ideas
+from graphs.inputs import Inputs, check_recipe, read_inputs
 from graphs.stored_runs import open_run
 from store.history_store import FILE_NAME
 from store.run_folder import refuse_changes, run_path

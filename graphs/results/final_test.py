@@ -23,7 +23,7 @@ from fairnad.ports import Lab
 from fairnad.recipe import Recipe
 from fairnad.settings import RunContext
 from graphs.arguments import SPOKEN, Presentation
-from graphs.assembly import resolve_recipes, task_defaults
+from graphs.inputs import resolve_recipes, task_defaults
 from graphs.results.ending import FINAL_TEST, is_over
 from graphs.results.finals import find_finals
 from graphs.steps import EVALUATION, Steps

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from fairnad.errors import StoppingError
-from graphs import assembly, report
-from graphs.assembly import load_task_of
+from graphs import assembly, inputs, report
 from graphs.command_line import main
+from graphs.inputs import load_task_of
 from graphs.limits import stored_budgets
 from graphs.telling.wording import quantity_text
 from prompts.loader import load_pack
@@ -157,9 +157,9 @@ def test_reading_that_takes_long_is_told(
         say_reading(place, stop)
         told.set()
 
-    say_reading = assembly._say_reading
-    monkeypatch.setattr(assembly, "_PATIENCE_SECONDS", 0)
-    monkeypatch.setattr(assembly, "_say_reading", say)
+    say_reading = inputs._say_reading
+    monkeypatch.setattr(inputs, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(inputs, "_say_reading", say)
     monkeypatch.setattr(tasks, "load_task", lambda *_, **__: told.wait(20))
     assert load_task_of(context(pack=own_pack, task="folder", data=data))
     assert capsys.readouterr().err == f"reading the images in {data}; this is done once\n"

@@ -45,7 +45,7 @@ def model(server: ScriptedServer, *more: object) -> list[object]:
 def test_a_language_model_builds_a_store_that_a_search_uses(
     tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from graphs.assembly import load_ideas
+    from graphs.idea_base import load_ideas
 
     papers = write_list(tmp_path / "papers.jsonl", 6)
     with ScriptedServer(read_papers) as server:

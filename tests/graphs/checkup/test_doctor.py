@@ -282,7 +282,7 @@ def test_the_whole_check_up(runs, capsys, tmp_path):
 
 def test_data_errors_are_what_the_check_up_expects(context, tmp_path):
     """The advice is what follows the first semicolon of the error."""
-    from graphs.assembly import load_task_of
+    from graphs.inputs import load_task_of
 
     with pytest.raises(TaskError, match="; get it with: "):
         load_task_of(context.model_copy(update={"task": "cifar10", "data": str(tmp_path)}))

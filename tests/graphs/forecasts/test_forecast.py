@@ -11,10 +11,10 @@ from fairnad.candidate import Stage
 from fairnad.history import History
 from fairnad.recipe import RECIPES
 from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
-from graphs.assembly import load_ideas
 from graphs.forecasts.call_estimate import CHARACTERS_A_TOKEN, estimate_calls
 from graphs.forecasts.forecast import forecast
 from graphs.forecasts.schedule import by_stage, legs, remaining
+from graphs.idea_base import load_ideas
 from prompts.loader import load_pack
 from tests.graphs.conftest import made_records
 

@@ -1,0 +1,194 @@
+"""What a search is given: pack, base, images, recipes and limits, read and checked before anything is begun."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairnad.budget import Budget, Costs
+from fairnad.candidate import CheckReport, Failure
+from fairnad.errors import SettingsError
+from fairnad.history import History
+from fairnad.recipe import RECIPES, Recipe
+from fairnad.settings import LabSettings, RunContext
+from fairnad.task import TaskDefaults
+from graphs.limits import derive_budgets, resolve_budgets
+
+if TYPE_CHECKING:
+    from prompts.loader import Pack
+    from tools.datasets.tasks import Task
+
+_PATIENCE_SECONDS = 3
+"""Reading images that takes longer is worth a line."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a search is given, read and checked; nothing is started or written for it.
+
+    ``recipes`` are the search's own and those its best are promoted to.
+    """
+
+    pack: Pack
+    base_source: str
+    task: Task
+    recipes: tuple[Recipe, ...]
+    stated_budgets: tuple[Budget, ...]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The search's own."""
+        return self.recipes[0]
+
+    async def check_base(self, settings: LabSettings) -> CheckReport | Failure:
+        """The base, checked and measured in a sandbox of its own.
+
+        Raises:
+            StorageError: there is no room for its files.
+            LabError: the sandbox did not start or broke.
+        """
+        from tools.checks import check_alone
+        from tools.slots import measuring_device
+
+        limited, task = [budget.name for budget in self.stated_budgets], self.task
+        device = measuring_device(settings)
+        return await check_alone(self.base_source, settings, task.num_classes, task.image_size, limited, device)
+
+    def budgets(self, base_costs: Costs) -> tuple[Budget, ...]:
+        """All limits; those nobody states follow from the base's costs."""
+        return derive_budgets(self.stated_budgets, base_costs)
+
+
+def read_inputs(context: RunContext, stop: threading.Event | None = None) -> Inputs:
+    """What a search with these settings works with.
+
+    Args:
+        stop: reading the images ends soon after it is set.
+
+    Raises:
+        UserError: a setting, the pack or the data cannot be used.
+        StoppingError: reading was cut off.
+    """
+    from prompts.loader import load_pack
+    from tools.slots import environment
+
+    pack = load_pack(context.pack, context.prompt_wordings)
+    base_source, defaults = _base_and_defaults(context, pack)
+    task = _load_task(context, defaults, stop or threading.Event())
+    recipes = resolve_recipes(context, defaults, task, environment(context.lab))
+    return Inputs(pack, base_source, task, recipes, resolve_budgets(context, defaults, task.image_size))
+
+
+def check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
+    """Accuracies of two recipes are never compared, also not when only torch or the data have changed.
+
+    Raises:
+        SettingsError: the history holds some of another recipe.
+    """
+    for record in history.records:
+        if record.evaluation is not None and record.evaluation.recipe_digest != recipe.digest:
+            raise SettingsError(
+                f"{folder} was trained by recipe {record.evaluation.recipe_digest}, this start would train by "
+                f"{recipe.digest} ({recipe.environment}): the data, torch or the device have changed; "
+                "choose another --run"
+            )
+
+
+def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, environment: str) -> tuple[Recipe, ...]:
+    """The search's recipe, then those its best are promoted to, with all that decides an outcome in their digests.
+
+    Raises:
+        SettingsError: there is no recipe of that name, or it is there twice.
+    """
+
+    def resolve(flag: str, name: str, num_epochs: int) -> Recipe:
+        if name not in RECIPES:
+            raise SettingsError(f"{flag}: there is no recipe {name}{_nearest(name, RECIPES)}")
+        return replace(
+            RECIPES[name],
+            num_epochs=num_epochs or RECIPES[name].num_epochs,
+            flip_probability=task.flip_probability,
+            crop_padding=task.crop_padding,
+            task_digest=task.digest,
+            environment=environment,
+            precision=context.lab.precision,
+            compiled=context.lab.compile,
+        )
+
+    recipes = [resolve("--recipe", context.recipe or defaults.recipe, context.epochs)]
+    for name in filter(None, map(str.strip, context.search.promote.split(","))):
+        recipe = resolve("--search.promote", name, 0)
+        if recipe in recipes:
+            raise SettingsError(
+                f"--search.promote: {name} with {recipe.num_epochs} epochs has trained these candidates already; "
+                "name a longer recipe, or search by a shorter one (--recipe, --epochs)"
+            )
+        recipes.append(recipe)
+    return tuple(recipes)
+
+
+def _base_and_defaults(context: RunContext, pack: Pack) -> tuple[str, TaskDefaults]:
+    if context.task not in pack.tasks:
+        nearest = _nearest(context.task, pack.tasks)
+        raise SettingsError(f"--task: the pack {pack.name} has no task {context.task}{nearest}")
+    defaults = pack.tasks[context.task]
+    if context.flip is not None:
+        defaults = replace(defaults, flip_probability=context.flip)
+    return pack.base_source(context.base or defaults.base), defaults
+
+
+def task_defaults(context: RunContext) -> TaskDefaults:
+    """What the task of these settings brings.
+
+    Raises:
+        UserError: there is no such pack, task or base.
+    """
+    from prompts.loader import load_pack
+
+    return _base_and_defaults(context, load_pack(context.pack))[1]
+
+
+def load_task_of(context: RunContext) -> Task:
+    """The task of these settings.
+
+    Raises:
+        UserError: there is no such task, or its images cannot be used.
+    """
+    return _load_task(context, task_defaults(context), threading.Event())
+
+
+def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Event) -> Task:
+    from tools.datasets.tasks import load_task
+
+    said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data, stop])
+    if context.task == "folder":  # other data sets need no decoding
+        said.start()
+    try:
+        return load_task(
+            context.task,
+            data=Path(context.data),
+            image_size=context.image_size,
+            defaults=defaults,
+            splits=Path(context.splits) if context.splits else None,
+            split_seed=context.split_seed,
+            cache=Path(context.runs) / ".images",
+            stop=stop,
+        )
+    finally:
+        said.cancel()
+
+
+def _say_reading(data: str, stop: threading.Event) -> None:
+    if not stop.is_set():
+        print(f"reading the images in {data}; this is done once", file=sys.stderr, flush=True)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
