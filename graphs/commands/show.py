@@ -123,7 +123,7 @@ def _outcome(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
         if run.why_no_budgets:
             yield "", run.why_no_budgets
         for number, finding in enumerate(record.evaluation.findings):
-            yield "" if number else "findings", str(finding)
+            yield "" if number else "found", str(finding)
         if record.evaluation.curve:
             yield "curve", ", ".join(f"{accuracy:.4f} after {epoch}" for epoch, accuracy in record.evaluation.curve)
         yield "recipe", f"{record.evaluation.recipe_digest}, isolation {record.evaluation.isolation or 'unknown'}"

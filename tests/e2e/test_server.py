@@ -280,29 +280,6 @@ def test_a_mistake_is_told_and_gives_the_run_folder_back(client, settings, studi
         assert run(context(run="mistake", runs=studio.runs, **told)) == 0
 
 
-def test_the_server_ends_in_the_middle_of_a_training_and_leaves_no_process(client, settings, studio, tmp_path):
-    began = tmp_path / "began"
-    endless = network(width=9).replace(
-        "    def forward(self, x):\n        return self.head",
-        f"    def forward(self, x):\n        while self.training and len(x) > 8:\n"
-        f"            open({str(began)!r}, 'w').close()\n        return self.head",
-    )
-    with ScriptedServer(Script(mutate=[fenced(endless)])) as model:
-        thread = client.threads.create()["thread_id"]
-        told = settings(run="endless", **{**UNJAILED, "llm.model": "m", "llm.base_url": model.url})
-        client.runs.create(thread, "search", input={}, context=told)
-        deadline = time.monotonic() + 120
-        while not began.exists():
-            assert time.monotonic() < deadline, client.threads.get_state(thread)
-        running = descendants(studio.process.pid)
-        assert len(running) >= 3, "the server, its lab and the training"
-        studio.process.send_signal(signal.SIGTERM)
-        assert studio.process.wait(timeout=60) == 0
-    deadline = time.monotonic() + 20
-    while left := [pid for pid in running if Path(f"/proc/{pid}").exists()]:
-        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]
-
-
 def descendants(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [found for child in children for found in (int(child), *descendants(int(child)))]
@@ -327,3 +304,26 @@ def test_the_chat_answers_on_the_server_and_remembers_its_thread(client, studio)
     assert [turn["question"] for turn in second["turns"]] == ["channel attention from 2019 on", "and before 2018?"]
     schema = client.assistants.get_schemas(client.assistants.search(graph_id="chat")[0]["assistant_id"])
     assert "messages" in schema["input_schema"]["properties"]
+
+
+def test_the_server_ends_in_the_middle_of_a_training_and_leaves_no_process(client, settings, studio, tmp_path):
+    began = tmp_path / "began"
+    endless = network(width=9).replace(
+        "    def forward(self, x):\n        return self.head",
+        f"    def forward(self, x):\n        while self.training and len(x) > 8:\n"
+        f"            open({str(began)!r}, 'w').close()\n        return self.head",
+    )
+    with ScriptedServer(Script(mutate=[fenced(endless)])) as model:
+        thread = client.threads.create()["thread_id"]
+        told = settings(run="endless", **{**UNJAILED, "llm.model": "m", "llm.base_url": model.url})
+        client.runs.create(thread, "search", input={}, context=told)
+        deadline = time.monotonic() + 120
+        while not began.exists():
+            assert time.monotonic() < deadline, client.threads.get_state(thread)
+        running = descendants(studio.process.pid)
+        assert len(running) >= 3, "the server, its lab and the training"
+        studio.process.send_signal(signal.SIGTERM)
+        assert studio.process.wait(timeout=60) == 0
+    deadline = time.monotonic() + 20
+    while left := [pid for pid in running if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in left]

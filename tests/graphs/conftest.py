@@ -54,10 +54,10 @@ def trained(candidate_id: str, parent_id: str, accuracy: float, params: float, i
         "24455aa1c67d",
         costs,
         candidate_id,
-        (2.0, 1.0),
-        12.5,
-        "E",
-        found if candidate_id == BEST else (),
+        train_loss=(2.0, 1.0),
+        seconds=12.5,
+        isolation="E",
+        findings=found if candidate_id == BEST else (),
     )
     return Record(candidate_id, parent_id, idea, evaluation=evaluation, seconds=12.5, **fields)  # type: ignore[arg-type]
 

@@ -132,7 +132,7 @@ class Sandbox:
                 raise StoppingError(f"the {job.kind} job was killed because the run is being stopped")
             result = await asyncio.to_thread(read_result, folder, job, end)
             if result.failure is not None:
-                check_room(folder)
+                await asyncio.to_thread(check_room, folder)
             return result
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -38,7 +38,7 @@ def bench(tmp_path):
     """As much of a bench as those who tell of a search look at."""
     budgets = [Budget("params", "parameters", 45_000.0), Budget("flops", "multiply-adds an image", 1_800_000.0)]
     context = RunContext(run="made", runs=str(tmp_path), archs=4)
-    folder, lab = SimpleNamespace(path=Path("runs/made")), SimpleNamespace(num_slots=2)
+    folder, lab = SimpleNamespace(path=Path("runs/made")), SimpleNamespace(num_slots=2, isolation="C")
     task = SimpleNamespace(held_out_is_open=True)
     return SimpleNamespace(
         context=context, budgets=budgets, folder=folder, lab=lab, task=task, recipes=[RECIPES["quick"]]
