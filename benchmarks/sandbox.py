@@ -32,7 +32,7 @@ from tools.sandbox.job import Job, JobKind, Limits
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _SOURCE = _CHECKOUT / "prompts" / "vision" / "models" / "resnet32.py"
-_REQUEST = {"num_classes": 10, "image_size": 32, "seed": 0}
+_REQUEST = {"num_classes": 10, "image_size": 32, "seed": 0, "integrity": "reject"}
 _LIMITS = Limits(wall_seconds=60, memory_bytes=10**9, output_bytes=10**5)
 _NUM_COLD = 5
 
@@ -121,7 +121,7 @@ def _inside(level: Level, n: int, source: str) -> dict[str, list[Seconds]]:
 
     fork_server.warm_up()
     with tempfile.TemporaryDirectory() as name:
-        allowance = jail.Allowance(Path(name), (), 60, 10**9, 10**6, with_gpu=False)
+        allowance = jail.Allowance(Path(name), (), 60, None, 10**9, 10**6, with_gpu=False)
 
         def checked() -> None:
             jail.close(level, allowance)
