@@ -22,6 +22,7 @@ from graphs.results.run_files import write_run_files
 from graphs.review_prompt import answer
 from graphs.roles import describe
 from graphs.services import release, services
+from graphs.stop_signals import stop_signals
 from graphs.telling.progress import Follower, follow
 from graphs.telling.task_text import task_text
 from graphs.telling.terminal import make_console, until_reader_leaves
@@ -53,7 +54,7 @@ def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
 async def _run(context: RunContext, presentation: Presentation) -> int:
     is_spoken = not (presentation.quiet or presentation.json)
     console = make_console()  # stdout may not be able to print every file's name
-    with _signals() as stopping:
+    with stop_signals() as stopping:
         if is_spoken:
             console.print(f"FairNAD: {describe(context)}")
         try:
@@ -162,24 +163,3 @@ async def _follow(
         if not state.interrupts:
             return dict(state.values)
         start = await answer(state.interrupts, bench.context, progress)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[asyncio.Future[int]]:
-    """A future that holds the number of the first SIGINT or SIGTERM; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    caught: asyncio.Future[int] = loop.create_future()
-
-    def stop(number: int) -> None:
-        if caught.done():
-            sys.exit(128 + number)
-        caught.set_result(number)
-
-    handled = (signal.SIGINT, signal.SIGTERM)
-    for number in handled:
-        loop.add_signal_handler(number, stop, int(number))
-    try:
-        yield caught
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fairnad.knowledge_settings import KnowledgeContext
 from graphs.building.benches import bench_of, release
+from graphs.stop_signals import stop_signals
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph
@@ -37,7 +37,7 @@ async def _run(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext,
     try:
         await bench_of(context)
         work = asyncio.ensure_future(_follow(graph, context, tell))
-        with _signals() as stopping:
+        with stop_signals() as stopping:
             futures: set[asyncio.Future[Any]] = {work, stopping}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -59,24 +59,3 @@ async def _follow(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeConte
         state = dict(values)
         tell(state)
     return state
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[asyncio.Future[int]]:
-    """A future that holds the number of the first SIGINT or SIGTERM; a second one ends the process at once."""
-    loop = asyncio.get_running_loop()
-    caught: asyncio.Future[int] = loop.create_future()
-
-    def stop(number: int) -> None:
-        if caught.done():
-            sys.exit(128 + number)
-        caught.set_result(number)
-
-    handled = (signal.SIGINT, signal.SIGTERM)
-    for number in handled:
-        loop.add_signal_handler(number, stop, int(number))
-    try:
-        yield caught
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
