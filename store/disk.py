@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from fairnad.errors import StorageError
 
@@ -46,18 +47,27 @@ def write_whole(path: Path, pieces: Iterable[str], *, durable: bool = False) -> 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
     """
+    with whole_file(path, durable=durable) as file:
+        for piece in pieces:
+            file.write(piece.encode("utf-8", "backslashreplace"))
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
+    """A file to write into that takes the place of ``path`` once it is whole; after an error the old one stays.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written.
+    """
     partial = path.with_name(f"{path.name}.partial")
-    with disk_errors(path):
-        try:
-            with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                file.writelines(pieces)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    with disk_errors(path), contextlib.ExitStack() as undo:
+        undo.callback(partial.unlink, missing_ok=True)
+        with partial.open("wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        partial.replace(path)
 
 
 def lock(path: Path, *, wait: bool, shared: bool = False) -> int:

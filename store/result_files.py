@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from fairnad.errors import RunFolderError
-from store.disk import disk_errors
+from store.disk import disk_errors, whole_file
 
 
 def keep(path: Path, content: bytes) -> str:
@@ -18,18 +17,10 @@ def keep(path: Path, content: bytes) -> str:
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    with whole_file(path, durable=True) as file:
+        file.write(content)
     return hashlib.sha256(content).hexdigest()
 
 
