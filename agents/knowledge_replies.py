@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from agents.replies import strip_reasoning
+from agents.replies import json_objects, strip_reasoning
 from fairnad.knowledge import Attribute
 
 _RESPONSE = re.compile(r"[#*]{2}\s*response\s*[#*]{2}[\s:]*(?P<answer>[^\n]*)", re.IGNORECASE)
 _NO = re.compile(r"\W*no\b(?!\w)", re.IGNORECASE)
-_TRAILING_COMMA = re.compile(r",\s*(?=[}\]])")
 _LINE_MARK = re.compile(r"^\s*(?:[-*•+]|\(?\d+[.):])\s+")
 _TARGETS = ("performance", "efficiency")
 
@@ -22,15 +20,13 @@ def extract_attributes(text: str) -> tuple[Attribute, ...] | None:
 
     One object with both targets is expected; two in a row, each below the name of its target, are understood as well.
     """
-    text = strip_reasoning(text)
-    found = list(_objects(text))
+    found = list(json_objects(text))
     attributes: list[Attribute] = []
-    for start, content in found:
+    for before, content in found:
         if any(_plain(key) in _TARGETS for key in content):
             levels = [(_plain(key), value) for key, value in content.items()]
         else:
-            before = text[:start].lower()
-            levels = [(max(_TARGETS, key=before.rfind), content)]
+            levels = [(max(_TARGETS, key=before.lower().rfind), content)]
         attributes += [attribute for target, value in levels for attribute in _attributes(target, value)]
     return tuple(attributes) if found else None
 
@@ -57,22 +53,6 @@ def extract_idea_lines(text: str) -> list[tuple[str, str]]:
         if idea:
             lines.append((idea, path.strip()))
     return lines
-
-
-def _objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(start, content) of each JSON object that stands for itself, trailing commas forgiven."""
-    decoder = json.JSONDecoder()
-    text = _TRAILING_COMMA.sub("", text)
-    end = 0
-    for match in re.finditer(r"\{", text):
-        if match.start() < end:
-            continue
-        try:
-            content, end = decoder.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(content, dict) and content:
-            yield match.start(), content
 
 
 def _attributes(target: str, levels: Any) -> Iterator[Attribute]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from agents.replies import strip_reasoning
+from agents.replies import json_objects
 from fairnad.attributes import AttributeTree, Granularity, Target
 from fairnad.conversation import MAX_LIMIT, Preference, Topic, Turn, Understanding
 from fairnad.idea_filter import IdeaFilter
 
-_TRAILING_COMMA = re.compile(r",\s*(?=[}\]])")
 _NEAR = 0.8
 _FIELDS = {
     "topic", "text", "categories", "without", "target", "granularity", "since", "until", "preference", "candidates",
@@ -64,17 +61,8 @@ def extract_understanding(
 
 
 def _query(reply: str) -> dict[str, Any] | None:
-    """The first JSON object that has a field of a query; trailing commas are forgiven."""
-    text = _TRAILING_COMMA.sub("", strip_reasoning(reply))
-    decoder = json.JSONDecoder()
-    for match in re.finditer(r"\{", text):
-        try:
-            content, _ = decoder.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(content, dict) and content.keys() & _FIELDS:
-            return content
-    return None
+    """The first JSON object that has a field of a query."""
+    return next((content for _, content in json_objects(reply, nested=True) if content.keys() & _FIELDS), None)
 
 
 class _Reading:

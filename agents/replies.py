@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import textwrap
 import warnings
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from fairnad.attributes import AttributeTree, Tag
 from fairnad.ideas import MAX_IDEA_WORDS, Idea, IdeaKind
@@ -19,6 +21,7 @@ _REASONING_START = re.compile(rf"<{_REASONING}>", re.IGNORECASE)
 
 _FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^`~\s]*)[^`~]*$")
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,}).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_TRAILING_COMMA = re.compile(r",\s*(?=[}\]])")
 _MARKS = " \t*_`'\"“”"
 _CODE_START = re.compile(r"^(?:import\s+\w|from\s+[\w.]+\s+import\b|class\s+\w+.*:\s*$)", re.MULTILINE)
 _CLASS = re.compile(r"^[ \t]*class\s+\w+.*:", re.MULTILINE)
@@ -44,6 +47,26 @@ def strip_reasoning(text: str) -> str:
     answer = _REASONING_END.split(_CLOSED_REASONING.sub("", text))[-1]
     answer = _REASONING_START.split(answer, maxsplit=1)[0]
     return text if answer == text else re.sub(r"\A\s*\n", "", answer)
+
+
+def json_objects(text: str, *, nested: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(what stands before it, content) of each JSON object in a reply; trailing commas are forgiven.
+
+    Args:
+        nested: also those inside another.
+    """
+    decoder = json.JSONDecoder()
+    text = _TRAILING_COMMA.sub("", strip_reasoning(text))
+    end = 0
+    for match in re.finditer(r"\{", text):
+        if match.start() < end and not nested:
+            continue
+        try:
+            content, end = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            continue
+        if content:
+            yield text[: match.start()], content
 
 
 def join_replies(first: str, rest: str) -> str:
