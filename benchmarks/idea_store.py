@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def measure_chroma(store: ChromaIdeaStore, embed: Embedder, ideas: Sequence[Idea
     with store._index.open_copy() as collection:
         assert collection is not None, "the index was just built"
 
-        def query(where: dict[str, object] | None = None) -> Callable[[], object]:
+        def query(where: Any = None) -> Callable[[], object]:
             vectors = embed([ideas[0].text])
             return lambda: collection.query(query_embeddings=vectors, n_results=10, where=where, include=["distances"])
 

@@ -88,5 +88,5 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 def _step(network: nn.Module, optimizer: torch.optim.SGD, images: Tensor, labels: Tensor) -> None:
     loss = F.cross_entropy(network(images), labels)
     optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

@@ -190,13 +190,13 @@ class _Handler(BaseHTTPRequestHandler):
         models = self.server.owner.models
         if self.path == "/counts":
             self._send(200, json.dumps(self.server.owner.counts()).encode(), "application/json")
-        elif self.path == "/v1/models" and isinstance(models, Reply):
+        elif self.path != "/v1/models" or models is None:
+            self._send(404, b"{}", "application/json")
+        elif isinstance(models, Reply):
             self._send(models.status, models.body or b"", models.content_type)
-        elif self.path == "/v1/models" and models is not None:
+        else:
             content = {"object": "list", "data": [{"id": name, "object": "model"} for name in models]}
             self._send(200, json.dumps(content).encode(), "application/json")
-        else:
-            self._send(404, b"{}", "application/json")
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["content-length"]))
