@@ -93,10 +93,8 @@ def made_records() -> list[Record]:
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder run folders lie in; no variable says otherwise."""
-    for name in ("FAIRNAD_RUNS", "FAIRNAD_RUN", "CI", "NO_COLOR", "FORCE_COLOR", "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+def runs(tmp_path: Path) -> Path:
+    """The folder run folders lie in."""
     return tmp_path / "runs"
 
 
