@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from fairnad.candidate import INTEGRITY_KINDS, Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step
+from fairnad.choices import NO_CHOICES, Choices
 from fairnad.ideas import Idea
 
 
@@ -17,7 +18,7 @@ class Record:
 
     ``note`` says in a line what the mutator did, empty where it did not say; ``num_debugs`` and ``num_downscales``
     count the retries that were spent, ``num_edits`` how often a person changed the idea or the source;
-    ``duplicate_of`` names the record whose architecture this one repeats.
+    ``duplicate_of`` names the record whose architecture this one repeats; ``choices`` were made at the draw.
 
     Raises:
         ValueError: both or neither of ``evaluation`` and ``failure`` are set.
@@ -36,6 +37,7 @@ class Record:
     calls: tuple[Call, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     num_edits: int = 0
+    choices: Choices = NO_CHOICES
 
     def __post_init__(self) -> None:
         if (self.evaluation is None) == (self.failure is None):

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from fairnad.candidate import Call, CandidateId, CheckReport, Evaluation, Failure
+from fairnad.choices import NO_CHOICES, Choices
 from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
 from fairnad.recipe import Recipe
@@ -24,12 +25,13 @@ from fairnad.sampling import Fairness, Key
 class Errand:
     """For which candidate and which version of its source a role works; names its calls and its random numbers.
 
-    ``version`` counts the sources of one candidate from 0; ``seed`` is the run's.
+    ``version`` counts the sources of one candidate from 0; ``seed`` is the run's; ``choices`` were made at the draw.
     """
 
     candidate_id: str
     version: int
     seed: int
+    choices: Choices = NO_CHOICES
 
     @property
     def generator(self) -> np.random.Generator:

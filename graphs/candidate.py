@@ -65,7 +65,7 @@ async def debug(state: CandidateState, runtime: Runtime[RunContext]) -> Candidat
         prompt, parent = await bench.prompt(candidate_id), await bench.model(state["parent_id"])
         failure = FAILURE.validate_python(state["failure"])
         return await bench.roles.debugger.debug(
-            DebugRequest(bench.errand(candidate_id, version), prompt, failed, failure, parent)
+            DebugRequest(bench.errand(state, version), prompt, failed, failure, parent)
         )
 
     proposal = await bench.steps.once(candidate_id, Step.DEBUG, version, PROPOSAL, mend)
@@ -86,7 +86,7 @@ async def downscale(state: CandidateState, runtime: Runtime[RunContext]) -> Cand
         prompt, parent = await bench.prompt(candidate_id), await bench.model(state["parent_id"])
         way = bench.shrinking_idea(candidate_id, version, single_use=single_use)
         return await bench.roles.downscaler.downscale(
-            DownscaleRequest(bench.errand(candidate_id, version), prompt, oversized, parent, single_use, way)
+            DownscaleRequest(bench.errand(state, version), prompt, oversized, parent, single_use, way)
         )
 
     proposal = await bench.steps.once(candidate_id, Step.DOWNSCALE, version, PROPOSAL, shrink)
@@ -107,9 +107,7 @@ async def judge(state: CandidateState, runtime: Runtime[RunContext]) -> Candidat
     async def ask() -> Verdict | Failure:
         if bench.stage(candidate_id) is Stage.BASE or not bench.context.search.judge_structure:
             return Verdict(changed=True, multi_layer=True)
-        request = JudgeRequest(
-            bench.errand(candidate_id, state["version"]), judged, await bench.model(state["parent_id"])
-        )
+        request = JudgeRequest(bench.errand(state, state["version"]), judged, await bench.model(state["parent_id"]))
         return await bench.roles.structural_judge.judge(request)
 
     verdict = await bench.steps.once(candidate_id, Step.JUDGE, verdict_version(num_edits), VERDICT, ask)

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from fairnad import budget, sampling
 from fairnad.budget import Budget
 from fairnad.candidate import CandidateId, CheckReport, Evaluation, Failure, FailureKind, Stage, Step
+from fairnad.choices import Choices
 from fairnad.errors import RunFolderError
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, MutationTarget
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tools.lab import TorchLab
 
 IDEA = TypeAdapter(Idea)
+CHOICES = TypeAdapter(Choices)
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ class Bench:
         """The stage a candidate was drawn in."""
         return CandidateId.parse(candidate_id).stage
 
-    def errand(self, candidate_id: str, version: int) -> Errand:
+    def errand(self, state: CandidateInput, version: int) -> Errand:
         """What names a role's work on one version of a candidate."""
-        return Errand(candidate_id, version, self.context.seed)
+        return Errand(state["candidate_id"], version, self.context.seed, self.choices(state))
 
     async def history(self) -> History:
         """Every record so far."""
@@ -123,7 +125,7 @@ class Bench:
         """A candidate's first source, from whoever makes it in its stage; nobody does where its idea was refused."""
         if state["refused"]:
             return Failure(Step.MUTATE, FailureKind.REVIEW, "a person refused the idea")
-        errand, stage = self.errand(state["candidate_id"], 0), self.stage(state["candidate_id"])
+        errand, stage = self.errand(state, 0), self.stage(state["candidate_id"])
         if stage is Stage.BASE:
             return Proposal(self.base_source, prompt="")
         if stage is Stage.REFINE:
@@ -144,6 +146,10 @@ class Bench:
     def idea(self, state: CandidateInput) -> Idea:
         """The idea a candidate was drawn with."""
         return IDEA.validate_python(state["idea"])
+
+    def choices(self, state: CandidateInput) -> Choices:
+        """What was chosen for a candidate at its draw."""
+        return CHOICES.validate_python(state["choices"])
 
     async def refuse_another(self, state: CandidateState) -> None:
         """A candidate that is recorded is not made again otherwise, by a search that went back to a checkpoint.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from fairnad.candidate import Stage
+from fairnad.history import History, Record
 from fairnad.sampling import Fairness
+from graphs.choosing import choose
 from graphs.planning import Draw, draw_wave
 from graphs.state import CandidateInput, SearchState
 
@@ -35,16 +39,31 @@ def _draw_once(bench: Bench, state: SearchState) -> list[CandidateInput]:
     selection = bench.select(own)
     known = {name: DRAWN.validate_python(stored["result"]) for name, stored in history.find_steps(DRAW, 0)}
     drawn_ids = {drawn.idea.idea_id for drawn in known.values()}
+    before = _before(state, History(history.records()))
     wave = draw_wave(
         state,
         search,
         bench.context.seed,
         FairIdeaSampler(selection, Fairness(search.fairness), pack.upscaling_ideas, pack.adjustment_ideas),
+        choose=functools.partial(choose, bench.context, before),
         known=known,
         own=[idea for idea in own if idea.idea_id not in drawn_ids and selection.allows(idea)],
         review=bench.context.review == "candidates",
     )
     for candidate in wave:
-        result = {"idea": candidate["idea"], "target": candidate["target"]}
+        result = {"idea": candidate["idea"], "target": candidate["target"], "choices": candidate["choices"]}
         history.add_step(candidate["candidate_id"], DRAW, 0, {"result": result})
     return wave
+
+
+def _before(state: SearchState, history: History) -> History:
+    """The records of earlier waves, also where the search went back."""
+    stage = (state["generation"], Stage(state["stage"]).order, state["round"])
+    num_draws = {slot["slot"]: slot["num_draws"] for slot in state["slots"]}
+
+    def is_earlier(record: Record) -> bool:
+        place = record.place
+        drawn_in = place.order[: len(stage)]
+        return drawn_in < stage or (drawn_in == stage and place.draw < num_draws.get(place.slot, 0))
+
+    return History(record for record in history.records if is_earlier(record))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fairnad import sampling
 from fairnad.budget import Budget, has_room
 from fairnad.candidate import CandidateId, Stage, plain
+from fairnad.choices import NO_CHOICES, Choices
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
 from fairnad.ports import IdeaSampler
@@ -22,6 +23,7 @@ class Draw:
 
     idea: Idea
     target: MutationTarget
+    choices: Choices = NO_CHOICES
 
 
 def open_slots(state: SearchState) -> list[Slot]:
@@ -89,6 +91,7 @@ def draw_wave(
     seed: int,
     ideas: IdeaSampler,
     *,
+    choose: Callable[[CandidateId, Idea], Choices] = lambda place, idea: NO_CHOICES,
     known: Mapping[str, Draw] | None = None,
     own: Sequence[Idea] = (),
     review: bool = False,
@@ -96,6 +99,7 @@ def draw_wave(
     """One candidate for each open slot, as many as there are trainings left; slots drawn least often come first.
 
     Args:
+        choose: how the language models go about a candidate, asked once for each.
         known: draws that happened before, by candidate id; they are repeated.
         own: a person's ideas that come first, each once, wherever an idea of the knowledge database is drawn.
         review: whether a person sees the sources before they are trained.
@@ -106,7 +110,10 @@ def draw_wave(
     wave: list[CandidateInput] = []
     for slot in slots:
         place = CandidateId(state["generation"], stage, state["round"], slot["slot"], slot["num_draws"])
-        drawn = (known or {}).get(str(place)) or _draw(slot, place, search, seed, ideas, waiting)
+        drawn = (known or {}).get(str(place))
+        if drawn is None:
+            drawn = _draw(slot, place, search, seed, ideas, waiting)
+            drawn = replace(drawn, choices=choose(place, drawn.idea))
         candidate = CandidateInput(
             candidate_id=str(place),
             parent_id=slot["parent_id"],
@@ -114,6 +121,7 @@ def draw_wave(
             previous_id=slot["previous_id"],
             idea=plain(drawn.idea),
             target=str(drawn.target),
+            choices=plain(drawn.choices),
             earlier=[other["candidate_id"] for other in wave],
             max_debugs=0 if stage is Stage.BASE else search.max_debugs,
             max_downscales=search.max_downscales,

@@ -35,6 +35,7 @@ async def make_record(state: CandidateState, bench: Bench) -> Record:
         num_debugs=state["num_debugs"],
         num_downscales=state["num_downscales"],
         num_edits=state["num_edits"] + state["idea_edited"],
+        choices=bench.choices(state),
         duplicate_of=judgement.duplicate_of if judgement else "",
         calls=calls,
         seconds=sum(call.seconds for call in calls) + (evaluation.seconds if evaluation else 0.0),

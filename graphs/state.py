@@ -41,7 +41,8 @@ class Schedule(TypedDict):
 class CandidateInput(TypedDict):
     """What the search hands to one candidate.
 
-    ``earlier`` are the candidates of its wave in lower slots. ``review`` says whether a person sees the source before
+    ``choices`` are the fields of :class:`fairnad.choices.Choices`; ``earlier`` are the candidates of its wave in lower
+    slots. ``review`` says whether a person sees the source before
     it is trained; ``refused`` and ``idea_edited`` what a person made of the idea.
     """
 
@@ -51,6 +52,7 @@ class CandidateInput(TypedDict):
     previous_id: str
     idea: dict[str, Any]
     target: str
+    choices: dict[str, Any]
     earlier: list[str]
     max_debugs: int
     max_downscales: int
