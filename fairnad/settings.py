@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
+from fairnad.model_entries import ModelEntry
 from fairnad.recipe import Precision
 
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -111,6 +112,14 @@ class LanguageModelSettings(_Section):
         4, ge=0, description="retries of a call after a passing fault", json_schema_extra=CHANGEABLE
     )
     concurrency: int = Field(8, ge=1, description="calls at a time", json_schema_extra=CHANGEABLE)
+
+    @property
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """Every model at every endpoint; none where no language model is configured."""
+        if not self.model:
+            return ()
+        shared = {name: getattr(self, name) for name in ModelEntry.model_fields if name in type(self).model_fields}
+        return (ModelEntry(**shared),)
 
 
 class AgentSettings(_Section):
