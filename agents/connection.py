@@ -1,9 +1,11 @@
-"""One endpoint: a request in, an answer out; passing faults are waited out, the others end the connection.
+"""One endpoint: a request in, an answer out, no faster than it may be asked. Passing faults are waited out.
 
 ==========================================================  =========================================================
 the endpoint                                                what follows
 ==========================================================  =========================================================
-429, 5xx, timeout, refused, no completion (a web page)      tried again up to ``max_retries``, else :class:`Down`
+5xx, timeout, refused, no completion (a web page)           tried again up to ``max_retries``, else :class:`Down`
+429                                                         the same, and nothing else is sent until then
+a JSON schema is refused                                    asked again without, and never with one again
 401, 403, 404, other 4xx, no quota                          :class:`Down` at once
 ==========================================================  =========================================================
 """
@@ -12,25 +14,33 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agents.faults import Fault, FaultKind, delay_seconds, interruption, not_a_completion, refusal
+from agents.rates import RateLimit
 from agents.reception import Reception
 from fairnad.errors import SettingsError, StoppingError
 from fairnad.model_entries import ModelEntry
 from fairnad.ports import Answer
 from fairnad.settings import LanguageModelSettings
+from prompts.json_form import with_json_form
 from prompts.templates import Messages
 
 if TYPE_CHECKING:
+    import httpx
     import openai
     from langchain_openai import ChatOpenAI
 
+Schema = Mapping[str, Any]
+"""The JSON schema of a reply that is data."""
+
+CHARACTERS_A_TOKEN = 3
+_USUAL_REPLY_TOKENS = 1024
+"""Reserved for a reply until the endpoint's own replies are known."""
 _MESSAGE_CHARACTERS = 300
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 """What langchain-openai raises on a chunk, or a body, that is not what the protocol says."""
@@ -44,13 +54,18 @@ class Connection:
     """A language model at one OpenAI-compatible endpoint."""
 
     def __init__(
-        self, entry: ModelEntry, settings: LanguageModelSettings, sleep: Callable[[float], Awaitable[None]]
+        self,
+        entry: ModelEntry,
+        settings: LanguageModelSettings,
+        sleep: Callable[[float], Awaitable[None]],
+        clock: Callable[[], float],
     ) -> None:
         """Set the client up; nothing is sent yet.
 
         Args:
             settings: what holds for every endpoint: retries, and the time limit of silence.
-            sleep: how delays between tries are spent.
+            sleep: how delays between requests are spent.
+            clock: the seconds delays are measured by.
 
         Raises:
             SettingsError: the base URL is none.
@@ -62,6 +77,11 @@ class Connection:
         self._slots = asyncio.Semaphore(entry.concurrency)
         self._key = os.environ.get(entry.key_variable, "")
         self._stopping = False
+        self._limit = RateLimit(entry.requests_per_minute, entry.tokens_per_minute, clock)
+        self._sends_schema = entry.json_schema != "off"
+        self._num_answers = 0
+        self._num_reply_tokens = 0
+        self.num_open = 0
 
     def stop(self) -> None:
         """Begin no new request; what is under way goes on."""
@@ -72,27 +92,79 @@ class Connection:
         """Where requests go."""
         return str(self._chat.root_async_client.base_url).rstrip("/")
 
-    async def fetch(self, role: str, messages: Messages) -> Answer:
+    @property
+    def seconds_halted(self) -> float:
+        """How long nothing may be sent, because the endpoint asked for that."""
+        return self._limit.seconds_halted
+
+    async def fetch(
+        self, role: str, messages: Messages, schema: Schema | None = None, *, max_retries: int | None = None
+    ) -> Answer:
         """What the endpoint answers; passing faults are waited out.
+
+        Args:
+            schema: the form of a reply that is data.
+            max_retries: other than in the settings.
 
         Raises:
             Down: it does not answer, or refuses the key, the model or the request.
             StoppingError: the run is being stopped.
         """
-        for num_retries in itertools.count():
+        left = self._settings.max_retries if max_retries is None else max_retries
+        num_retries = 0
+        while True:
+            sends_schema = self._sends_schema
+            reception, seconds = await self._request(messages, schema)
+            fault = reception.fault
+            if fault is None or reception.is_answer:
+                return reception.answer(role, self.entry.title, messages, seconds)
+            if fault.is_of_schema and sends_schema and schema is not None and self.entry.json_schema == "auto":
+                self._sends_schema = False
+                continue
+            if fault.kind is FaultKind.HOPELESS or num_retries >= left:
+                raise self._down(fault)
+            delay = delay_seconds(fault, num_retries)
+            num_retries += 1
+            if fault.halts:
+                self._limit.halt(delay)
+            else:
+                await self._sleep(delay)
+
+    async def _request(self, messages: Messages, schema: Schema | None) -> tuple[Reception, float]:
+        """One request when its turn has come: (what arrives, the seconds it took). Every request passes here."""
+        self.num_open += 1
+        try:
             async with self._slots:
+                num_reserved = await self._wait_for_turn(messages)
                 if self._stopping:
                     raise StoppingError("the call was not begun because the run is being stopped")
                 began = time.monotonic()
-                reception = await self._receive(messages)
+                reception = await self._receive(messages, schema)
                 seconds = time.monotonic() - began
-            fault = reception.fault
-            if fault is None or reception.is_answer:
-                break
-            if fault.kind is FaultKind.HOPELESS or num_retries == self._settings.max_retries:
-                raise self._down(fault)
-            await self._sleep(delay_seconds(fault, num_retries))
-        return reception.answer(role, self.entry.title, messages, seconds)
+        finally:
+            self.num_open -= 1
+        self._account(reception, num_reserved)
+        return reception, seconds
+
+    async def _wait_for_turn(self, messages: Messages) -> float:
+        """Wait until a request may be sent; the tokens that were reserved for it."""
+        num_prompt = sum(len(text) for _, text in messages) / CHARACTERS_A_TOKEN
+        num_reply = self._num_reply_tokens / self._num_answers if self._num_answers else _USUAL_REPLY_TOKENS
+        num_reserved = num_prompt + min(num_reply, self.entry.max_tokens)
+        if seconds := self._limit.reserve(num_reserved):
+            await self._sleep(seconds)
+        while seconds := self._limit.seconds_halted:
+            await self._sleep(seconds)
+        return num_reserved
+
+    def _account(self, reception: Reception, num_reserved: float) -> None:
+        """Correct what was reserved by what was spent, as far as that is known."""
+        if reception.reports_usage:
+            self._num_answers += 1
+            self._num_reply_tokens += reception.output_tokens
+            self._limit.correct(num_reserved, reception.input_tokens + reception.output_tokens)
+        elif not reception.num_chunks:
+            self._limit.correct(num_reserved, 0)
 
     async def served_models(self) -> list[str] | None:
         """The names of the models the endpoint lists; ``None`` where it lists none, as some servers do.
@@ -120,16 +192,18 @@ class Connection:
             await self._chat.root_async_client.close()
             del self.__dict__["_chat"]
 
-    async def _receive(self, messages: Messages) -> Reception:
+    async def _receive(self, messages: Messages, schema: Schema | None) -> Reception:
         """One request. Its answer is streamed, so that only silence, not length, runs into the time limit."""
         import openai
 
         chat = self._chat
         reception = Reception()
         silence = self._settings.timeout_seconds
+        sent = messages if schema is None else with_json_form(messages, schema)
+        body = self._body(schema if self._sends_schema else None)
         try:
             async with asyncio.timeout(silence) as limit:
-                async for chunk in chat.astream(list(messages)):
+                async for chunk in chat.astream(list(sent), extra_body=body):
                     reception.add(chunk)
                     limit.reschedule(asyncio.get_running_loop().time() + silence)
         except openai.APIStatusError as error:
@@ -145,7 +219,13 @@ class Connection:
     def _refusal(self, error: openai.APIStatusError) -> Fault:
         body = error.body if isinstance(error.body, dict) else {}
         message = str(body.get("message") or error.message).removeprefix(f"Error code: {error.status_code} - ")
-        return refusal(error.status_code, self._said(message), str(body.get("code") or ""), error.response.headers)
+        return refusal(
+            error.status_code,
+            self._said(message),
+            str(body.get("code") or ""),
+            error.response.headers,
+            self.entry.key_variable,
+        )
 
     @functools.cached_property
     def _chat(self) -> ChatOpenAI:
@@ -154,11 +234,6 @@ class Connection:
         from pydantic import SecretStr
 
         entry = self.entry
-        # Local servers know the limit by its older name only, and generate without end where they miss it; OpenAI's
-        # own newer models refuse the older name.
-        limit: dict[str, Any] = {"extra_body": {"max_tokens": entry.max_tokens}}
-        if not entry.base_url:
-            limit = {"max_tokens": entry.max_tokens}
         return ChatOpenAI(
             model=entry.model,
             base_url=entry.base_url or None,
@@ -169,10 +244,27 @@ class Connection:
             stream_usage=True,
             stream_chunk_timeout=None,
             use_responses_api=False,
-            http_async_client=DefaultAsyncHttpxClient(),  # not shared with other clients, so that it can be closed
+            # Not shared with other clients, so that it can be closed.
+            http_async_client=DefaultAsyncHttpxClient(event_hooks={"response": [self._heed]}),
             openai_proxy="",  # HTTPS_PROXY and the like hold; OPENAI_PROXY would collide with a client of one's own
-            **limit,
+            max_tokens=None if entry.base_url else entry.max_tokens,
         )
+
+    async def _heed(self, response: httpx.Response) -> None:
+        self._limit.heed(response.headers)
+
+    def _body(self, schema: Schema | None) -> dict[str, Any]:
+        """What a request holds beyond what the client knows of.
+
+        A form asked for here, not by the client's own argument, leaves a reply that does not keep to it readable.
+        """
+        # Local servers know the limit by its older name only, and generate without end where they miss it; OpenAI's
+        # own newer models refuse the older name.
+        body: dict[str, Any] = {"max_tokens": self.entry.max_tokens} if self.entry.base_url else {}
+        if schema is not None:
+            form = {"name": "reply", "schema": dict(schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        return body | self.entry.extra_body
 
     def _said(self, message: str) -> str:
         """The words of an endpoint on one line, without the key, which some repeat."""

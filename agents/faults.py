@@ -16,6 +16,8 @@ _WHERE = "--llm.base-url to where its API begins (often …/v1)"
 
 _PASSING = {408, 409, 423, 425, 429}
 _MAY_MEAN_TOO_LONG = {400, 413, 422}
+_MAY_MEAN_NO_SCHEMA = {400, 415, 422, 501}
+_SCHEMA = re.compile(r"response[ _-]?format|json[ _-]?schema|schema|grammar|guided|structured output", re.IGNORECASE)
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|window|size)|maximum context|(prompt|input|request|messages?) (is |are )?too (long|large)"
     r"|exceeds? the (maximum|available|model)|max_new_tokens|reduce the length|too many (input )?tokens",
@@ -42,12 +44,19 @@ class Fault:
     message: str
     advice: str = ""
     retry_after_seconds: float | None = None
+    halts: bool = False
+    """whether no other request of the endpoint will be answered before the delay is over, either"""
+    is_of_schema: bool = False
+    """whether it is the form asked for, by JSON schema, that was refused"""
 
 
-def refusal(status: int, message: str, code: str, headers: Mapping[str, str]) -> Fault:
+def refusal(
+    status: int, message: str, code: str, headers: Mapping[str, str], key_variable: str = "OPENAI_API_KEY"
+) -> Fault:
     """What an HTTP status other than 200 means.
 
     Args:
+        key_variable: the environment variable the key comes from.
         code: the error code in the body, empty where there is none.
         headers: of the response, with names in lower case or found whatever their case.
     """
@@ -57,13 +66,15 @@ def refusal(status: int, message: str, code: str, headers: Mapping[str, str]) ->
     if status == 429 and code == "insufficient_quota":
         return Fault(FaultKind.HOPELESS, f"has no quota left ({said})", "raise the quota of the key's account")
     if status in _PASSING or status >= 500:
-        return Fault(FaultKind.PASSING, said, retry_after_seconds=_retry_after_seconds(headers))
+        return Fault(FaultKind.PASSING, said, "", _retry_after_seconds(headers), halts=status == 429)
     if status in (401, 403):
-        return Fault(FaultKind.HOPELESS, f"refuses the key ({said})", "set OPENAI_API_KEY to a key it accepts")
+        return Fault(FaultKind.HOPELESS, f"refuses the key ({said})", f"set {key_variable} to a key it accepts")
     if status == 404:
         advice = f"set --llm.model to a model it serves, and {_WHERE}"
         return Fault(FaultKind.HOPELESS, f"has no such model ({said})", advice)
-    return Fault(FaultKind.HOPELESS, f"refuses the request ({said})", "change the settings under --llm")
+    of_schema = status in _MAY_MEAN_NO_SCHEMA and _SCHEMA.search(message) is not None
+    advice = "change the settings under --llm"
+    return Fault(FaultKind.HOPELESS, f"refuses the request ({said})", advice, is_of_schema=of_schema)
 
 
 def interruption(message: str) -> Fault:

@@ -24,10 +24,11 @@ import functools
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
-from agents.connection import Connection
+from agents.connection import Connection, Schema
 from agents.faults import backoff_seconds
 from agents.model_pool import ModelPool
 from agents.reception import BROKEN, CONTEXT, failure, is_cut, is_empty
@@ -51,11 +52,13 @@ class LanguageModel:
         log: CallLog,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Set the client up; nothing is sent yet.
+        """Set the clients up; nothing is sent yet.
 
         Args:
-            sleep: how delays between tries are spent.
+            sleep: how delays between requests are spent.
+            clock: the seconds delays are measured by.
 
         Raises:
             SettingsError: the base URL is none.
@@ -63,7 +66,7 @@ class LanguageModel:
         self._settings = settings
         self._log = log
         self._sleep = sleep
-        self._pool = ModelPool(settings, sleep=sleep)
+        self._pool = ModelPool(settings, sleep=sleep, clock=clock)
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -82,6 +85,7 @@ class LanguageModel:
         *,
         step: Step,
         shorten: Callable[[int], Messages | None] | None = None,
+        schema: Schema | None = None,
     ) -> Answer | Failure:
         """The model's answer to ``messages``, or why there is none; see the module for what is mended on the way.
 
@@ -90,13 +94,17 @@ class LanguageModel:
             step: the step a failure is reported for.
             shorten: gives the messages with the n least needed parts left out, n from 1; ``None`` when no more can.
 
+            schema: the form of a reply that is data. A reply may keep to another all the same: an endpoint need not
+                know of schemas, and a pack may ask for its own form.
+
         Returns:
             The answer with its whole text, also where it took several calls.
 
         Raises:
             EndpointError: the endpoint is gone for good, or refuses the key, the model or the request.
         """
-        ask = functools.partial(self._ask, role, errand, itertools.count())
+        parts = itertools.count()
+        ask = functools.partial(self._ask, role, errand, parts, schema)
         answer = await self._ask_unbroken(ask, messages)
         for num_left_out in itertools.count(1):
             shorter = shorten(num_left_out) if shorten and answer.finish == CONTEXT else None
@@ -106,7 +114,8 @@ class LanguageModel:
         if is_empty(answer):
             answer = await self._ask_unbroken(ask, answer.messages)
         if is_cut(answer):
-            answer = await self._go_on(ask, answer)
+            # A reply that keeps to a schema from its first character can be no continuation.
+            answer = await self._go_on(functools.partial(self._ask, role, errand, parts, None), answer)
         return failure(answer, step, self._pool.max_tokens(answer.call.model)) or answer
 
     async def aclose(self) -> None:
@@ -131,7 +140,13 @@ class LanguageModel:
         return replace(rest, messages=answer.messages, text=join_replies(answer.text, rest.text))
 
     async def _ask(
-        self, role: str, errand: Errand, parts: Iterator[int], messages: Messages, after_seconds: float
+        self,
+        role: str,
+        errand: Errand,
+        parts: Iterator[int],
+        schema: Schema | None,
+        messages: Messages,
+        after_seconds: float,
     ) -> Answer:
         """The stored answer of one call, or a fresh one, which is stored first."""
         digest = hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:16]
@@ -140,6 +155,6 @@ class LanguageModel:
         if answer is None:
             if after_seconds:
                 await self._sleep(after_seconds)
-            answer = await self._pool.fetch(role, errand, messages)
+            answer = await self._pool.fetch(role, errand, messages, schema)
             await asyncio.to_thread(self._log.add_answer, key, answer)
         return answer

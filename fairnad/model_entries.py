@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 JsonSchemaUse = Literal["auto", "on", "off"]
+ModelChoice = Literal["weights", "bandit"]
+
+PLAYERS = (
+    "mutator", "idea_mutator", "debugger", "downscaler", "structural_judge", "librarian", "reader", "structurer",
+)  # fmt: skip
+"""Every role a language model can play."""
 
 _CHANGEABLE = {
-    "base_url", "key_variable", "concurrency", "requests_per_minute", "tokens_per_minute", "price_input",
-    "price_output",
+    "base_url", "key_variable", "concurrency", "json_schema", "requests_per_minute", "tokens_per_minute",
+    "price_input", "price_output",
 }  # fmt: skip
 """What may differ when a run is resumed: where a model is asked and what that costs, not what it answers."""
 
@@ -44,7 +51,20 @@ class ModelEntry(BaseModel):
         """What it is called."""
         return self.name or self.model
 
-    @property
-    def decisive(self) -> dict[str, Any]:
-        """What of it decides answers, and so may not change within a run."""
-        return {**self.model_dump(mode="json", exclude=_CHANGEABLE), "name": self.title}
+    @field_validator("roles")
+    @classmethod
+    def _are_known(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        for role in roles:
+            if role not in PLAYERS:
+                raise ValueError(f"expected some of {', '.join(PLAYERS)}, found {role}")
+        return roles
+
+
+def decisive(entries: Iterable[ModelEntry]) -> list[dict[str, Any]]:
+    """What of the entries decides answers, and so may not change within a run; once for all of one name."""
+    found: list[dict[str, Any]] = []
+    for entry in entries:
+        one = {**entry.model_dump(mode="json", exclude=_CHANGEABLE, exclude_defaults=True), "name": entry.title}
+        if one not in found:
+            found.append(one)
+    return found

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from fairnad.model_entries import ModelEntry
+from fairnad.model_entries import JsonSchemaUse, ModelChoice, ModelEntry, decisive
 from fairnad.recipe import Precision
 
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -28,6 +28,9 @@ def parse_quantity(value: Any) -> Any:
         raise ValueError(f"expected a number such as 1500000, 1.5M or 0.2G, found {value!r}")
     return float(Decimal(match[1]) * _SCALE[match[2].lower()])
 
+
+_SHARED = ("temperature", "max_tokens", "concurrency", "json_schema")
+"""Settings of the language model that hold for each of several models, unless its entry says otherwise."""
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(gt=0)]
 Implementation = Literal["auto", "llm", "builtin"]
@@ -103,6 +106,19 @@ class LanguageModelSettings(_Section):
 
     model: str = Field("", description="model name; empty: built-in roles, no language model")
     base_url: str = Field("", description="OpenAI-compatible endpoint", json_schema_extra=CHANGEABLE)
+    models: tuple[ModelEntry, ...] = Field(
+        (), description="several models or endpoints, in place of model and base-url: JSON, or a YAML or JSON file"
+    )
+    choice: ModelChoice = Field("weights", description="how one of several models is chosen for a candidate")
+    json_schema: JsonSchemaUse = Field(
+        "auto", description="replies that are data by JSON schema; auto: if taken", json_schema_extra=CHANGEABLE
+    )
+    requests_per_minute: int = Field(
+        0, ge=0, description="requests a minute; 0: as many as there are", json_schema_extra=CHANGEABLE
+    )
+    tokens_per_minute: int = Field(
+        0, ge=0, description="tokens a minute, of prompts and replies; 0: as many", json_schema_extra=CHANGEABLE
+    )
     temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
     max_tokens: int = Field(8192, ge=16, description="tokens a reply may have")
     timeout_seconds: float = Field(
@@ -113,13 +129,39 @@ class LanguageModelSettings(_Section):
     )
     concurrency: int = Field(8, ge=1, description="calls at a time", json_schema_extra=CHANGEABLE)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down(cls, given: Any) -> Any:
+        """What an entry of ``models`` leaves open is as it is given for all."""
+        if not isinstance(given, dict) or not isinstance(given.get("models"), list | tuple):
+            return given
+        shared = {name: given[name] for name in _SHARED if name in given}
+        models = [{**shared, **entry} if isinstance(entry, dict) else entry for entry in given["models"]]
+        return {**given, "models": models}
+
+    @model_validator(mode="after")
+    def _is_one_or_several(self) -> Self:
+        if self.models and (self.model or self.base_url):
+            raise ValueError("expected --llm.models, or --llm.model with --llm.base-url, found both: leave one out")
+        models = {entry.title: entry.model for entry in self.models}
+        for entry in self.models:
+            if entry.model != models[entry.title]:
+                found = f"{entry.model} and {models[entry.title]}"
+                raise ValueError(f"expected one model of the name {entry.title}, found {found}: give each its own name")
+        return self
+
     @property
     def entries(self) -> tuple[ModelEntry, ...]:
         """Every model at every endpoint; none where no language model is configured."""
         if not self.model:
-            return ()
+            return self.models
         shared = {name: getattr(self, name) for name in ModelEntry.model_fields if name in type(self).model_fields}
         return (ModelEntry(**shared),)
+
+    @property
+    def title(self) -> str:
+        """The names of all models, empty where no language model is configured."""
+        return ", ".join(dict.fromkeys(entry.title for entry in self.entries))
 
 
 class AgentSettings(_Section):
@@ -281,6 +323,8 @@ def _differences(old: BaseModel, new: BaseModel, prefix: str) -> list[str]:
     names = []
     for name, field in type(old).model_fields.items():
         before, after = getattr(old, name), getattr(new, name)
+        if name == "models":
+            before, after = decisive(before), decisive(after)
         if isinstance(before, BaseModel):
             names += _differences(before, after, f"{prefix}{name}.")
         elif before != after and field.json_schema_extra != CHANGEABLE and name not in ("run", "runs"):

@@ -6,6 +6,7 @@ from fairnad.candidate import CandidateId
 from fairnad.choices import Choices
 from fairnad.history import History
 from fairnad.ideas import Idea
+from fairnad.model_choice import choose_model
 from fairnad.settings import RunContext
 
 
@@ -15,4 +16,7 @@ def choose(context: RunContext, history: History, place: CandidateId, idea: Idea
     Args:
         history: every record of earlier waves, so that going through a search again repeats its choices.
     """
-    return Choices()
+    model = ""
+    if context.agents.mutator != "builtin":
+        model = choose_model(context.llm.entries, history, place, context.seed, context.llm.choice)
+    return Choices(model=model)

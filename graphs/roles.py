@@ -38,7 +38,7 @@ def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
     Raises:
         SettingsError: a role asks for a language model, and none is configured.
     """
-    configured = bool(context.llm.model)
+    configured = bool(context.llm.title)
     players = {}
     for role in roles:
         wanted = getattr(context.agents, role)
@@ -51,7 +51,7 @@ def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
 
 def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]:
     """Who plays each role: the language model's name, or ``built-in``."""
-    return {role: context.llm.model if by_model else "built-in" for role, by_model in cast(context, roles).items()}
+    return {role: context.llm.title if by_model else "built-in" for role, by_model in cast(context, roles).items()}
 
 
 def describe(context: RunContext) -> str:

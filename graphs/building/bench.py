@@ -189,9 +189,9 @@ def player(context: KnowledgeContext, role: str) -> str:
         SettingsError: the role asks for a language model, and none is configured.
     """
     wanted = getattr(context.agents, role)
-    if wanted == "llm" and not context.llm.model:
+    if wanted == "llm" and not context.llm.title:
         raise SettingsError(f"--agents.{role} llm: no language model is configured; set --llm.model")
-    return context.llm.model if context.llm.model and wanted != "builtin" else "built-in"
+    return context.llm.title if context.llm.title and wanted != "builtin" else "built-in"
 
 
 async def open_bench(context: KnowledgeContext) -> KnowledgeBench:

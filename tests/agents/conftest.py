@@ -40,16 +40,22 @@ def delays() -> list[float]:
 
 @pytest_asyncio.fixture
 async def connect(log: SqliteHistory, delays: list[float]) -> AsyncIterator[Connect]:
-    """Makes language models that talk to a server (or to a base URL) and store in ``log``."""
+    """Makes language models that talk to a server (or to a base URL) and store in ``log``.
+
+    Where entries are given as ``models``, there is no server but theirs. The clock stands still but for delays.
+    """
     models: list[LanguageModel] = []
 
     async def wait(seconds: float) -> None:
         delays.append(seconds)
 
-    def make(server: ScriptedServer | str, **settings: object) -> LanguageModel:
-        url = server if isinstance(server, str) else server.url
-        chosen = {"model": "scripted", "base_url": url, "timeout_seconds": 20, "max_retries": 2, **settings}
-        models.append(LanguageModel(LanguageModelSettings.model_validate(chosen), log, sleep=wait))
+    def make(server: ScriptedServer | str | None, **settings: object) -> LanguageModel:
+        chosen: dict[str, object] = {"timeout_seconds": 20, "max_retries": 2, **settings}
+        if server is not None:
+            url = server if isinstance(server, str) else server.url
+            chosen = {"model": "scripted", "base_url": url, **chosen}
+        checked = LanguageModelSettings.model_validate(chosen)
+        models.append(LanguageModel(checked, log, sleep=wait, clock=lambda: sum(delays)))
         return models[-1]
 
     yield make
