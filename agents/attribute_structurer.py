@@ -6,6 +6,7 @@ from agents.knowledge_replies import extract_attributes
 from agents.llm import LanguageModel
 from agents.proposals import Question
 from agents.reception import TAIL_CHARACTERS
+from agents.reply_schemas import attributes as attributes_schema
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.knowledge import Findings, ReferenceModel
 from fairnad.ports import Errand
@@ -21,9 +22,10 @@ class LanguageModelAttributeStructurer:
 
     async def structure(self, errand: Errand, model: ReferenceModel) -> Findings | Failure:
         """The attributes of one model, or of one part of it; a reply without any JSON object is a failure."""
-        variables = {"template": self._knowledge.template.outline(), "name": model.name, "code": model.code}
+        template = self._knowledge.template.outline()
+        variables = {"template": template, "name": model.name, "code": model.code}
         question = Question(self._knowledge, "attribute_structuring", variables)
-        answer = await question.ask(self._model, errand, Step.STRUCTURE)
+        answer = await question.ask(self._model, errand, Step.STRUCTURE, attributes_schema(template))
         if isinstance(answer, Failure):
             return answer
         attributes = extract_attributes(answer.text)

@@ -11,6 +11,7 @@ from agents.llm import LanguageModel
 from agents.model_pool import RESUME_ADVICE
 from fairnad.candidate import CandidateId, Failure, Stage, Step
 from fairnad.errors import EndpointError
+from fairnad.model_entries import ModelEntry
 from fairnad.ports import Errand
 from fairnad.settings import LanguageModelSettings
 
@@ -41,14 +42,19 @@ class EndpointReport:
         return self.output_tokens / self.seconds if self.output_tokens and self.seconds else None
 
 
-async def ask_endpoint(settings: LanguageModelSettings) -> EndpointReport:
-    """Ask the endpoint for its models and for one tiny completion, without retries.
+async def ask_endpoint(settings: LanguageModelSettings, entry: ModelEntry | None = None) -> EndpointReport:
+    """Ask an endpoint for its models and for one tiny completion, without retries.
+
+    Args:
+        entry: which one of the settings; ``None``: the only one.
 
     Raises:
         SettingsError: the base URL is none.
     """
     patience = min(settings.timeout_seconds, _PATIENCE_SECONDS)
-    hasty = settings.model_copy(update={"max_retries": 0, "max_tokens": _MAX_TOKENS, "timeout_seconds": patience})
+    asked = (entry or settings.entries[0]).model_copy(update={"max_tokens": _MAX_TOKENS})
+    alone = {"model": "", "base_url": "", "models": (asked,)}
+    hasty = settings.model_copy(update={**alone, "max_retries": 0, "timeout_seconds": patience})
     answers = CallMemory()
     model = LanguageModel(hasty, answers)
     connection = model.connections[0]
@@ -67,9 +73,9 @@ async def ask_endpoint(settings: LanguageModelSettings) -> EndpointReport:
     return EndpointReport(connection.url, _tuple(models), fault, seconds=call.seconds, output_tokens=call.output_tokens)
 
 
-def has_key() -> bool:
+def has_key(variable: str = "OPENAI_API_KEY") -> bool:
     """Whether a key is set; it is shown to nobody."""
-    return bool(os.environ.get("OPENAI_API_KEY"))
+    return bool(os.environ.get(variable))
 
 
 def _split(message: str) -> tuple[str, str]:

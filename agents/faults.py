@@ -65,14 +65,14 @@ def refusal(
         return Fault(FaultKind.TOO_LONG, said)
     if status == 429 and code == "insufficient_quota":
         return Fault(FaultKind.HOPELESS, f"has no quota left ({said})", "raise the quota of the key's account")
-    if status in _PASSING or status >= 500:
+    of_schema = status in _MAY_MEAN_NO_SCHEMA and _SCHEMA.search(message) is not None
+    if status in _PASSING or (status >= 500 and not of_schema):
         return Fault(FaultKind.PASSING, said, "", _retry_after_seconds(headers), halts=status == 429)
     if status in (401, 403):
         return Fault(FaultKind.HOPELESS, f"refuses the key ({said})", f"set {key_variable} to a key it accepts")
     if status == 404:
         advice = f"set --llm.model to a model it serves, and {_WHERE}"
         return Fault(FaultKind.HOPELESS, f"has no such model ({said})", advice)
-    of_schema = status in _MAY_MEAN_NO_SCHEMA and _SCHEMA.search(message) is not None
     advice = "change the settings under --llm"
     return Fault(FaultKind.HOPELESS, f"refuses the request ({said})", advice, is_of_schema=of_schema)
 

@@ -32,7 +32,14 @@ def extract_attributes(text: str) -> tuple[Attribute, ...] | None:
 
 
 def extract_category(text: str) -> str | None:
-    """The path after the last ``##response##``, empty for a no, ``None`` where the reply gives no answer."""
+    """The path a reply names, empty for a no, ``None`` where it gives no answer.
+
+    The answer is the last JSON object with ``keep``, or else what follows the last ``##response##``.
+    """
+    for _, content in reversed(list(json_objects(text))):
+        if isinstance(content.get("keep"), bool):
+            category = content.get("category") if content["keep"] else ""
+            return category.strip() if isinstance(category, str) else None
     found = list(_RESPONSE.finditer(strip_reasoning(text)))
     if not found:
         return None
@@ -43,7 +50,11 @@ def extract_category(text: str) -> str | None:
 
 
 def extract_idea_lines(text: str) -> list[tuple[str, str]]:
-    """The (idea, path) of every line that is one; the path is empty where the line gives none."""
+    """The (idea, path) of every line or JSON object that is one; the path is empty where none is given."""
+    objects = [content for _, content in json_objects(text, nested=True) if isinstance(content.get("idea"), str)]
+    if objects:
+        pairs = [(" ".join(one["idea"].split()), one.get("category")) for one in objects]
+        return [(idea, path.strip() if isinstance(path, str) else "") for idea, path in pairs if idea]
     lines = []
     for line in strip_reasoning(text).split("\n"):
         if not _LINE_MARK.match(line):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from agents.citations import check_citations, ids_in
 from agents.llm import LanguageModel
 from agents.question_replies import extract_understanding
+from agents.reply_schemas import UNDERSTANDING
 from fairnad.attributes import AttributeTree, Target
 from fairnad.candidate import CandidateId, Failure, Stage, Step
 from fairnad.conversation import Evidence, Librarian, Reply, Topic, Turn, Understanding
@@ -53,7 +54,9 @@ class LanguageModelLibrarian:
             performance_attributes=_tree_text(self._pack.tree, Target.PERFORMANCE),
             efficiency_attributes=_tree_text(self._pack.tree, Target.EFFICIENCY),
         )
-        answer = await self._model.complete("question_understanding", _ERRAND, messages, step=Step.UNDERSTAND)
+        answer = await self._model.complete(
+            "question_understanding", _ERRAND, messages, step=Step.UNDERSTAND, schema=UNDERSTANDING
+        )
         built_in = await self._stand_in.understand(question, earlier)
         if isinstance(answer, Failure):
             return _noted(built_in, f"the question was understood without the model: {answer.message}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from agents.connection import Connection, Down, Schema
-from fairnad.candidate import CandidateId
 from fairnad.errors import EndpointError
 from fairnad.model_choice import order_of_names
 from fairnad.ports import Answer, Errand
@@ -110,8 +110,8 @@ class ModelPool:
     def _in_order(self, role: str, errand: Errand) -> list[Connection]:
         """Those that may answer, the first to be asked first; of one name, the one with the least to do."""
         entries = [connection.entry for connection in self.connections]
-        place = CandidateId.parse(errand.candidate_id)
-        words = [errand.seed, *place.order, errand.version]
+        digest = hashlib.sha256(errand.candidate_id.encode()).digest()
+        words = [errand.seed, int.from_bytes(digest[:8]), errand.version]
         names = order_of_names(entries, _player(role), errand.choices.model, words)
 
         def key(connection: Connection) -> tuple[bool, int, float, float]:

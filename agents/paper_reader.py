@@ -8,6 +8,7 @@ from agents.knowledge_replies import extract_category, extract_idea_lines
 from agents.llm import LanguageModel
 from agents.proposals import Question
 from agents.reception import TAIL_CHARACTERS
+from agents.reply_schemas import IDEAS, PAPER_VERDICT, UNTAGGED_IDEAS
 from fairnad.attributes import AttributeTree, Tag, Target
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ideas import Source
@@ -46,7 +47,8 @@ class LanguageModelPaperReader:
     async def judge(self, errand: Errand, paper: Paper) -> PaperVerdict | Failure:
         """Stage 1; a reply without an answer is a failure, a category near none of the tree a discard."""
         variables = {**self._categories, "title": paper.title, "abstract": paper.abstract}
-        answer = await Question(self._knowledge, "paper_filter", variables).ask(self._model, errand, Step.FILTER)
+        question = Question(self._knowledge, "paper_filter", variables)
+        answer = await question.ask(self._model, errand, Step.FILTER, PAPER_VERDICT)
         if isinstance(answer, Failure):
             return answer
         path = extract_category(answer.text)
@@ -61,9 +63,9 @@ class LanguageModelPaperReader:
     async def extract(self, errand: Errand, paper: Paper, passage: Passage) -> Extraction | Failure:
         """Stage 2; a prompt that is too long loses the abstract, then ever more of the end of the method."""
         variables: Mapping[str, object] = {"title": paper.title, "abstract": paper.abstract, "method": passage.text}
-        role = "idea_extraction_unstructured"
+        role, schema = "idea_extraction_unstructured", UNTAGGED_IDEAS
         if self._tagger is None:
-            role, variables = "idea_extraction", {**self._categories, **variables}
+            role, schema, variables = "idea_extraction", IDEAS, {**self._categories, **variables}
 
         def shorten(num_left_out: int) -> Messages | None:
             num_characters = len(passage.text) >> (num_left_out - 1)
@@ -73,7 +75,7 @@ class LanguageModelPaperReader:
             return self._knowledge.messages(role, **shorter)
 
         messages = self._knowledge.messages(role, **variables)
-        answer = await self._model.complete(role, errand, messages, step=Step.EXTRACT, shorten=shorten)
+        answer = await self._model.complete(role, errand, messages, step=Step.EXTRACT, shorten=shorten, schema=schema)
         if isinstance(answer, Failure):
             return answer
         lines = extract_idea_lines(answer.text)

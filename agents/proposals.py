@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from agents.connection import Schema
 from agents.llm import LanguageModel
 from agents.reception import TAIL_CHARACTERS
 from agents.replies import extract_source
@@ -42,9 +43,12 @@ class Question:
         emptied = dict.fromkeys(self.droppable[:num_left_out], "")
         return self.pack.messages(self.role, **{**self.variables, **emptied})
 
-    async def ask(self, model: LanguageModel, errand: Errand, step: Step) -> Answer | Failure:
-        """The model's answer, or why there is none."""
-        return await model.complete(self.role, errand, self.messages(), step=step, shorten=self.shortened)
+    async def ask(
+        self, model: LanguageModel, errand: Errand, step: Step, schema: Schema | None = None
+    ) -> Answer | Failure:
+        """The model's answer, or why there is none; ``schema`` is the form of one that is data."""
+        messages = self.messages()
+        return await model.complete(self.role, errand, messages, step=step, shorten=self.shortened, schema=schema)
 
 
 def read_proposal(answer: Answer | Failure, step: Step, prompt: str, idea: Idea | None = None) -> Proposal | Failure:

@@ -101,8 +101,12 @@ def extract_verdict(text: str) -> Verdict | None:
     """The structural judge's verdict, ``None`` where the reply gives none or contradicts itself.
 
     A criterion the reply leaves open follows from its final answer: yes means both; a no that names no criterion
-    means an unchanged architecture.
+    means an unchanged architecture. A JSON object that holds both criteria goes before all lines.
     """
+    for _, content in json_objects(text):
+        criteria = content.get("changed"), content.get("multi_layer")
+        if isinstance(criteria[0], bool) and isinstance(criteria[1], bool):
+            return Verdict(criteria[0], criteria[1], " ".join(str(content.get("reason") or "").split()))
     text = strip_reasoning(text)
     matches = [_last(form, text) for form in (_CHANGED, _MULTI_LAYER)]
     given = [None if match is None else _is_yes(match) for match in matches]

@@ -6,6 +6,7 @@ from agents.llm import LanguageModel
 from agents.proposals import Question
 from agents.reception import TAIL_CHARACTERS
 from agents.replies import extract_verdict
+from agents.reply_schemas import VERDICT
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ports import JudgeRequest, Verdict
 from prompts.loader import Pack
@@ -22,7 +23,7 @@ class LanguageModelStructuralJudge:
         """The verdict on ``request.judged``; a reply without one, or one that contradicts itself, is a failure."""
         variables = {"judged": request.judged.source, "parent": request.parent.source}
         question = Question(self._pack, "structural_judge", variables)
-        answer = await question.ask(self._model, request.errand, Step.JUDGE)
+        answer = await question.ask(self._model, request.errand, Step.JUDGE, VERDICT)
         if isinstance(answer, Failure):
             return answer
         message = "the reply holds no verdict, or one that contradicts itself"

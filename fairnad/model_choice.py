@@ -15,7 +15,7 @@ from fairnad.model_entries import ModelChoice, ModelEntry
 _SALT = 0x6D6F64656C
 """Keeps the draw of a model apart from all else that is drawn for the same candidate."""
 _LEAST_COST, _GREATEST_COST = 0.1, 10.0
-"""Of a model, relative to the mean: without bounds one that costs nothing would be asked for ever, however bad."""
+"""Of a model, relative to the mean: without bounds one lucky draw that cost nothing would count for ever."""
 
 
 def who_may_play(entries: Sequence[ModelEntry], player: str) -> tuple[ModelEntry, ...]:
@@ -81,29 +81,24 @@ def _pull(names: Sequence[str], entries: Sequence[ModelEntry], history: History,
         if (name := _designer(record)) in rewards:
             rewards[name].append(_gain(record, history))
             costs[name].append(_usd(record, entries))
-    spread = float(np.std([reward for of_one in rewards.values() for reward in of_one] or [0.0]))
     dear = _relative(costs)
+    rewards = {name: [reward / dear[name] for reward in of_one] for name, of_one in rewards.items()}
+    spread = float(np.std([reward for of_one in rewards.values() for reward in of_one] or [0.0]))
     num_tries = Counter({name: len(of_one) for name, of_one in rewards.items()})
     found = names[0]
     for _ in range(slot + 1):
-        found = _highest(names, rewards, dear, num_tries, spread)
+        found = _highest(names, rewards, num_tries, spread)
         num_tries[found] += 1
     return found
 
 
-def _highest(
-    names: Sequence[str],
-    rewards: dict[str, list[float]],
-    dear: dict[str, float],
-    num_tries: Counter[str],
-    spread: float,
-) -> str:
+def _highest(names: Sequence[str], rewards: dict[str, list[float]], num_tries: Counter[str], spread: float) -> str:
     def bound(name: str) -> tuple[float, int]:
         if not num_tries[name]:
             return math.inf, 0
         mean = sum(rewards[name]) / len(rewards[name]) if rewards[name] else 0.0
         unsure = spread * math.sqrt(2 * math.log(num_tries.total()) / num_tries[name])
-        return (mean + unsure) / dear[name], -num_tries[name]
+        return mean + unsure, -num_tries[name]
 
     return max(names, key=bound)  # among equals the first, which is the one that was listed first
 

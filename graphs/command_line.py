@@ -17,12 +17,14 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableSource
 
 from fairnad.errors import SettingsError
 from fairnad.settings import RunContext
 from graphs.arguments import PROGRAM, Parser, Presentation, unknown
 from graphs.commands import list_of_commands, run_command
 from graphs.exit_status import report_errors
+from graphs.model_files import with_models_read
 
 ENVIRONMENT_PREFIX = "FAIRNAD_"
 _DELIMITER = "__"
@@ -110,7 +112,8 @@ def parse_settings(parser: Parser, arguments: Sequence[str], begun_with: RunCont
     settings = {name: value for name, value in flags.items() if name in RunContext.model_fields}
     before = begun_with.model_dump(mode="json", exclude_none=True) if begun_with is not None else {}
     try:
-        return RunContext.model_validate(_merge(before, _from_file(known.config), _from_environment(), settings))
+        given = _merge(before, _from_file(known.config), _from_environment(), settings)
+        return RunContext.model_validate(with_models_read(given))
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from error
 
@@ -138,7 +141,10 @@ def _from_environment() -> dict[str, object]:
     for name in os.environ:
         if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
             raise SettingsError(unknown("environment variable", name, sorted(known)))
-    return EnvSettingsSource(Flags)()
+    try:
+        return EnvSettingsSource(Flags)()
+    except UnreadableSource as error:
+        raise SettingsError(f"{ENVIRONMENT_PREFIX}…: expected JSON for a list: {error.__cause__}") from error
 
 
 def _leaf_names(delimiter: str) -> list[str]:

@@ -240,11 +240,15 @@ def _settle(path: Path, history: SqliteHistory, context: RunContext) -> None:
 
 
 def _without_credentials(context: RunContext) -> RunContext:
-    sections = {name: getattr(context, name) for name in ("llm", "embedding")}
-    urls = {name: re.sub(r"(?<=//)[^/?#]*@", "", section.base_url) for name, section in sections.items()}
-    return context.model_copy(
-        update={name: section.model_copy(update={"base_url": urls[name]}) for name, section in sections.items()}
-    )
+    llm, embedding = context.llm, context.embedding
+    models = tuple(one.model_copy(update={"base_url": _without_login(one.base_url)}) for one in llm.models)
+    llm = llm.model_copy(update={"base_url": _without_login(llm.base_url), "models": models})
+    embedding = embedding.model_copy(update={"base_url": _without_login(embedding.base_url)})
+    return context.model_copy(update={"llm": llm, "embedding": embedding})
+
+
+def _without_login(url: str) -> str:
+    return re.sub(r"(?<=//)[^/?#]*@", "", url)
 
 
 def _call_line(key: CallKey, answer: Answer) -> str:

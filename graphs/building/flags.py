@@ -17,6 +17,7 @@ from fairnad.errors import SettingsError
 from fairnad.knowledge_settings import KnowledgeContext
 from fairnad.settings import RunContext
 from graphs.arguments import Parser, unknown
+from graphs.model_files import with_models_read
 
 _PREFIX = "FAIRNAD_"
 
@@ -52,7 +53,7 @@ def read_context(options: argparse.Namespace, **fixed: object) -> KnowledgeConte
         if value is not None:
             _put(settings, path, value)
     try:
-        return KnowledgeContext.model_validate({**settings, **fixed})
+        return KnowledgeContext.model_validate(with_models_read({**settings, **fixed}))
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from error
 
@@ -117,4 +118,6 @@ def _first_line(error: ValidationError) -> str:
         known = [".".join(leaf) for leaf, _ in _leaves(KnowledgeContext)]
         near = difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.5)
         return f"unknown setting {'.'.join(path)}" + (f"; did you mean {near[0]}?" if near else "")
+    if first["type"] == "value_error":
+        return f"{flag}: {first['msg'].removeprefix('Value error, ')}"
     return f"{flag}: {first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"

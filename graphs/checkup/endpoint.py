@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fairnad.errors import SettingsError
+from fairnad.model_entries import ModelEntry
 from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
 from graphs.roles import cast
@@ -16,28 +18,39 @@ _MAX_LISTED = 6
 
 
 async def examine_endpoint(context: RunContext) -> list[Finding]:
-    """Ask the endpoint, where a role is played by a language model."""
+    """Ask every endpoint, where a role is played by a language model."""
     try:
         if not any(cast(context).values()):
             return [ok("model", "none: all roles are built in (--llm.model sets one)")]
-        from agents.endpoint import ask_endpoint, has_key
-
-        if not context.llm.base_url and not has_key():
-            return [fail("key", "OPENAI_API_KEY is not set", "export it, or set --llm.base-url to another endpoint")]
-        report = await ask_endpoint(context.llm)
+        entries = context.llm.entries
+        found = [await _examine(context, entry) for entry in entries]
     except SettingsError as error:
         return [fail("model", str(error), "mend the setting")]
-    key = "OPENAI_API_KEY is set" if has_key() else "none set; this endpoint may need none"
-    return [ok("key", key), *_served(context, report), _answer(report)]
+    if len(entries) == 1:
+        return found[0]
+    named = zip(entries, found, strict=True)
+    return [replace(one, found=f"{entry.title}: {one.found}") for entry, findings in named for one in findings]
 
 
-def _served(context: RunContext, report: EndpointReport) -> list[Finding]:
+async def _examine(context: RunContext, entry: ModelEntry) -> list[Finding]:
+    from agents.endpoint import ask_endpoint, has_key
+
+    variable = entry.key_variable
+    is_set = has_key(variable)
+    if not entry.base_url and not is_set:
+        return [fail("key", f"{variable} is not set", "export it, or set --llm.base-url to another endpoint")]
+    report = await ask_endpoint(context.llm, entry)
+    key = f"{variable} is set" if is_set else "none set; this endpoint may need none"
+    return [ok("key", key), *_served(entry.model, report), _answer(report)]
+
+
+def _served(model: str, report: EndpointReport) -> list[Finding]:
     if report.models is None:
         return [] if report.fault else [ok("model", f"{report.url} lists no models")]
-    if context.llm.model in report.models:
-        return [ok("model", f"{context.llm.model}, listed by {report.url}")]
+    if model in report.models:
+        return [ok("model", f"{model}, listed by {report.url}")]
     others = ", ".join(report.models[:_MAX_LISTED]) + (", …" if len(report.models) > _MAX_LISTED else "")
-    found = f"{report.url} does not list {context.llm.model}"
+    found = f"{report.url} does not list {model}"
     return [warn("model", found, f"--llm.model: it lists {others or 'nothing'}")]
 
 

@@ -214,6 +214,33 @@ async def test_an_endpoint_that_answers(context):
     assert "5 tokens, " in answer.found
 
 
+async def test_every_endpoint_of_several_is_asked(context, monkeypatch):
+    monkeypatch.setenv("OTHER_KEY", "sk-other")
+    with (
+        ScriptedServer(lambda request: Reply("ready"), models=["a"]) as one,
+        ScriptedServer(lambda request: Reply.error(401, "no")) as two,
+    ):
+        models = [
+            {"model": "a", "base_url": one.url},
+            {"model": "b", "base_url": two.url, "key_variable": "OTHER_KEY"},
+            {"model": "c", "key_variable": "NO_SUCH_KEY"},
+        ]
+        several = context.model_copy(update={"llm": LanguageModelSettings.model_validate({"models": models})})
+        found = [told(finding) for finding in await endpoint.examine_endpoint(several)]
+    assert found[:2] == [
+        ("OK", "a: none set; this endpoint may need none", ""),
+        ("OK", f"a: a, listed by {one.url}", ""),
+    ]
+    assert [(health, text.partition(":")[0]) for health, text, _ in found[2:]] == [
+        ("OK", "a"),
+        ("OK", "b"),
+        ("FAIL", "b"),
+        ("FAIL", "c"),
+    ]
+    assert found[4][2] == "set OTHER_KEY to a key it accepts"
+    assert found[5][1] == "c: NO_SUCH_KEY is not set"
+
+
 async def test_an_endpoint_that_has_other_models_or_refuses(context):
     models = [f"model-{number}" for number in range(9)]
     with ScriptedServer(lambda request: Reply.error(404, "no m here"), models=models) as server:
