@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agents.call_memory import CallMemory
 from agents.llm import RESUME_ADVICE, LanguageModel
+from agents.reception import ESTIMATED
 from fairnad.candidate import CandidateId, Failure, Stage, Step
 from fairnad.errors import EndpointError
 from fairnad.ports import Errand
@@ -61,7 +62,8 @@ async def ask_endpoint(settings: LanguageModelSettings) -> EndpointReport:
     # A model that still thought at the limit has answered too.
     call = answers.answers[0].call
     fault = result.message if isinstance(result, Failure) and not call.output_tokens else ""
-    return EndpointReport(model.url, _tuple(models), fault, seconds=call.seconds, output_tokens=call.output_tokens)
+    counted = 0 if ESTIMATED in call.note else call.output_tokens
+    return EndpointReport(model.url, _tuple(models), fault, seconds=call.seconds, output_tokens=counted)
 
 
 def has_key() -> bool:

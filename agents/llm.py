@@ -37,7 +37,9 @@ from agents.reception import BROKEN, CONTEXT, Reception, failure, is_cut, is_emp
 from agents.replies import join_replies
 from fairnad.candidate import Failure, Step
 from fairnad.errors import EndpointError, SettingsError, StoppingError
-from fairnad.ports import Answer, CallKey, CallLog, Errand
+from fairnad.ledger import UNLIMITED
+from fairnad.ports import Answer, CallKey, CallLog, Errand, Ledger
+from fairnad.prices import most_input_tokens, prices
 from fairnad.settings import LanguageModelSettings
 from prompts.loader import continuation
 from prompts.templates import Messages
@@ -65,11 +67,13 @@ class LanguageModel:
         settings: LanguageModelSettings,
         log: CallLog,
         *,
+        ledger: Ledger = UNLIMITED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Set the client up; nothing is sent yet.
 
         Args:
+            ledger: is asked before each request, and told what it has cost.
             sleep: how delays between tries are spent.
 
         Raises:
@@ -78,6 +82,8 @@ class LanguageModel:
         _check_url(settings.base_url)
         self._settings = settings
         self._log = log
+        self._ledger = ledger
+        self._price = prices(settings)[settings.model]
         self._sleep = sleep
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._key = os.environ.get("OPENAI_API_KEY", "")
@@ -180,26 +186,30 @@ class LanguageModel:
         if answer is None:
             if after_seconds:
                 await self._sleep(after_seconds)
-            answer = await self._fetch(role, messages)
+            answer = await self._fetch(key, messages)
             await asyncio.to_thread(self._log.add_answer, key, answer)
         return answer
 
-    async def _fetch(self, role: str, messages: Messages) -> Answer:
+    async def _fetch(self, key: CallKey, messages: Messages) -> Answer:
         """What the endpoint answers; passing faults are waited out."""
         for num_retries in itertools.count():
             async with self._slots:
                 if self._stopping:
                     raise StoppingError("the call was not begun because the run is being stopped")
+                most = self._price.usage(most_input_tokens(messages), self._settings.max_tokens)
+                number = await self._ledger.reserve(key, self._settings.model, most)
                 began = time.monotonic()
                 reception = await self._receive(messages)
                 seconds = time.monotonic() - began
+                await self._ledger.settle(number, reception.usage(messages, self._price), reception.settled_note)
             fault = reception.fault
             if fault is None or reception.is_answer:
                 break
             if fault.kind is FaultKind.HOPELESS or num_retries == self._settings.max_retries:
                 raise self._gone(fault)
             await self._sleep(delay_seconds(fault, num_retries))
-        return reception.answer(role, self._settings.model, messages, seconds)
+        answer = reception.answer(key.role, self._settings.model, messages, seconds, self._price)
+        return replace(answer, temperature=self._settings.temperature, max_tokens=self._settings.max_tokens)
 
     async def _receive(self, messages: Messages) -> Reception:
         """One request. Its answer is streamed, so that only silence, not length, runs into the time limit."""
@@ -215,10 +225,13 @@ class LanguageModel:
                     limit.reschedule(asyncio.get_running_loop().time() + silence)
         except openai.APIStatusError as error:
             reception.fault = self._refusal(error)
-        except (TimeoutError, openai.APITimeoutError):
+            reception.was_read = error.status_code >= 500
+        except (TimeoutError, openai.APITimeoutError) as error:
             reception.fault = interruption(f"silent for {silence:g} seconds")
+            reception.was_read = not _never_arrived(error)
         except openai.APIError as error:
             reception.fault = interruption(self._said(_first_cause(error)))
+            reception.was_read = not _never_arrived(error)
         except _UNREADABLE as error:
             reception.fault = not_a_completion(self._said(str(error)))
         return reception
@@ -268,9 +281,22 @@ class LanguageModel:
 
 def _first_cause(error: BaseException) -> str:
     """What the error at the bottom says: the client's own says no more than that the connection failed."""
-    while (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
-    return str(error) or type(error).__name__
+    deepest = list(_causes(error))[-1]
+    return str(deepest) or type(deepest).__name__
+
+
+def _never_arrived(error: BaseException) -> bool:
+    """Whether no connection came about, so that the endpoint knows nothing of the request."""
+    # By name: which HTTP library the client brings along differs between its versions.
+    return any(type(cause).__name__ in ("ConnectError", "ConnectTimeout") for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and those it came of, down to the first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _check_url(url: str) -> None:

@@ -13,6 +13,7 @@
     │   ├── RunFolderError        a run folder cannot be used
     │   └── StorageError          the disk is full or refuses to be written
     ├── EndpointError             the language-model endpoint is gone for good; the run can be resumed
+    ├── LimitError                a limit on money, tokens or hours is reached; a higher one goes on
     ├── ReviewError               a person has to decide, and there is none at the terminal; the run can be resumed
     ├── LabError                  the machinery around the sandboxed jobs broke
     └── StoppingError             the run is being stopped: this work was not begun, or was cut off
@@ -71,6 +72,10 @@ class StorageError(UserError):
 
 class EndpointError(FairnadError):
     """The language-model endpoint is gone for good, or refuses the key; the run can be resumed."""
+
+
+class LimitError(FairnadError):
+    """A limit on money, tokens or hours is reached; the run goes on under a higher one. Exit status 3."""
 
 
 class ReviewError(FairnadError):
