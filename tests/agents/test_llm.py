@@ -304,9 +304,6 @@ async def test_a_web_page_that_passes_is_waited_out(
 HALF = json.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "half a"}}]})
 BROKEN = {
     "cut silently": (Reply.cut("half a"), "the answer ends without a finish reason; tokens estimated"),
-        Reply.cut("half a"),
-        "the answer ends without a finish reason; tokens estimated, four characters each",
-    ),
     "connection lost": (Reply("half a", dropped=True), "peer closed connection"),
     "no choices": (Reply.events('{"id": "1", "choices": []}', "[DONE]"), "the answer ends without a finish reason"),
     "choices null": (Reply.events('{"id": "1", "choices": null}', "[DONE]"), "the answer ends without"),
