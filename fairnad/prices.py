@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fairnad.model_entries import ModelEntry
 from fairnad.settings import LanguageModelSettings
 
 CHARACTERS_A_TOKEN = 3
@@ -60,15 +61,20 @@ class Price:
         return Usage(input_tokens, output_tokens, self.usd(input_tokens, output_tokens))
 
 
-def prices(settings: LanguageModelSettings) -> dict[str, Price]:
-    """The price of every model these settings name."""
-    return {settings.model: Price(settings.price_input, settings.price_output)}
+def price_of(entry: ModelEntry) -> Price:
+    """The price of one model at one endpoint."""
+    return Price(entry.price_input, entry.price_output)
+
+
+def unpriced(settings: LanguageModelSettings) -> list[str]:
+    """The models, by what they are called, whose price nobody has stated."""
+    return [entry.title for entry in settings.entries if not price_of(entry).is_known]
 
 
 def dearest(settings: LanguageModelSettings) -> Price:
-    """The highest price any model these settings name has for reading, and for writing."""
-    known = prices(settings).values()
-    return Price(max(price.input for price in known), max(price.output for price in known))
+    """The highest price any model of these settings has for reading, and for writing."""
+    known = [price_of(entry) for entry in settings.entries]
+    return Price(max((price.input for price in known), default=0), max((price.output for price in known), default=0))
 
 
 def estimated_tokens(num_characters: int) -> int:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
+from fairnad.model_entries import ModelEntry
 from fairnad.recipe import Precision
 
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -97,6 +98,22 @@ class SearchSettings(_Section):
         return self
 
 
+class LimitSettings(_Section):
+    """When a search stops before it is done; the same command with a higher limit goes on."""
+
+    usd: float | None = Field(
+        None, gt=0, description="US dollars its calls may cost; default: any", json_schema_extra=CHANGEABLE
+    )
+    tokens: Quantity | None = Field(
+        None,
+        description="tokens its calls may read and write, for example 2M; default: any",
+        json_schema_extra=CHANGEABLE,
+    )
+    hours: float | None = Field(
+        None, gt=0, description="hours it may work, all starts together; default: any", json_schema_extra=CHANGEABLE
+    )
+
+
 class LanguageModelSettings(_Section):
     """The language model. The key is read from OPENAI_API_KEY and never stored."""
 
@@ -123,21 +140,13 @@ class LanguageModelSettings(_Section):
         json_schema_extra=CHANGEABLE,
     )
 
-
-class LimitSettings(_Section):
-    """When a search stops before it is done; the same command with a higher limit goes on."""
-
-    usd: float | None = Field(
-        None, gt=0, description="US dollars its calls may cost; default: any", json_schema_extra=CHANGEABLE
-    )
-    tokens: Quantity | None = Field(
-        None,
-        description="tokens its calls may read and write, for example 2M; default: any",
-        json_schema_extra=CHANGEABLE,
-    )
-    hours: float | None = Field(
-        None, gt=0, description="hours it may work, all starts together; default: any", json_schema_extra=CHANGEABLE
-    )
+    @property
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """Every model at every endpoint; none where no language model is configured."""
+        if not self.model:
+            return ()
+        shared = {name: getattr(self, name) for name in ModelEntry.model_fields if name in type(self).model_fields}
+        return (ModelEntry(**shared),)
 
 
 class AgentSettings(_Section):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairnad.prices import NOTHING, Price, Usage, dearest, estimated_tokens, most_input_tokens, prices
+from fairnad.prices import NOTHING, Price, Usage, dearest, estimated_tokens, most_input_tokens, unpriced
 from fairnad.settings import LanguageModelSettings
 
 
@@ -22,8 +22,10 @@ def test_usages_add_up() -> None:
 
 def test_the_price_of_a_model_comes_from_the_settings() -> None:
     settings = LanguageModelSettings(model="m", price_input=1, price_output=3)
-    assert prices(settings) == {"m": Price(1, 3)}
     assert dearest(settings) == Price(1, 3)
+    assert unpriced(settings) == []
+    assert unpriced(LanguageModelSettings(model="m")) == ["m"]
+    assert dearest(LanguageModelSettings()) == Price()
 
 
 @given(st.lists(st.tuples(st.just("user"), st.text())))
