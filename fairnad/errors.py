@@ -10,6 +10,7 @@
     │   ├── IdeaIndexError        ideas cannot be searched by meaning with the index there is
     │   ├── TaskError             a data set is missing or malformed
     │   ├── BaseModelError        the base model cannot be the start of a search
+    │   ├── ReplayError           recorded calls cannot be read, or do not hold a call that is needed
     │   ├── RunFolderError        a run folder cannot be used
     │   └── StorageError          the disk is full or refuses to be written
     ├── EndpointError             the language-model endpoint is gone for good; the run can be resumed
@@ -60,6 +61,10 @@ class TaskError(UserError):
 
 class BaseModelError(UserError):
     """The base model defines no usable ``Network``, does not run, or cannot be brought under the budgets."""
+
+
+class ReplayError(UserError):
+    """Recorded calls cannot be read, or the search needs one that was not recorded."""
 
 
 class RunFolderError(UserError):
