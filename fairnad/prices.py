@@ -84,4 +84,6 @@ def estimated_tokens(num_characters: int) -> int:
 
 def most_input_tokens(messages: Iterable[tuple[str, str]]) -> int:
     """How many tokens a prompt has at most, as far as its length tells: by its bytes, since rare letters take more."""
-    return sum(math.ceil(len(text.encode()) / CHARACTERS_A_TOKEN) + _TOKENS_A_MESSAGE for _, text in messages)
+    return sum(
+        math.ceil(len(text.encode("utf-8", "replace")) / CHARACTERS_A_TOKEN) + _TOKENS_A_MESSAGE for _, text in messages
+    )
