@@ -11,7 +11,7 @@ from rich.table import Table
 from fairnad import ledger
 from fairnad.history import History
 from fairnad.ledger import Account
-from graphs.telling.terminal import make_table, print_table
+from graphs.telling.terminal import make_table, print_table, print_text
 from graphs.telling.wording import count_text, quantity_text
 
 
@@ -27,7 +27,8 @@ def print_spending(console: Console, history: History) -> None:
     print_table(console, spending_table("role", [*ledger.by_role(history).items(), ("all", ledger.total(history))]))
     console.print()
     print_table(console, spending_table("stage", [(str(name), one) for name, one in ledger.by_stage(history).items()]))
-    console.print(f"\n{yield_text(history)}")
+    console.print()
+    print_text(console, yield_text(history))
 
 
 def spending_table(heading: str, accounts: Iterable[tuple[str, Account]]) -> Table:

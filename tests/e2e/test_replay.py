@@ -60,7 +60,8 @@ def test_a_replay_without_an_endpoint_gives_the_same_history_and_goes_on_where_i
     assert main(flags(**{**replay, "run": "longer", "seed": 5, "llm.replay": str(log)})) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
-    assert "does not answer the call of mutator for g00-initial-r1-s00-d0" in error
+    assert "llm.jsonl does not answer the call of mutator for g00-initial-r1-s0" in error
+    assert "its prompt has changed" in error
 
 
 def test_a_limit_stops_a_search_before_it_is_passed_and_a_higher_one_goes_on(flags, history, tmp_path, capsys):
@@ -83,11 +84,14 @@ def test_a_limit_stops_a_search_before_it_is_passed_and_a_higher_one_goes_on(fla
 def test_a_limit_that_is_passed_already_is_one_line_and_nothing_is_done(flags, capsys):
     with ScriptedServer(lively) as server:
         told = {**SMALL, "archs": 2, "llm.max_tokens": 200, "llm.base_url": server.url}
-        assert main(flags(**told, **{"limit.tokens": 600})) == LIMIT_REACHED
+        assert main(flags(**told, **{"limit.tokens": 4000})) == LIMIT_REACHED
         before = server.num_requests
+        assert before > 0
         capsys.readouterr()
-        assert main(flags(**told, **{"limit.tokens": 100, "llm.base_url": server.url})) == LIMIT_REACHED
+        assert main(flags(**told, **{"limit.tokens": 100})) == LIMIT_REACHED
         assert server.num_requests == before
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("stopped: nothing was begun: the limit --limit.tokens is reached: ")
 
 
 def test_a_killed_search_has_never_written_down_less_than_the_server_counted(flags, tmp_path):
