@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 from graphs.command_line import main
 from graphs.exit_status import LIMIT_REACHED
@@ -60,7 +61,7 @@ def test_a_replay_without_an_endpoint_gives_the_same_history_and_goes_on_where_i
     assert main(flags(**{**replay, "run": "longer", "seed": 5, "llm.replay": str(log)})) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
-    assert "llm.jsonl does not answer the call of mutator for g00-initial-r1-s0" in error
+    assert "llm.jsonl does not answer the call of mutation for g00-initial-r1-s0" in error
     assert "its prompt has changed" in error
 
 
@@ -82,8 +83,8 @@ def test_a_limit_stops_a_search_before_it_is_passed_and_a_higher_one_goes_on(fla
 
 
 def test_a_limit_that_is_passed_already_is_one_line_and_nothing_is_done(flags, capsys):
-    with ScriptedServer(lively) as server:
-        told = {**SMALL, "archs": 2, "llm.max_tokens": 200, "llm.base_url": server.url}
+    with ScriptedServer(lambda request: replace(lively(request), usage=TOKENS)) as server:
+        told = {**SMALL, "archs": 6, "llm.max_tokens": 200, "llm.base_url": server.url}
         assert main(flags(**told, **{"limit.tokens": 4000})) == LIMIT_REACHED
         before = server.num_requests
         assert before > 0
