@@ -16,7 +16,8 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,8 @@ from agents.rates import RateLimit
 from agents.reception import Reception
 from fairnad.errors import SettingsError, StoppingError
 from fairnad.model_entries import ModelEntry
-from fairnad.ports import Answer
+from fairnad.ports import Answer, CallKey, Ledger
+from fairnad.prices import most_input_tokens, price_of
 from fairnad.settings import LanguageModelSettings
 from prompts.json_form import with_json_form
 from prompts.templates import Messages
@@ -57,6 +59,7 @@ class Connection:
         self,
         entry: ModelEntry,
         settings: LanguageModelSettings,
+        ledger: Ledger,
         sleep: Callable[[float], Awaitable[None]],
         clock: Callable[[], float],
     ) -> None:
@@ -64,6 +67,7 @@ class Connection:
 
         Args:
             settings: what holds for every endpoint: retries, and the time limit of silence.
+            ledger: is asked before each request, and told what it has cost.
             sleep: how delays between requests are spent.
             clock: the seconds delays are measured by.
 
@@ -73,6 +77,8 @@ class Connection:
         _check_url(entry.base_url)
         self.entry = entry
         self._settings = settings
+        self._ledger = ledger
+        self._price = price_of(entry)
         self._sleep = sleep
         self._slots = asyncio.Semaphore(entry.concurrency)
         self._key = os.environ.get(entry.key_variable, "")
@@ -98,7 +104,7 @@ class Connection:
         return self._limit.seconds_halted
 
     async def fetch(
-        self, role: str, messages: Messages, schema: Schema | None = None, *, max_retries: int | None = None
+        self, key: CallKey, messages: Messages, schema: Schema | None = None, *, max_retries: int | None = None
     ) -> Answer:
         """What the endpoint answers; passing faults are waited out.
 
@@ -114,10 +120,11 @@ class Connection:
         num_retries = 0
         while True:
             sends_schema = self._sends_schema
-            reception, seconds = await self._request(messages, schema)
+            reception, seconds = await self._request(key, messages, schema)
             fault = reception.fault
             if fault is None or reception.is_answer:
-                return reception.answer(role, self.entry.title, messages, seconds)
+                answer = reception.answer(key.role, self.entry.title, messages, seconds, self._price)
+                return replace(answer, temperature=self.entry.temperature, max_tokens=self.entry.max_tokens)
             if fault.is_of_schema and sends_schema and schema is not None and self.entry.json_schema == "auto":
                 self._sends_schema = False
                 continue
@@ -130,7 +137,7 @@ class Connection:
             else:
                 await self._sleep(delay)
 
-    async def _request(self, messages: Messages, schema: Schema | None) -> tuple[Reception, float]:
+    async def _request(self, key: CallKey, messages: Messages, schema: Schema | None) -> tuple[Reception, float]:
         """One request when its turn has come: (what arrives, the seconds it took). Every request passes here."""
         self.num_open += 1
         try:
@@ -138,9 +145,12 @@ class Connection:
                 num_reserved = await self._wait_for_turn(messages)
                 if self._stopping:
                     raise StoppingError("the call was not begun because the run is being stopped")
+                most = self._price.usage(most_input_tokens(messages), self.entry.max_tokens)
+                number = await self._ledger.reserve(key, self.entry.title, most)
                 began = time.monotonic()
                 reception = await self._receive(messages, schema)
                 seconds = time.monotonic() - began
+                await self._ledger.settle(number, reception.usage(messages, self._price), reception.settled_note)
         finally:
             self.num_open -= 1
         self._account(reception, num_reserved)
@@ -208,10 +218,13 @@ class Connection:
                     limit.reschedule(asyncio.get_running_loop().time() + silence)
         except openai.APIStatusError as error:
             reception.fault = self._refusal(error)
-        except (TimeoutError, openai.APITimeoutError):
+            reception.was_read = error.status_code >= 500
+        except (TimeoutError, openai.APITimeoutError) as error:
             reception.fault = interruption(f"silent for {silence:g} seconds")
+            reception.was_read = not _never_arrived(error)
         except openai.APIError as error:
             reception.fault = interruption(self._said(_first_cause(error)))
+            reception.was_read = not _never_arrived(error)
         except _UNREADABLE as error:
             reception.fault = not_a_completion(self._said(str(error)))
         return reception
@@ -279,9 +292,22 @@ class Connection:
 
 def _first_cause(error: BaseException) -> str:
     """What the error at the bottom says: the client's own says no more than that the connection failed."""
-    while (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
-    return str(error) or type(error).__name__
+    deepest = list(_causes(error))[-1]
+    return str(deepest) or type(deepest).__name__
+
+
+def _never_arrived(error: BaseException) -> bool:
+    """Whether no connection came about, so that the endpoint knows nothing of the request."""
+    # By name: which HTTP library the client brings along differs between its versions.
+    return any(type(cause).__name__ in ("ConnectError", "ConnectTimeout") for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and those it came of, down to the first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _check_url(url: str) -> None:

@@ -9,6 +9,7 @@ from agents.call_memory import CallMemory
 from agents.connection import Down
 from agents.llm import LanguageModel
 from agents.model_pool import RESUME_ADVICE
+from agents.reception import ESTIMATED
 from fairnad.candidate import CandidateId, Failure, Stage, Step
 from fairnad.errors import EndpointError
 from fairnad.model_entries import ModelEntry
@@ -70,7 +71,8 @@ async def ask_endpoint(settings: LanguageModelSettings, entry: ModelEntry | None
     # A model that still thought at the limit has answered too.
     call = answers.answers[0].call
     fault = result.message if isinstance(result, Failure) and not call.output_tokens else ""
-    return EndpointReport(connection.url, _tuple(models), fault, seconds=call.seconds, output_tokens=call.output_tokens)
+    counted = 0 if ESTIMATED in call.note else call.output_tokens
+    return EndpointReport(connection.url, _tuple(models), fault, seconds=call.seconds, output_tokens=counted)
 
 
 def has_key(variable: str = "OPENAI_API_KEY") -> bool:

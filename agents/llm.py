@@ -34,7 +34,8 @@ from agents.model_pool import ModelPool
 from agents.reception import BROKEN, CONTEXT, failure, is_cut, is_empty
 from agents.replies import join_replies
 from fairnad.candidate import Failure, Step
-from fairnad.ports import Answer, CallKey, CallLog, Errand
+from fairnad.ledger import UNLIMITED
+from fairnad.ports import Answer, CallKey, CallLog, Errand, Ledger
 from fairnad.settings import LanguageModelSettings
 from prompts.loader import continuation
 from prompts.templates import Messages
@@ -51,12 +52,14 @@ class LanguageModel:
         settings: LanguageModelSettings,
         log: CallLog,
         *,
+        ledger: Ledger = UNLIMITED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set the clients up; nothing is sent yet.
 
         Args:
+            ledger: is asked before each request, and told what it has cost.
             sleep: how delays between requests are spent.
             clock: the seconds delays are measured by.
 
@@ -66,7 +69,7 @@ class LanguageModel:
         self._settings = settings
         self._log = log
         self._sleep = sleep
-        self._pool = ModelPool(settings, sleep=sleep, clock=clock)
+        self._pool = ModelPool(settings, ledger=ledger, sleep=sleep, clock=clock)
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -155,6 +158,6 @@ class LanguageModel:
         if answer is None:
             if after_seconds:
                 await self._sleep(after_seconds)
-            answer = await self._pool.fetch(role, errand, messages, schema)
+            answer = await self._pool.fetch(key, errand, messages, schema)
             await asyncio.to_thread(self._log.add_answer, key, answer)
         return answer

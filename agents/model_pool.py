@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from agents.connection import Connection, Down, Schema
 from fairnad.errors import EndpointError
 from fairnad.model_choice import order_of_names
-from fairnad.ports import Answer, Errand
+from fairnad.ports import Answer, CallKey, Errand, Ledger
 from fairnad.settings import LanguageModelSettings
 from prompts.templates import Messages
 
@@ -54,23 +54,25 @@ class ModelPool:
         self,
         settings: LanguageModelSettings,
         *,
+        ledger: Ledger,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set the clients up; nothing is sent yet.
 
         Args:
+            ledger: is asked before each request, and told what it has cost.
             sleep: how delays between requests are spent.
             clock: the seconds delays are measured by.
 
         Raises:
             SettingsError: a base URL is none.
         """
-        self.connections = tuple(Connection(entry, settings, sleep, clock) for entry in settings.entries)
+        self.connections = tuple(Connection(entry, settings, ledger, sleep, clock) for entry in settings.entries)
         self._clock = clock
         self._rests = {connection: _Rest() for connection in self.connections}
 
-    async def fetch(self, role: str, errand: Errand, messages: Messages, schema: Schema | None = None) -> Answer:
+    async def fetch(self, key: CallKey, errand: Errand, messages: Messages, schema: Schema | None = None) -> Answer:
         """What an endpoint answers; where it took another than the first, the call's note says why.
 
         Raises:
@@ -78,12 +80,12 @@ class ModelPool:
             StoppingError: the run is being stopped.
         """
         downs: list[str] = []
-        waiting = self._in_order(role, errand)
+        waiting = self._in_order(key.role, errand)
         while waiting:
             connection = waiting.pop(0)
             max_retries = 0 if waiting and self._rests[connection].num_times else None
             try:
-                answer = await connection.fetch(role, messages, schema, max_retries=max_retries)
+                answer = await connection.fetch(key, messages, schema, max_retries=max_retries)
             except Down as down:
                 self._set_aside(connection)
                 downs.append(str(down))

@@ -23,6 +23,7 @@ from fairnad.errors import SettingsError
 from fairnad.finals import Finals
 from fairnad.history import History, Record, accuracy
 from fairnad.ideas import IdeaKind
+from fairnad.ledger import by_stage
 from fairnad.settings import RunContext
 from graphs.exit_status import report_errors
 from graphs.limits import resolve_budgets, stored_budgets
@@ -30,6 +31,7 @@ from graphs.results.finals import find_finals
 from graphs.roles import describe
 from graphs.telling.charts import charts
 from graphs.telling.lineage import gain, lineage
+from graphs.telling.spending import usd_text, yield_text
 from graphs.telling.wording import duration_text, quantity_text, rate_text, spread_text
 from store.disk import write_whole
 from store.history_store import FILE_NAME, SqliteHistory
@@ -79,6 +81,8 @@ def write_report(
             (record, finding) for record in trained if record.evaluation for finding in record.evaluation.findings
         ],
         "calls": calls(history),
+        "spent_by_stage": by_stage(history),
+        "what_it_brought": yield_text(history),
     }
     write_whole(report, _template().generate(contents))
     return report
@@ -95,6 +99,7 @@ def _template() -> Template:
     environment.filters |= {
         "quantity": quantity_text,
         "rate": rate_text,
+        "usd": usd_text,
         "duration": duration_text,
         "spread": lambda values: spread_text([*values]),
         "signed": lambda value: "–" if value is None else f"{value:+.4f}".replace("-", "−"),

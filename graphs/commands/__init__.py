@@ -19,6 +19,7 @@ SUMMARIES = {
     "diff": "how two candidates differ, and what that cost and gained",
     "best": "the best candidate of a run and how it came about",
     "runs": "all runs in a table",
+    "ledger": "what a run has spent on language models",
     "fork": "a new run from an earlier point of another",
     "add-idea": "an idea of your own for a run, also while it searches",
     "index": "build the index by which ideas are searched for by meaning",

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 from fairnad.attributes import Target
 from fairnad.candidate import Stage
 from fairnad.ideas import Idea, MutationTarget
+from fairnad.prices import CHARACTERS_A_TOKEN
 from fairnad.settings import RunContext
 from graphs.roles import cast
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
-
-CHARACTERS_A_TOKEN = 3
-"""Of source code; prose has about four, so that tokens are over- rather than underestimated."""
 
 _LOG_CHARACTERS = 4000
 _VERDICT_TOKENS = 60

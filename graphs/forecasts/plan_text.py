@@ -5,7 +5,7 @@ With ``--json`` one object: ``run``, ``folder``, ``num_trained`` already, ``task
 ``recipe`` (``name``, ``digest``, ``num_epochs``, ``batch_size``), ``num_ideas``, ``designers`` by role, ``device``,
 ``num_slots``, ``legs`` (``generation``, ``stage``, ``num_trained``), ``num_generations``, ``trainings`` (``base``,
 ``candidates``, ``promotions``, ``finals``), ``most_draws``, ``calls`` (see
-:class:`graphs.forecasts.call_estimate.CallEstimate`).
+:class:`graphs.forecasts.call_estimate.CallEstimate`), ``usd`` (``least`` and ``most``; ``None`` without prices).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fairnad.candidate import Stage
+from fairnad.prices import dearest
 from fairnad.settings import RunContext
 from graphs.arguments import Presentation
 from graphs.forecasts.plan import Plan, make_plan
@@ -60,6 +61,8 @@ def _print(console: Console, plan: Plan) -> None:
     if plan.calls:
         print_table(console, _call_table(plan))
         console.print()
+        if dearest(context.llm).is_known:
+            console.print(f"cost: {_usd_range(plan)} USD at the highest price of the models")
         print_text(
             console,
             "The fewest: every candidate passes everything the first time. The most: every slot takes "
@@ -146,6 +149,19 @@ def _ranges(counts: Sequence[int]) -> list[str]:
     return [f"{least} – {most}" for least, most in zip(texts[::2], texts[1::2], strict=True)]
 
 
+def _usd(plan: Plan) -> tuple[float, float]:
+    """What all calls cost at least and at most, where every one is at the highest price of the models."""
+    price = dearest(plan.context.llm)
+    least = sum(price.usd(one.least_input_tokens, one.least_output_tokens) for one in plan.calls)
+    most = sum(price.usd(one.most_input_tokens, one.most_output_tokens) for one in plan.calls)
+    return least, most
+
+
+def _usd_range(plan: Plan) -> str:
+    least, most = _usd(plan)
+    return f"{least:.2f} – {most:.2f}"
+
+
 def _plain(plan: Plan) -> dict[str, Any]:
     context, task, recipe = plan.context, plan.inputs.task, plan.inputs.recipe
     return {
@@ -181,4 +197,5 @@ def _plain(plan: Plan) -> dict[str, Any]:
         },
         "most_draws": plan.most_draws,
         "calls": [asdict(estimate) for estimate in plan.calls],
+        "usd": dict(zip(("least", "most"), _usd(plan), strict=True)) if dearest(context.llm).is_known else None,
     }

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from fairnad.finals import Finals
 from fairnad.history import History, PassRate, Record
+from fairnad.ledger import total
 from graphs.results.finals import FINALS
+from graphs.telling.spending import print_spending, spending_facts
 from graphs.telling.terminal import make_console, make_table, print_table
 from graphs.telling.wording import count_text, quantity_text, rate_text, spread_text
 
@@ -40,6 +42,9 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
     )
     for (step, kind), count in history.failures().most_common(5):
         console.print(f"  {count:>3} × {step}: {kind}")
+    if total(history).num_calls:
+        console.print()
+        print_spending(console, history)
     if finals is None and history.best is not None:
         console.print(f"best architecture: {bench.folder.path}/sources/{history.best.candidate_id}.py.txt")
         console.print("nothing was trained with fresh seeds (--search.confirm-seeds), so there is no result folder")
@@ -97,8 +102,9 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
     ``outcome`` (``finished`` or ``barren``), ``folder``, ``result`` (the folder of the winner, or ``None``), ``base``,
     ``best`` and ``winner`` (``None``, or ``candidate_id``, ``accuracy`` on the validation images in the search,
     ``costs``, and of trainings with fresh seeds ``validation`` and ``held_out``), ``num_trained``, ``num_drawn``,
-    ``pass_rate`` and ``strict_pass_rate`` (``value``, ``num_draws``), and ``failures`` (``step``, ``kind``, ``count``),
-    the commonest first. Accuracies lie in [0, 1].
+    ``pass_rate`` and ``strict_pass_rate`` (``value``, ``num_draws``), ``failures`` (``step``, ``kind``, ``count``),
+    the commonest first, and ``spending`` (see :func:`graphs.telling.spending.spending_facts`). Accuracies lie in
+    [0, 1].
     """
     finals = FINALS.validate_python(outcome.get("finals"))
     return {
@@ -115,6 +121,7 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
         "failures": [
             {"step": step, "kind": kind, "count": count} for (step, kind), count in history.failures().most_common()
         ],
+        "spending": spending_facts(history),
     }
 
 

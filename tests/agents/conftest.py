@@ -5,7 +5,8 @@ import pytest
 import pytest_asyncio
 
 from agents.llm import LanguageModel
-from fairnad.ports import Errand
+from fairnad.ledger import UNLIMITED
+from fairnad.ports import Errand, Ledger
 from fairnad.settings import LanguageModelSettings
 from prompts.loader import Pack, load_pack
 from store.history_store import SqliteHistory
@@ -49,13 +50,13 @@ async def connect(log: SqliteHistory, delays: list[float]) -> AsyncIterator[Conn
     async def wait(seconds: float) -> None:
         delays.append(seconds)
 
-    def make(server: ScriptedServer | str | None, **settings: object) -> LanguageModel:
+    def make(server: ScriptedServer | str | None, ledger: Ledger = UNLIMITED, **settings: object) -> LanguageModel:
         chosen: dict[str, object] = {"timeout_seconds": 20, "max_retries": 2, **settings}
         if server is not None:
             url = server if isinstance(server, str) else server.url
             chosen = {"model": "scripted", "base_url": url, **chosen}
         checked = LanguageModelSettings.model_validate(chosen)
-        models.append(LanguageModel(checked, log, sleep=wait, clock=lambda: sum(delays)))
+        models.append(LanguageModel(checked, log, ledger=ledger, sleep=wait, clock=lambda: sum(delays)))
         return models[-1]
 
     yield make

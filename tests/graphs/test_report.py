@@ -304,11 +304,16 @@ def test_findings_are_listed_with_their_candidates_and_left_out_where_there_are_
 
 
 def test_calls_are_summed_by_role_and_left_out_where_there_are_none(page):
-    calls = (Call("idea_mutator", "m", 1000, 200, 30.0, ok=True), Call("mutator", "m", 500, 100, 90.0, ok=False))
+    calls = (
+        Call("idea_mutator", "m", 1000, 200, 30.0, ok=True, usd=0.25),
+        Call("mutator", "m", 500, 100, 90.0, ok=False),
+    )
     text = page([BASE, trained(FIRST, 0.6, calls=calls), failed(SECOND, calls=calls[:1])]).text
-    assert "idea mutator 2 0 2k 400 1m00s" in text
+    assert "idea mutator 2 0 2k 400 1m00s 0.5000" in text
     assert "mutator 1 1 500 100 1m30s" in text
-    assert "all 3 1 2.5k 500 2m30s" in text
+    assert "all 3 1 2.5k 500 2m30s 0.5000" in text
+    assert "fair 1 0 1k 200 30s 0.2500" in text
+    assert "3k tokens, 0.5000 USD a valid candidate (n=1); " in text
     assert "Language-model calls" not in page(CHAIN).text
 
 
