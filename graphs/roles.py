@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,18 @@ class Roles:
     structural_judge: StructuralJudge
 
 
-def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
-    """For each role whether a language model plays it.
+BEST_MIX: Mapping[str, str] = {
+    "mutator": "llm",
+    "idea_mutator": "llm",
+    "debugger": "builtin-then-llm",
+    "downscaler": "llm-then-builtin",
+    "structural_judge": "builtin",
+}
+"""What ``auto`` stands for where a language model is configured, unless everything is to be as in the paper."""
+
+
+def implementations(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]:
+    """Who plays each role: ``llm``, ``builtin`` or a mix of them.
 
     Args:
         roles: those of a search, or the librarian, who plays in none.
@@ -39,26 +49,46 @@ def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
         SettingsError: a role asks for a language model, and none is configured.
     """
     configured = bool(context.llm.model)
-    players = {}
+    found: dict[str, str] = {}
     for role in roles:
         wanted = getattr(context.agents, role)
-        if wanted == "llm" and not configured:
+        if wanted not in ("auto", "builtin") and not configured:
             flag = role.replace("_", "-")
-            raise SettingsError(f"--agents.{flag} llm: no language model is configured; set --llm.model")
-        players[role] = configured if wanted == "auto" else wanted == "llm"
-    return players
+            raise SettingsError(f"--agents.{flag} {wanted}: no language model is configured; set --llm.model")
+        if wanted == "auto":
+            best = "llm" if context.paper_mode else BEST_MIX.get(role, "llm")
+            wanted = best if configured else "builtin"
+        found[role] = wanted
+    return found
+
+
+def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
+    """For each role whether a language model plays in it.
+
+    Raises:
+        SettingsError: as for :func:`implementations`.
+    """
+    return {role: wanted != "builtin" for role, wanted in implementations(context, roles).items()}
 
 
 def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]:
-    """Who plays each role: the language model's name, or ``built-in``."""
-    return {role: context.llm.model if by_model else "built-in" for role, by_model in cast(context, roles).items()}
+    """Who plays each role, in words: the language model's name, ``built-in``, or both in the order they are asked."""
+    model = context.llm.model
+    words = {
+        "llm": model,
+        "builtin": "built-in",
+        "llm-then-builtin": f"{model}, then built-in",
+        "builtin-then-llm": f"built-in, then {model}",
+        "both": f"built-in and {model}",
+    }
+    return {role: words[wanted] for role, wanted in implementations(context, roles).items()}
 
 
 def describe(context: RunContext) -> str:
     """One line that says who designs."""
     if not any(cast(context).values()):
         return "all roles built in, no language model (--llm.model sets one)"
-    return ", ".join(f"{role.replace('_', ' ')}: {player}" for role, player in players(context).items())
+    return "; ".join(f"{role.replace('_', ' ')}: {player}" for role, player in players(context).items())
 
 
 def make_roles(
