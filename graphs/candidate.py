@@ -85,8 +85,9 @@ async def downscale(state: CandidateState, runtime: Runtime[RunContext]) -> Cand
     async def shrink() -> Proposal | Failure:
         prompt, parent = await bench.prompt(candidate_id), await bench.model(state["parent_id"])
         way = bench.shrinking_idea(candidate_id, version, single_use=single_use)
+        errand, num_earlier = bench.errand(state, version), state["num_downscales"]
         return await bench.roles.downscaler.downscale(
-            DownscaleRequest(bench.errand(state, version), prompt, oversized, parent, single_use, way)
+            DownscaleRequest(errand, prompt, oversized, parent, single_use, way, num_earlier)
         )
 
     proposal = await bench.steps.once(candidate_id, Step.DOWNSCALE, version, PROPOSAL, shrink)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairnad.budget import Budget
 from fairnad.errors import SettingsError
@@ -84,6 +84,13 @@ def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]
     return {role: words[wanted] for role, wanted in implementations(context, roles).items()}
 
 
+def designers(context: RunContext) -> str:
+    """Who takes part at all, in a word or two."""
+    wanted = set(implementations(context).values())
+    names = [context.llm.model] * (wanted != {"builtin"}) + ["built-in"] * (wanted != {"llm"})
+    return " + ".join(sorted(names))
+
+
 def describe(context: RunContext) -> str:
     """One line that says who designs."""
     if not any(cast(context).values()):
@@ -99,14 +106,41 @@ def make_roles(
     budgets: Sequence[Budget],
     ideas: IdeaStore,
 ) -> Roles:
-    """The players :func:`cast` names. ``model`` may be ``None`` where none of them is a language model."""
-    by_model = cast(context)
-    casts = {}
+    """The players :func:`implementations` names; ``model`` may be ``None`` where none is a language model."""
+    wanted = implementations(context)
+    casts: dict[str, Roles] = {}
     if model is not None:
-        casts[True] = _language_model(pack, model)
-    if not all(by_model.values()):
-        casts[False] = _built_in(pack, lab, budgets, ideas)
-    return Roles(**{role: getattr(casts[by_model[role]], role) for role in ROLES})
+        casts["llm"] = _language_model(pack, model)
+    if any(one != "llm" for one in wanted.values()):
+        casts["builtin"] = _built_in(pack, lab, budgets, ideas)
+    names = {"llm": context.llm.model, "builtin": "built-in"}
+    return Roles(**{role: _player(role, wanted[role], casts, names, lab, budgets) for role in ROLES})
+
+
+def _player(
+    role: str,
+    wanted: str,
+    casts: Mapping[str, Roles],
+    names: Mapping[str, str],
+    lab: Lab,
+    budgets: Sequence[Budget],
+) -> Any:
+    """One player of a role, or a mix of two."""
+    from agents import relay
+
+    order = ["builtin", "llm"] if wanted == "both" else wanted.split("-then-")
+    players = [relay.Named(names[one], getattr(casts[one], role)) for one in order]
+    if len(players) == 1:
+        return players[0].player
+    first, second = players
+    mixes: Mapping[str, Callable[[], Any]] = {
+        "mutator": lambda: relay.RelayMutator(first, second),
+        "idea_mutator": lambda: relay.RelayIdeaMutator(first, second),
+        "debugger": lambda: relay.RelayDebugger(first, second, lab.check),
+        "downscaler": lambda: relay.RelayDownscaler(first, second, lab.check, budgets),
+        "structural_judge": lambda: relay.RelayJudge(first.player, second.player),
+    }
+    return relay.JointJudge(first, second) if wanted == "both" else mixes[role]()
 
 
 def _language_model(pack: Pack, model: LanguageModel) -> Roles:
