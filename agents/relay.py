@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from fairnad.budget import Budget, within
-from fairnad.candidate import CheckReport, Failure
+from fairnad.candidate import CheckReport, Failure, Step
 from fairnad.ports import (
     Debugger,
     DebugRequest,
@@ -96,6 +96,20 @@ class RelayDebugger:
             if (report.kind, report.message) != (request.failure.kind, request.failure.message):
                 request = replace(request, failed=tried.source, failure=report)
         return self._second.signed(await self._second.player.debug(request))
+
+
+class SparingDebugger:
+    """A :class:`fairnad.ports.Debugger` that is not asked where a fresh draw was chosen to be better than a repair."""
+
+    def __init__(self, player: Debugger) -> None:
+        self._player = player
+
+    async def debug(self, request: DebugRequest) -> Proposal | Failure:
+        """The player's answer; a failure, without a call, for the kinds in the errand's ``choices.resample``."""
+        kind = request.failure.kind
+        if kind in request.errand.choices.resample:
+            return Failure(Step.DEBUG, kind, "a fresh draw is expected to bring more than a repair")
+        return await self._player.debug(request)
 
 
 class RelayDownscaler:

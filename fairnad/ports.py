@@ -279,3 +279,6 @@ class HistoryStore(CallLog, Protocol):
 
     def calls(self, candidate_id: str) -> Sequence[Call]:
         """The calls made for one candidate, in the order they were answered."""
+
+    def num_calls(self, candidate_id: str, role: str, version: int) -> int:
+        """How many calls a role needed for one version of a candidate; ``role`` may be the beginning of its name."""

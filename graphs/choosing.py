@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from fairnad import sampling
 from fairnad.candidate import CandidateId
 from fairnad.choices import Choices
 from fairnad.history import History
 from fairnad.ideas import Idea
+from fairnad.repair_choice import kinds_to_resample
 from fairnad.settings import RunContext
+from graphs.roles import cast
 
 
 def choose(context: RunContext, history: History, place: CandidateId, idea: Idea) -> Choices:
@@ -15,4 +20,14 @@ def choose(context: RunContext, history: History, place: CandidateId, idea: Idea
     Args:
         history: every record of earlier waves, so that going through a search again repeats its choices.
     """
-    return Choices()
+    choices = Choices()
+    if not context.paper_mode:
+        choices = replace(choices, resample=_resample(context, history, place, choices.model))
+    return choices
+
+
+def _resample(context: RunContext, history: History, place: CandidateId, model: str) -> tuple[str, ...]:
+    """What is better drawn anew; nothing where no language model repairs."""
+    if context.agents.repair == "always" or not cast(context, ("debugger",))["debugger"]:
+        return ()
+    return kinds_to_resample(history, model, sampling.generator(context.seed, place, "repair"))

@@ -148,12 +148,13 @@ def _language_model(pack: Pack, model: LanguageModel) -> Roles:
     from agents.downscaler import LanguageModelDownscaler
     from agents.idea_mutator import LanguageModelIdeaMutator
     from agents.mutator import LanguageModelMutator
+    from agents.relay import SparingDebugger
     from agents.structural_judge import LanguageModelStructuralJudge
 
     return Roles(
         LanguageModelMutator(model, pack),
         LanguageModelIdeaMutator(model, pack),
-        LanguageModelDebugger(model, pack),
+        SparingDebugger(LanguageModelDebugger(model, pack)),
         LanguageModelDownscaler(model, pack),
         LanguageModelStructuralJudge(model, pack),
     )
