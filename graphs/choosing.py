@@ -8,7 +8,8 @@ from fairnad import sampling
 from fairnad.candidate import CandidateId
 from fairnad.choices import Choices
 from fairnad.history import History
-from fairnad.ideas import Idea
+from fairnad.ideas import Idea, IdeaKind
+from fairnad.lessons import lessons
 from fairnad.repair_choice import kinds_to_resample
 from fairnad.settings import RunContext
 from graphs.roles import cast
@@ -22,7 +23,8 @@ def choose(context: RunContext, history: History, place: CandidateId, idea: Idea
     """
     choices = Choices()
     if not context.paper_mode:
-        choices = replace(choices, resample=_resample(context, history, place, choices.model))
+        resample = _resample(context, history, place, choices.model)
+        choices = replace(choices, resample=resample, lessons=_lessons(context, history, idea))
     return choices
 
 
@@ -31,3 +33,13 @@ def _resample(context: RunContext, history: History, place: CandidateId, model: 
     if context.agents.repair == "always" or not cast(context, ("debugger",))["debugger"]:
         return ()
     return kinds_to_resample(history, model, sampling.generator(context.seed, place, "repair"))
+
+
+def remembers(context: RunContext) -> bool:
+    """Whether what became of earlier ideas is told to the mutators, and spent ideas are not drawn again."""
+    by_model = cast(context, ("mutator", "idea_mutator"))
+    return context.agents.lessons and not context.paper_mode and any(by_model.values())
+
+
+def _lessons(context: RunContext, history: History, idea: Idea) -> tuple[str, ...]:
+    return lessons(history, idea) if remembers(context) and idea.kind is not IdeaKind.NONE else ()

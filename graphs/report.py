@@ -23,13 +23,13 @@ from fairnad.errors import SettingsError
 from fairnad.finals import Finals
 from fairnad.history import History, Record, accuracy
 from fairnad.ideas import IdeaKind
+from fairnad.lineage import gain, lineage
 from fairnad.settings import RunContext
 from graphs.exit_status import report_errors
 from graphs.limits import resolve_budgets, stored_budgets
 from graphs.results.finals import find_finals
 from graphs.roles import describe
 from graphs.telling.charts import charts
-from graphs.telling.lineage import gain, lineage
 from graphs.telling.wording import duration_text, quantity_text, rate_text, spread_text
 from store.disk import write_whole
 from store.history_store import FILE_NAME, SqliteHistory
