@@ -20,6 +20,7 @@ from fairnad.attributes import Category
 from fairnad.budget import Budget
 from fairnad.candidate import Call, Stage
 from fairnad.errors import SettingsError
+from fairnad.failure_report import failure_report
 from fairnad.finals import Finals
 from fairnad.history import History, Record, accuracy
 from fairnad.ideas import IdeaKind
@@ -75,6 +76,7 @@ def write_report(
         "raised": raised(history),
         "categories": categories(history),
         "failures": failures(history),
+        "met": failure_report(history),
         "findings": [
             (record, finding) for record in trained if record.evaluation for finding in record.evaluation.findings
         ],

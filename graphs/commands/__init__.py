@@ -18,6 +18,7 @@ SUMMARIES = {
     "show": "everything about one candidate",
     "diff": "how two candidates differ, and what that cost and gained",
     "best": "the best candidate of a run and how it came about",
+    "failures": "what candidates failed by, what was mended, and how many calls that took",
     "runs": "all runs in a table",
     "fork": "a new run from an earlier point of another",
     "add-idea": "an idea of your own for a run, also while it searches",

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from fairnad.candidate import plain
+from fairnad.failure_report import failure_report
 from fairnad.finals import Finals
 from fairnad.history import History, PassRate, Record
 from graphs.results.finals import FINALS
+from graphs.telling.failure_text import summary_lines
 from graphs.telling.terminal import make_console, make_table, print_table
 from graphs.telling.wording import count_text, quantity_text, rate_text, spread_text
 
@@ -38,6 +41,8 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
         f"{len(history.trained)} trained of {len(history.drawn)} drawn; pass rate {rate_text(history.pass_rate())}, "
         f"strict {rate_text(strict)}"
     )
+    for line in summary_lines(failure_report(history)):
+        console.print(f"  {line}")
     for (step, kind), count in history.failures().most_common(5):
         console.print(f"  {count:>3} × {step}: {kind}")
     if finals is None and history.best is not None:
@@ -97,8 +102,9 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
     ``outcome`` (``finished`` or ``barren``), ``folder``, ``result`` (the folder of the winner, or ``None``), ``base``,
     ``best`` and ``winner`` (``None``, or ``candidate_id``, ``accuracy`` on the validation images in the search,
     ``costs``, and of trainings with fresh seeds ``validation`` and ``held_out``), ``num_trained``, ``num_drawn``,
-    ``pass_rate`` and ``strict_pass_rate`` (``value``, ``num_draws``), and ``failures`` (``step``, ``kind``, ``count``),
-    the commonest first. Accuracies lie in [0, 1].
+    ``pass_rate`` and ``strict_pass_rate`` (``value``, ``num_draws``), ``failures`` (``step``, ``kind``, ``count``),
+    the commonest first, and ``failure_report`` (the fields of :class:`fairnad.failure_report.FailureReport`).
+    Accuracies lie in [0, 1].
     """
     finals = FINALS.validate_python(outcome.get("finals"))
     return {
@@ -115,6 +121,7 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
         "failures": [
             {"step": step, "kind": kind, "count": count} for (step, kind), count in history.failures().most_common()
         ],
+        "failure_report": plain(failure_report(history)),
     }
 
 
