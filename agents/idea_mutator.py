@@ -24,8 +24,8 @@ class LanguageModelIdeaMutator:
     async def mutate_idea(self, request: IdeaMutationRequest) -> Proposal | Failure:
         """The next source of a chain, with the idea behind it.
 
-        A prompt that is too long loses the attribute trees, then the refinement ideas, then the one of the two
-        codes that is not edited.
+        A prompt that is too long loses the lessons of earlier draws, then the attribute trees, then the refinement
+        ideas, then the one of the two codes that is not edited.
         """
         role = "idea_mutation_improved" if request.improved else "idea_mutation_degraded"
         tree = self._pack.attribute_tree
@@ -36,9 +36,13 @@ class LanguageModelIdeaMutator:
             "performance_attributes": tree.outline(Target.PERFORMANCE),
             "efficiency_attributes": tree.outline(Target.EFFICIENCY),
             "refinement_ideas": (*self._pack.upscaling_ideas, *self._pack.adjustment_ideas),
+            "lessons": request.errand.choices.lessons,
         }
         not_edited = "previous" if request.improved else "current"
-        droppable = ("performance_attributes", "efficiency_attributes", "refinement_ideas", not_edited)
+        lessons = ("lessons",) if request.errand.choices.lessons else ()
+        droppable = (*lessons, "performance_attributes", "efficiency_attributes", "refinement_ideas", not_edited)
+        if request.errand.choices.lessons:
+            droppable = ("lessons", *droppable)
         answer = await Question(self._pack, role, variables, droppable).ask(self._model, request.errand, Step.MUTATE)
         if isinstance(answer, Failure):
             return answer

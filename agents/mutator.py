@@ -17,7 +17,12 @@ class LanguageModelMutator:
         self._pack = pack
 
     async def mutate(self, request: MutationRequest) -> Proposal | Failure:
-        """The parent with the idea carried out; the proposal's ``prompt`` is the idea, worded for its target."""
+        """The parent with the idea carried out; the proposal's ``prompt`` is the idea, worded for its target.
+
+        A prompt that is too long loses the lessons of earlier draws.
+        """
         idea = self._pack.format_idea(request.idea, request.target)
-        question = Question(self._pack, "mutation", {"idea": idea, "parent": request.parent.source})
+        lessons = request.errand.choices.lessons
+        variables = {"idea": idea, "parent": request.parent.source, "lessons": lessons}
+        question = Question(self._pack, "mutation", variables, droppable=("lessons",) if lessons else ())
         return read_proposal(await question.ask(self._model, request.errand, Step.MUTATE), Step.MUTATE, prompt=idea)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from fairnad import sampling
 from fairnad.candidate import CandidateId
 from fairnad.choices import Choices
 from fairnad.history import History
-from fairnad.ideas import Idea
+from fairnad.ideas import Idea, IdeaKind
+from fairnad.lessons import lessons
 from fairnad.model_choice import choose_model
+from fairnad.repair_choice import kinds_to_resample
 from fairnad.settings import RunContext
+from graphs.roles import cast
 
 
 def choose(context: RunContext, history: History, place: CandidateId, idea: Idea) -> Choices:
@@ -16,7 +22,28 @@ def choose(context: RunContext, history: History, place: CandidateId, idea: Idea
     Args:
         history: every record of earlier waves, so that going through a search again repeats its choices.
     """
-    model = ""
+    choices = Choices()
     if context.agents.mutator != "builtin":
         model = choose_model(context.llm.entries, history, place, context.seed, context.llm.choice)
-    return Choices(model=model)
+        choices = replace(choices, model=model)
+    if not context.paper_mode:
+        resample = _resample(context, history, place, choices.model)
+        choices = replace(choices, resample=resample, lessons=_lessons(context, history, idea))
+    return choices
+
+
+def _resample(context: RunContext, history: History, place: CandidateId, model: str) -> tuple[str, ...]:
+    """What is better drawn anew; nothing where no language model repairs."""
+    if context.agents.repair == "always" or not cast(context, ("debugger",))["debugger"]:
+        return ()
+    return kinds_to_resample(history, model, sampling.generator(context.seed, place, "repair"))
+
+
+def remembers(context: RunContext) -> bool:
+    """Whether what became of earlier ideas is told to the mutators, and spent ideas are not drawn again."""
+    by_model = cast(context, ("mutator", "idea_mutator"))
+    return context.agents.lessons and not context.paper_mode and any(by_model.values())
+
+
+def _lessons(context: RunContext, history: History, idea: Idea) -> tuple[str, ...]:
+    return lessons(history, idea) if remembers(context) and idea.kind is not IdeaKind.NONE else ()

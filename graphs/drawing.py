@@ -10,8 +10,10 @@ from pydantic import TypeAdapter
 
 from fairnad.candidate import Stage
 from fairnad.history import History, Record
+from fairnad.lessons import UnspentIdeas, spent_ideas
+from fairnad.ports import IdeaSampler
 from fairnad.sampling import Fairness
-from graphs.choosing import choose
+from graphs.choosing import choose, remembers
 from graphs.planning import Draw, draw_wave
 from graphs.state import CandidateInput, SearchState
 
@@ -40,11 +42,16 @@ def _draw_once(bench: Bench, state: SearchState) -> list[CandidateInput]:
     known = {name: DRAWN.validate_python(stored["result"]) for name, stored in history.find_steps(DRAW, 0)}
     drawn_ids = {drawn.idea.idea_id for drawn in known.values()}
     before = _before(state, History(history.records()))
+    ideas: IdeaSampler = FairIdeaSampler(
+        selection, Fairness(search.fairness), pack.upscaling_ideas, pack.adjustment_ideas
+    )
+    if remembers(bench.context):
+        ideas = UnspentIdeas(ideas, spent_ideas(before.drawn))
     wave = draw_wave(
         state,
         search,
         bench.context.seed,
-        FairIdeaSampler(selection, Fairness(search.fairness), pack.upscaling_ideas, pack.adjustment_ideas),
+        ideas,
         choose=functools.partial(choose, bench.context, before),
         known=known,
         own=[idea for idea in own if idea.idea_id not in drawn_ids and selection.allows(idea)],

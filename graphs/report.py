@@ -20,17 +20,18 @@ from fairnad.attributes import Category
 from fairnad.budget import Budget
 from fairnad.candidate import Call, Stage
 from fairnad.errors import SettingsError
+from fairnad.failure_report import failure_report
 from fairnad.finals import Finals
 from fairnad.history import History, Record, accuracy
 from fairnad.ideas import IdeaKind
 from fairnad.ledger import by_stage
+from fairnad.lineage import gain, lineage
 from fairnad.settings import RunContext
 from graphs.exit_status import report_errors
 from graphs.limits import resolve_budgets, stored_budgets
 from graphs.results.finals import find_finals
 from graphs.roles import describe
 from graphs.telling.charts import charts
-from graphs.telling.lineage import gain, lineage
 from graphs.telling.spending import usd_text, yield_text
 from graphs.telling.wording import duration_text, quantity_text, rate_text, spread_text
 from store.disk import write_whole
@@ -77,6 +78,7 @@ def write_report(
         "raised": raised(history),
         "categories": categories(history),
         "failures": failures(history),
+        "met": failure_report(history),
         "findings": [
             (record, finding) for record in trained if record.evaluation for finding in record.evaluation.findings
         ],

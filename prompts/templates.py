@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Messages = tuple[tuple[str, str], ...]
 """What a model is shown: (``system`` | ``user`` | ``assistant``, text), in order."""
 
+OPTIONAL: Mapping[str, object] = {"lessons": ()}
+"""Variables a prompt may show without declaring them, with what they are where nothing fills them in."""
+
 _PARTS = re.compile(r"\A\s*# System\n(?P<system>.*?)^# User\n(?P<user>.*)\Z", re.DOTALL | re.MULTILINE)
 
 
@@ -35,7 +38,7 @@ class Prompt:
             jinja2.UndefinedError: a variable the prompt shows is missing.
         """
         return tuple(
-            (name, template.render(variables).strip() + "\n")
+            (name, template.render({**OPTIONAL, **variables}).strip() + "\n")
             for name, template in (("system", self.system), ("user", self.user))
         )
 
@@ -114,7 +117,7 @@ def _variables(place: str, text: str, folder: Path, jinja: Environment) -> froze
             raise PackError(f"{place}: expected includes by a fixed name, found one by a variable: name the file")
         included = folder / name
         found |= _variables(str(included), read_text(included), included.parent, jinja)
-    return frozenset(found)
+    return frozenset(found - OPTIONAL.keys())
 
 
 def _check_variables(place: str, declared: frozenset[str], used: frozenset[str], offered: frozenset[str]) -> None:

@@ -8,11 +8,11 @@ from fairnad.budget import load
 from fairnad.conversation import Evidence
 from fairnad.errors import SettingsError
 from fairnad.history import Record
+from fairnad.lineage import accuracy_change, gain, lineage
 from graphs.commands.diff import classes, cost_changes, unified
 from graphs.commands.show import children, rank
 from graphs.commands.story import story
 from graphs.stored_runs import StoredRun
-from graphs.telling.lineage import accuracy_change, gain, lineage
 from graphs.telling.story import change_text
 from graphs.telling.wording import count_text, printable, quantity_text, share_text, signed_text
 

@@ -12,8 +12,8 @@ from fairnad.conversation import Evidence, Preference, Understanding
 from fairnad.history import History, Record
 from fairnad.idea_filter import IdeaFilter, filter_text
 from fairnad.ideas import Idea
+from fairnad.lineage import accuracy_change
 from graphs.chat.shelf import Shelf
-from graphs.telling.lineage import accuracy_change
 from graphs.telling.wording import count_text, signed_text
 
 _POOL = 5

@@ -9,10 +9,10 @@ from fairnad.conversation import Evidence, Preference, Topic, Understanding
 from fairnad.history import Record
 from fairnad.idea_filter import filter_text
 from fairnad.ideas import IdeaKind
+from fairnad.lineage import accuracy_change, gain
 from graphs.chat.candidate_evidence import costs_text, outcome
 from graphs.report import CategoryResult, categories, failures
 from graphs.stored_runs import StoredRun
-from graphs.telling.lineage import accuracy_change, gain
 from graphs.telling.wording import count_text, printable, quantity_text, rate_text, signed_text, spread_text
 
 _EXAMPLES = 3

@@ -18,6 +18,7 @@ SUMMARIES = {
     "show": "everything about one candidate",
     "diff": "how two candidates differ, and what that cost and gained",
     "best": "the best candidate of a run and how it came about",
+    "failures": "what candidates failed by, what was mended, and how many calls that took",
     "runs": "all runs in a table",
     "ledger": "what a run has spent on language models",
     "fork": "a new run from an earlier point of another",

@@ -19,11 +19,11 @@ from fairnad.candidate import Evaluation
 from fairnad.errors import RunFolderError
 from fairnad.finals import Finalist
 from fairnad.history import Record
+from fairnad.lineage import accuracy_change, gain, lineage
 from graphs.arguments import Parser
 from graphs.commands.options import add_run
 from graphs.results.result_folder import RESULT
 from graphs.stored_runs import StoredRun, find_run, open_run
-from graphs.telling.lineage import accuracy_change, gain, lineage
 from graphs.telling.terminal import make_console, print_json, print_text
 from graphs.telling.wording import printable, quantity_text, share_text, signed_text, spread_text
 

@@ -19,10 +19,10 @@ from rich.text import Text
 from fairnad.candidate import plain
 from fairnad.errors import SettingsError
 from fairnad.history import Record
+from fairnad.lineage import accuracy_change
 from graphs.arguments import Parser
 from graphs.commands.options import CANDIDATE_HELP, add_run
 from graphs.stored_runs import StoredRun, find_run, open_run
-from graphs.telling.lineage import accuracy_change
 from graphs.telling.terminal import make_console, print_json, print_table
 from graphs.telling.wording import printable, signed_text
 

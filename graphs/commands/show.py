@@ -18,11 +18,11 @@ from rich.text import Text
 from fairnad.budget import load
 from fairnad.candidate import Call, Evaluation
 from fairnad.history import Record
+from fairnad.lineage import gain
 from graphs.arguments import Parser
 from graphs.commands.options import CANDIDATE_HELP, add_run
 from graphs.commands.story import newest_source, story
 from graphs.stored_runs import StoredRun, find_run, open_run
-from graphs.telling.lineage import gain
 from graphs.telling.terminal import make_console, print_json, print_table
 from graphs.telling.wording import count_text, duration_text, printable, quantity_text, share_text, signed_text
 from store.record_lines import without_source

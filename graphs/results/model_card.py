@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from fairnad.lineage import gain, lineage
 from graphs.roles import describe
-from graphs.telling.lineage import gain, lineage
 from graphs.telling.task_text import task_text
 from graphs.telling.wording import spread_text
 

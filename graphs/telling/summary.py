@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from fairnad.candidate import plain
+from fairnad.failure_report import failure_report
 from fairnad.finals import Finals
 from fairnad.history import History, PassRate, Record
 from fairnad.ledger import total
 from graphs.results.finals import FINALS
+from graphs.telling.failure_text import summary_lines
 from graphs.telling.spending import print_spending, spending_facts
 from graphs.telling.terminal import make_console, make_table, print_table
 from graphs.telling.wording import count_text, quantity_text, rate_text, spread_text
@@ -40,6 +43,8 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
         f"{len(history.trained)} trained of {len(history.drawn)} drawn; pass rate {rate_text(history.pass_rate())}, "
         f"strict {rate_text(strict)}"
     )
+    for line in summary_lines(failure_report(history)):
+        console.print(f"  {line}")
     for (step, kind), count in history.failures().most_common(5):
         console.print(f"  {count:>3} × {step}: {kind}")
     if total(history).num_calls:
@@ -103,8 +108,8 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
     ``best`` and ``winner`` (``None``, or ``candidate_id``, ``accuracy`` on the validation images in the search,
     ``costs``, and of trainings with fresh seeds ``validation`` and ``held_out``), ``num_trained``, ``num_drawn``,
     ``pass_rate`` and ``strict_pass_rate`` (``value``, ``num_draws``), ``failures`` (``step``, ``kind``, ``count``),
-    the commonest first, and ``spending`` (see :func:`graphs.telling.spending.spending_facts`). Accuracies lie in
-    [0, 1].
+    the commonest first, ``failure_report`` (the fields of :class:`fairnad.failure_report.FailureReport`) and
+    ``spending`` (see :func:`graphs.telling.spending.spending_facts`). Accuracies lie in [0, 1].
     """
     finals = FINALS.validate_python(outcome.get("finals"))
     return {
@@ -121,6 +126,7 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
         "failures": [
             {"step": step, "kind": kind, "count": count} for (step, kind), count in history.failures().most_common()
         ],
+        "failure_report": plain(failure_report(history)),
         "spending": spending_facts(history),
     }
 

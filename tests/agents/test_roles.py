@@ -13,6 +13,7 @@ from agents.mutator import LanguageModelMutator
 from agents.structural_judge import LanguageModelStructuralJudge
 from fairnad.attributes import Granularity, Tag, Target
 from fairnad.candidate import Failure, FailureKind, Step
+from fairnad.choices import Choices
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
 from fairnad.ports import (
     Debugger,
@@ -254,3 +255,14 @@ def test_the_roles_fulfil_their_protocols(connect: Connect, vision: Pack) -> Non
     idea_mutator: IdeaMutator = LanguageModelIdeaMutator(model, vision)
     judge: StructuralJudge = LanguageModelStructuralJudge(model, vision)
     assert all((mutator, debugger, downscaler, idea_mutator, judge))
+
+
+async def test_lessons_of_earlier_draws_are_the_first_to_go(connect: Connect, serve: Serve, vision: Pack) -> None:
+    replies = iter([TOO_LONG, Reply(SOURCE_REPLY)] * 2)
+    server = serve(lambda _: next(replies))
+    taught = replace(ERRAND, choices=Choices(lessons=("A gate: +1.2 points",)))
+    model = connect(server)
+    await LanguageModelMutator(model, vision).mutate(replace(MUTATION, errand=taught))
+    await LanguageModelIdeaMutator(model, vision).mutate_idea(replace(REFINEMENT, errand=taught))
+    assert ["A gate: +1.2 points" in prompt_of(request) for request in server.requests] == [True, False, True, False]
+    assert IN_IDEA_MUTATION[0] in prompt_of(server.requests[3])

@@ -18,9 +18,9 @@ from fairnad.errors import StorageError
 from fairnad.finals import Finalist, Finals
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, IdeaKind, Source
+from fairnad.lineage import lineage
 from fairnad.settings import RunContext
 from graphs import report
-from graphs.telling.lineage import lineage
 from store.run_folder import RunFolder
 
 BUDGETS = [Budget("params", "parameters", 2000.0), Budget("flops", "multiply-adds an image", 10_000.0)]

@@ -208,3 +208,14 @@ def test_the_single_use_example_is_python(pack: Pack) -> None:
     system = pack.messages("downscale", **CASES["downscale_single_use"][1])[0][1]
     (example,) = re.findall(r"```python\n(.*?)```", system, re.DOTALL)
     assert ast.parse(example)
+
+
+@pytest.mark.parametrize("role", ["mutation", "idea_mutation_improved", "idea_mutation_degraded"])
+def test_lessons_are_shown_where_there_are_any(role: str) -> None:
+    pack, variables = load_pack("vision"), CASES[role][1]
+    without = pack.messages(role, **variables)
+    told = pack.messages(role, **variables, lessons=("A gate: +1.2 points", "Grouped: shape, 1 of 2"))
+    heading = "What earlier ideas of this kind came to, in this search:"
+    lines = f"{heading}\n\n- A gate: +1.2 points\n- Grouped: shape, 1 of 2\n\n"
+    assert lines in told[1][1]
+    assert told[1][1].replace(lines, "") == without[1][1]

@@ -249,3 +249,19 @@ def test_on_a_terminal_of_80_columns_there_are_colours_and_nothing_is_cut(comman
     assert all(len(line) <= 80 for line in plain.splitlines())
     if command != ["runs"]:
         assert BEST in plain.split()
+
+
+def test_what_candidates_failed_by(ask, run_folder):
+    told = ask("failures")
+    assert "passed: reply 4/4, execution 3/4, budget 3/3, structure 2/3" in told
+    assert "shape mismatch 1" in told
+    report = json.loads(ask("failures", "--json"))
+    assert report["pass_rate"] == {"num_valid": 3, "num_draws": 4}
+    assert {
+        "step": "execute",
+        "kind": "shape",
+        "paper": "shape mismatch",
+        "num_met": 1,
+        "num_mended": 0,
+        "num_final": 1,
+    } in (report["kinds"])
