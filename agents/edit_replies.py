@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agents.edits import Edit, Edited, EditError, apply_edits, class_names, merge_classes
+from agents.edits import Edit, Edited, EditError, NoEditError, apply_edits, class_names, merge_classes
 from agents.replies import extract_source, strip_reasoning
 
 _WORD = r"[ \t]*(?:#{2,}|\*\*)?[ \t]*"
@@ -33,7 +33,8 @@ def edit_by(text: str, source: str) -> Edited:
     """``source`` as a reply changes it; a reply that is a whole file takes its place.
 
     Raises:
-        EditError: the reply holds no change, or one that cannot be carried out.
+        EditError: the reply holds a change that cannot be carried out.
+        NoEditError: the reply holds no change.
     """
     text = strip_reasoning(text).replace("\r\n", "\n")
     lines = text.split("\n")
@@ -44,7 +45,7 @@ def edit_by(text: str, source: str) -> Edited:
         return apply_edits(source, blocks)
     except EditError:
         whole = extract_source(text)
-        if whole is not None and _stands_alone(whole, source) and not any(map(_OLD.fullmatch, whole.split("\n"))):
+        if whole is not None and stands_alone(whole, source) and not any(map(_OLD.fullmatch, whole.split("\n"))):
             return Edited(whole, ("a whole file beside edits that do not fit",))
         raise
 
@@ -53,15 +54,13 @@ def _written_out(text: str, source: str) -> Edited:
     """A reply without edits: a whole file, or classes written out."""
     code = extract_source(text)
     if code is None:
-        raise EditError("the reply holds neither edits nor a Python file")
-    if _stands_alone(code, source):
-        if code.strip() == source.strip():
-            raise EditError("the reply is the file as it was")
+        raise NoEditError("the reply holds neither edits nor a Python file")
+    if stands_alone(code, source):
         return Edited(code, ("a whole file",))
     return merge_classes(source, code)
 
 
-def _stands_alone(code: str, source: str) -> bool:
+def stands_alone(code: str, source: str) -> bool:
     """Whether code is a file of its own: it has the network, and every class of the source that it uses."""
     names = class_names(code)
     used = set(re.findall(r"\w+", code))

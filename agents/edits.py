@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import NamedTuple
@@ -40,7 +40,11 @@ class Edited:
     remarks: tuple[str, ...] = ()
 
 
-class EditError(ValueError):
+class NoEditError(ValueError):
+    """A text holds no change of a source at all; the roles make a failure of it."""
+
+
+class EditError(NoEditError):
     """An edit cannot be carried out; the roles make a failure of it.
 
     ``closest`` are the lines of the source that are most like the piece that was not found.
@@ -58,8 +62,8 @@ def apply_edits(source: str, edits: Sequence[Edit]) -> Edited:
     already is exchanged.
 
     Raises:
-        EditError: a piece is found nowhere, or in several places, or where an earlier edit has written; or all of the
-            edits together change nothing.
+        EditError: a piece is found nowhere, or in several places, or where an earlier edit has written.
+        NoEditError: all of the edits together change nothing.
     """
     text = _Text(source)
     remarks = []
@@ -68,10 +72,13 @@ def apply_edits(source: str, edits: Sequence[Edit]) -> Edited:
             remarks.append(f"edit {number} changes nothing")
         elif edit.old.strip():
             remarks += text.exchange(number, edit)
+        elif class_names(edit.new) & class_names(text.source):
+            for part in _class_edits(text.source, edit.new):
+                remarks += text.exchange(number, part) if part.old else text.add(number, part.new)
         elif edit.new.strip():
             text.add(number, edit.new)
     if text.source == source:
-        raise EditError("the edits change nothing")
+        raise NoEditError("the edits change nothing")
     return Edited(text.source, tuple(remarks))
 
 
@@ -79,17 +86,25 @@ def merge_classes(source: str, code: str) -> Edited:
     """``source`` with the classes of ``code`` in the place of those of the same name; the others are added.
 
     Raises:
-        EditError: one of the two does not parse, or nothing changes.
+        EditError: one of the two does not parse.
+        NoEditError: nothing changes.
     """
-    trees = [_parsed(text, what) for text, what in ((source, "the network"), (code, "the reply"))]
+    return apply_edits(source, _class_edits(source, code))
+
+
+def _class_edits(source: str, code: str) -> list[Edit]:
+    trees = [_parsed(text, what) for text, what in ((source, "the network"), (code, "what is added"))]
     present, given = [{node.name: node for node in tree.body if isinstance(node, ast.ClassDef)} for tree in trees]
-    edits = [
-        Edit(_text_of(source, present[name]) if name in present else "", _text_of(code, node))
-        for name, node in given.items()
+    lines, new_lines = [
+        [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)] for tree in trees
     ]
-    imports = [ast.unparse(node) for node in trees[1].body if isinstance(node, ast.Import | ast.ImportFrom)]
-    missing = [line for line in imports if line not in [ast.unparse(node) for node in trees[0].body]]
-    return apply_edits(source, [Edit("", line) for line in missing] + edits)
+    return [
+        *(Edit("", line) for line in new_lines if line not in lines),
+        *(
+            Edit(_text_of(source, present[name]) if name in present else "", _text_of(code, node))
+            for name, node in given.items()
+        ),
+    ]
 
 
 def class_names(source: str) -> set[str]:
@@ -119,9 +134,11 @@ class _Text:
         """The lines as one text."""
         return "\n".join(self.lines)
 
-    def exchange(self, number: int, edit: Edit) -> Iterator[str]:
+    def exchange(self, number: int, edit: Edit) -> list[str]:
         """Carry an edit out; what was remarkable about it."""
         old, new = _content(edit.old), _content(edit.new)
+        if old == new:
+            return []
         span, how = self._find(number, old, new)
         found = self.lines[span.start : span.end]
         if how == "part":
@@ -132,21 +149,20 @@ class _Text:
         if writer := max(self.writers[span.start : span.end]):
             raise EditError(f"edit {number} overlaps edit {writer} at line {span}: write the two as one")
         self._write(number, span, new)
-        return iter([f"edit {number} found by likeness"] if how == "likeness" else [])
+        return [f"edit {number} found by likeness"] if how == "likeness" else []
 
-    def add(self, number: int, new: str) -> None:
+    def add(self, number: int, new: str) -> list[str]:
         """Put imports before the others, and the rest before the network."""
         lines = _content(new)
         imports = [line for line in lines if _IMPORT.match(line) and line not in self.lines]
         rest = _content("\n".join(line for line in lines if not _IMPORT.match(line)))
-        for name in sorted(class_names("\n".join(rest)) & class_names(self.source)):
-            raise EditError(f"edit {number} adds class {name}, which is there already: give the lines to change in it")
         if imports:
             place = next((i for i, line in enumerate(self.lines) if _IMPORT.match(line)), 0)
             self._write(number, _Span(place, place), imports)
         if rest:
             place = self._before_network()
             self._write(number, _Span(place, place), [*rest, "", ""])
+        return []
 
     def _before_network(self) -> int:
         place = next((i for i, line in enumerate(self.lines) if _NETWORK.match(line)), len(self.lines))

@@ -12,10 +12,11 @@ from agents.builtin import syntax
 from agents.builtin.draft import Draft, UnreadableSourceError
 from agents.builtin.module_spots import MapShape, Spot, module_spots
 from agents.builtin.new_module import ModuleError, NewModule, read_module
+from agents.edit_replies import stands_alone
 from agents.llm import LanguageModel
 from agents.proposals import Question
 from agents.reception import TAIL_CHARACTERS
-from agents.replies import extract_module, extract_place
+from agents.replies import extract_module, extract_place, extract_source
 from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.ports import MutationRequest, Proposal
 from prompts.loader import Pack
@@ -86,6 +87,9 @@ async def mutate_by_module(
     answer = await question.ask(model, request.errand, Step.MUTATE)
     if isinstance(answer, Failure):
         return answer
+    whole = extract_source(answer.text)
+    if whole is not None and stands_alone(whole, request.parent.source):
+        return Proposal(whole, prompt, note="a whole file")
     code = extract_module(answer.text)
     if code is None:
         return _unusable("the reply holds no Python class", answer.text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agents.llm import LanguageModel
 from agents.module_mutation import ROLE, Check, module_site, mutate_by_module
-from agents.proposals import Question, propose_by_edits, read_proposal
+from agents.proposals import Question, propose_by_edits, read_proposal, writes_edits
 from fairnad.candidate import Failure, Step
 from fairnad.ideas import IdeaKind
 from fairnad.ports import MutationRequest, Proposal
@@ -42,9 +42,10 @@ class LanguageModelMutator:
             if site is not None:
                 return await mutate_by_module(self._model, self._pack, self._check, site, idea)
         variables = {"idea": idea, "parent": request.parent.source}
-        if form != "full" and self._pack.has("mutation_edit"):
+        if writes_edits(self._pack, "mutation_edit", request.errand, self._form):
             question = Question(self._pack, "mutation_edit", variables)
-            return await propose_by_edits(question, self._model, request.errand, request.parent.source, idea)
+            source = request.parent.source
+            return await propose_by_edits(question, self._model, request.errand, source, idea, Step.MUTATE)
         question = Question(self._pack, "mutation", variables)
         return read_proposal(await question.ask(self._model, request.errand, Step.MUTATE), Step.MUTATE, prompt=idea)
 

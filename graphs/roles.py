@@ -10,6 +10,7 @@ from fairnad.budget import Budget
 from fairnad.errors import SettingsError
 from fairnad.ports import Debugger, Downscaler, IdeaMutator, IdeaStore, Lab, Mutator, StructuralJudge
 from fairnad.settings import RunContext
+from graphs.choosing import default_form
 
 if TYPE_CHECKING:
     from agents.llm import LanguageModel
@@ -86,12 +87,12 @@ def _language_model(context: RunContext, pack: Pack, model: LanguageModel, lab: 
     from agents.mutator import LanguageModelMutator
     from agents.structural_judge import LanguageModelStructuralJudge
 
-    form = context.agents.mutation_format
+    form = default_form(context)
     return Roles(
-        LanguageModelMutator(model, pack, "full" if form == "auto" else form, lab.check),
-        LanguageModelIdeaMutator(model, pack),
-        LanguageModelDebugger(model, pack),
-        LanguageModelDownscaler(model, pack),
+        LanguageModelMutator(model, pack, form, lab.check),
+        LanguageModelIdeaMutator(model, pack, form),
+        LanguageModelDebugger(model, pack, form),
+        LanguageModelDownscaler(model, pack, form),
         LanguageModelStructuralJudge(model, pack),
     )
 

@@ -34,6 +34,9 @@ ROLES: Mapping[str, frozenset[str]] = {
 
 FORM_ROLES: Mapping[str, frozenset[str]] = {
     "mutation_edit": ROLES["mutation"],
+    "debug_edit": ROLES["debug"],
+    "downscale_edit": ROLES["downscale"],
+    "idea_mutation_edit": frozenset({*_REFINEMENT, "improved"}),
     "mutation_module": frozenset({"idea", "places", "stages", "block"}),
 }
 """The prompts for other forms of replies than whole files; a pack may do without any of them."""
