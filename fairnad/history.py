@@ -13,12 +13,27 @@ from fairnad.ideas import Idea
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """One debug: ``kind`` is the failure it was spent on, ``mended`` whether the source ran afterwards.
+
+    ``version`` is the source it brought, or would have; ``num_calls`` counts a language model's calls, 0 where known
+    repairs did it.
+    """
+
+    kind: FailureKind
+    version: int
+    mended: bool
+    num_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What became of one draw. Exactly one of ``evaluation`` and ``failure`` is set.
 
     ``note`` says in a line what the mutator did, empty where it did not say; ``num_debugs`` and ``num_downscales``
     count the retries that were spent, ``num_edits`` how often a person changed the idea or the source;
-    ``duplicate_of`` names the record whose architecture this one repeats; ``choices`` were made at the draw.
+    ``duplicate_of`` names the record whose architecture this one repeats; ``choices`` were made at the draw,
+    ``repairs`` the debugs one by one.
 
     Raises:
         ValueError: both or neither of ``evaluation`` and ``failure`` are set.
@@ -38,6 +53,7 @@ class Record:
     seconds: float = field(default=0.0, compare=False)
     num_edits: int = 0
     choices: Choices = NO_CHOICES
+    repairs: tuple[Repair, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.evaluation is None) == (self.failure is None):
@@ -106,7 +122,8 @@ _WITHOUT_REPLY = {FailureKind.CONTEXT, FailureKind.REVIEW}
 """Kinds of failures of step mutate after which no one was asked, or no one could answer."""
 
 
-def _had_no_reply(failure: Failure | None) -> bool:
+def had_no_reply(failure: Failure | None) -> bool:
+    """Whether a draw ended before anything was proposed, so that it does not count as one."""
     return failure is not None and failure.step is Step.MUTATE and failure.kind in _WITHOUT_REPLY
 
 
@@ -118,6 +135,11 @@ def _passed(failure: Failure | None, strict: bool) -> bool:
     if failure.kind in _INVALID_ONLY_STRICTLY:
         return not strict
     return failure.step in (Step.REVIEW, Step.TRAIN)
+
+
+def is_valid(record: Record, *, strict: bool = False) -> bool:
+    """Whether a draw passed execution, budget and structure (paper Table 3's PR); ``strict`` as for the pass rate."""
+    return _passed(record.failure, strict)
 
 
 class History:
@@ -204,8 +226,8 @@ class History:
 
     def pass_rate(self, *, strict: bool = False) -> PassRate:
         """Draws that pass execution, budget and structure; ``strict`` also subtracts duplicates and integrity."""
-        replied = [r for r in self.drawn if not _had_no_reply(r.failure)]
-        valid = [r for r in replied if _passed(r.failure, strict)]
+        replied = [r for r in self.drawn if not had_no_reply(r.failure)]
+        valid = [r for r in replied if is_valid(r, strict=strict)]
         return PassRate(len(valid), len(replied))
 
     def failures(self) -> Counter[tuple[str, str]]:

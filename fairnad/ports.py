@@ -89,6 +89,7 @@ class DownscaleRequest:
     """Algorithm 1, lines 21–22. ``oversized`` runs and is over a limit.
 
     ``single_use``: restrict the added module to one use; otherwise ``shrinking`` says how to shrink (F.2.5).
+    ``num_earlier`` counts the reductions the candidate has been through before.
     """
 
     errand: Errand
@@ -97,6 +98,7 @@ class DownscaleRequest:
     parent: Model
     single_use: bool
     shrinking: str
+    num_earlier: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,3 +279,6 @@ class HistoryStore(CallLog, Protocol):
 
     def calls(self, candidate_id: str) -> Sequence[Call]:
         """The calls made for one candidate, in the order they were answered."""
+
+    def num_calls(self, candidate_id: str, role: str, version: int) -> int:
+        """How many calls a role needed for one version of a candidate; ``role`` may be the beginning of its name."""

@@ -30,6 +30,8 @@ def parse_quantity(value: Any) -> Any:
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(gt=0)]
 Implementation = Literal["auto", "llm", "builtin"]
+MixedImplementation = Literal["auto", "llm", "builtin", "llm-then-builtin", "builtin-then-llm"]
+JudgeImplementation = Literal["auto", "llm", "builtin", "llm-then-builtin", "builtin-then-llm", "both"]
 Integrity = Literal["reject", "warn", "off"]
 
 _MAX_SHOWN = 60
@@ -114,13 +116,20 @@ class LanguageModelSettings(_Section):
 
 
 class AgentSettings(_Section):
-    """Who plays each role; auto: the language model where one is configured."""
+    """Who plays each role; auto: as ``mode`` says where a language model is configured, else built in."""
 
-    mutator: Implementation = Field("auto", description="carries an idea out")
-    idea_mutator: Implementation = Field("auto", description="makes the ideas of stage III")
-    debugger: Implementation = Field("auto", description="mends what does not run")
-    downscaler: Implementation = Field("auto", description="brings a candidate under its budgets")
-    structural_judge: Implementation = Field("auto", description="decides whether the architecture has changed")
+    mode: Literal["best", "paper"] = Field(
+        "best", description="best: the mix of roles that wastes least; paper: a language model in every role, as it is"
+    )
+    mutator: MixedImplementation = Field("auto", description="carries an idea out")
+    idea_mutator: MixedImplementation = Field("auto", description="makes the ideas of stage III")
+    debugger: MixedImplementation = Field("auto", description="mends what does not run")
+    downscaler: MixedImplementation = Field("auto", description="brings a candidate under its budgets")
+    structural_judge: JudgeImplementation = Field("auto", description="decides whether the architecture has changed")
+    repair: Literal["always", "learned"] = Field(
+        "learned", description="what does not run is repaired, or drawn anew where that was learned to bring more"
+    )
+    lessons: bool = Field(True, description="show the mutators what earlier ideas of the category came to")
     mutation_format: Literal["full", "edit", "module", "auto"] = Field(
         "auto",
         description="how a language model writes a mutation: the whole file, edits of the parent, or a new module "
@@ -247,6 +256,11 @@ class RunContext(_Section):
     embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="the vectors ideas are searched by")
     chat: ChatSettings = Field(ChatSettings(), description="questions about ideas and runs")
     lab: LabSettings = Field(LabSettings(), description="where generated code runs")
+
+    @property
+    def paper_mode(self) -> bool:
+        """Whether language models work as in the paper: in every role, without anything learned from the run."""
+        return self.agents.mode == "paper"
 
     @property
     def run_name(self) -> str:

@@ -85,8 +85,9 @@ async def downscale(state: CandidateState, runtime: Runtime[RunContext]) -> Cand
     async def shrink() -> Proposal | Failure:
         prompt, parent = await bench.prompt(candidate_id), await bench.model(state["parent_id"])
         way = bench.shrinking_idea(candidate_id, version, single_use=single_use)
+        errand, num_earlier = bench.errand(state, version), state["num_downscales"]
         return await bench.roles.downscaler.downscale(
-            DownscaleRequest(bench.errand(state, version), prompt, oversized, parent, single_use, way)
+            DownscaleRequest(errand, prompt, oversized, parent, single_use, way, num_earlier)
         )
 
     proposal = await bench.steps.once(candidate_id, Step.DOWNSCALE, version, PROPOSAL, shrink)
@@ -149,17 +150,22 @@ def route_proposed(state: CandidateState) -> Literal["execute", "record"]:
 
 
 def route_executed(state: CandidateState) -> Literal["measure", "debug", "downscale", "record"]:
-    """Debug while there are debugs left; a downscale that broke a running source falls back to that source."""
+    """Debug while there are debugs left; a downscale that broke a running source falls back to that source.
+
+    The first debug comes also where a fresh draw is better than a repair: known repairs need no call.
+    """
     if state["failure"] is None:
         return "measure"
-    return "debug" if state["num_debugs"] < state["max_debugs"] else _downscale_if_it_ran(state)
+    given_up = state["num_debugs"] > 0 and _is_resampled(state)
+    return "debug" if state["num_debugs"] < state["max_debugs"] and not given_up else _downscale_if_it_ran(state)
 
 
 def route_debugged(state: CandidateState) -> Literal["execute", "debug", "downscale", "record"]:
-    """Each debug is followed by its check."""
+    """Each debug is followed by its check; without a source, what is better drawn anew is not debugged again."""
     if state["failure"] is None:
         return "execute"
-    return "debug" if state["num_debugs"] < state["max_debugs"] else _downscale_if_it_ran(state)
+    can_debug = state["num_debugs"] < state["max_debugs"] and not _is_resampled(state)
+    return "debug" if can_debug else _downscale_if_it_ran(state)
 
 
 def route_measured(state: CandidateState) -> Literal["judge", "downscale", "record"]:
@@ -186,6 +192,11 @@ def route_reviewed(state: CandidateState) -> Literal["execute", "train", "record
     if state["failure"]:
         return "record"
     return "execute" if state["version"] > state["ran_version"] else "train"
+
+
+def _is_resampled(state: CandidateState) -> bool:
+    """Whether it was chosen at the draw that failures of this kind are drawn anew rather than repaired."""
+    return state["failure"] is not None and state["failure"]["kind"] in state["choices"]["resample"]
 
 
 def _downscale_if_it_ran(state: CandidateState) -> Literal["downscale", "record"]:

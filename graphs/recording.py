@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from fairnad.candidate import Evaluation, Failure, FailureKind, Step
-from fairnad.history import Record
+from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
+from fairnad.history import Record, Repair
 from fairnad.ideas import Idea
 from fairnad.ports import Proposal
-from graphs.steps import EVALUATION, FAILURE, JUDGEMENT, PROPOSAL, judgement_version
+from graphs.steps import EVALUATION, FAILURE, JUDGEMENT, PROPOSAL, REPORT, judgement_version
 
 if TYPE_CHECKING:
     from graphs.context import Bench
@@ -36,10 +36,28 @@ async def make_record(state: CandidateState, bench: Bench) -> Record:
         num_downscales=state["num_downscales"],
         num_edits=state["num_edits"] + state["idea_edited"],
         choices=bench.choices(state),
+        repairs=await _repairs(state, bench),
         duplicate_of=judgement.duplicate_of if judgement else "",
         calls=calls,
         seconds=sum(call.seconds for call in calls) + (evaluation.seconds if evaluation else 0.0),
     )
+
+
+async def _repairs(state: CandidateState, bench: Bench) -> tuple[Repair, ...]:
+    """Every debug by which something was tried, with the failure it was spent on and what came of it."""
+    candidate_id, steps, store = state["candidate_id"], bench.steps, bench.folder.history
+    repairs: list[Repair] = []
+    failure: Failure | None = None
+    for version in range(state.get("version", -1) + 1):
+        proposal = await steps.find(candidate_id, Step.DEBUG, version, PROPOSAL)
+        report = await steps.find(candidate_id, Step.EXECUTE, version, REPORT)
+        if proposal is not None and failure is not None:
+            num_calls = await asyncio.to_thread(store.num_calls, candidate_id, "debug", version)
+            if num_calls or isinstance(proposal, Proposal):
+                repairs.append(Repair(failure.kind, version, isinstance(report, CheckReport), num_calls))
+        if report is not None:
+            failure = report if isinstance(report, Failure) else None
+    return tuple(repairs)
 
 
 async def _outcome(state: CandidateState, bench: Bench) -> tuple[Evaluation | None, Failure | None]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairnad.budget import Budget
 from fairnad.errors import SettingsError
 from fairnad.ports import Debugger, Downscaler, IdeaMutator, IdeaStore, Lab, Mutator, StructuralJudge
 from fairnad.settings import RunContext
-from graphs.choosing import default_form
 
 if TYPE_CHECKING:
     from agents.llm import LanguageModel
@@ -30,8 +29,18 @@ class Roles:
     structural_judge: StructuralJudge
 
 
-def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
-    """For each role whether a language model plays it.
+BEST_MIX: Mapping[str, str] = {
+    "mutator": "llm",
+    "idea_mutator": "llm",
+    "debugger": "builtin-then-llm",
+    "downscaler": "llm-then-builtin",
+    "structural_judge": "builtin",
+}
+"""What ``auto`` stands for where a language model is configured, unless everything is to be as in the paper."""
+
+
+def implementations(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]:
+    """Who plays each role: ``llm``, ``builtin`` or a mix of them.
 
     Args:
         roles: those of a search, or the librarian, who plays in none.
@@ -40,26 +49,72 @@ def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
         SettingsError: a role asks for a language model, and none is configured.
     """
     configured = bool(context.llm.model)
-    players = {}
+    found: dict[str, str] = {}
     for role in roles:
         wanted = getattr(context.agents, role)
-        if wanted == "llm" and not configured:
+        if wanted not in ("auto", "builtin") and not configured:
             flag = role.replace("_", "-")
-            raise SettingsError(f"--agents.{flag} llm: no language model is configured; set --llm.model")
-        players[role] = configured if wanted == "auto" else wanted == "llm"
-    return players
+            raise SettingsError(f"--agents.{flag} {wanted}: no language model is configured; set --llm.model")
+        if wanted == "auto":
+            best = "llm" if context.paper_mode else BEST_MIX.get(role, "llm")
+            wanted = best if configured else "builtin"
+        found[role] = wanted
+    return found
+
+
+def cast(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, bool]:
+    """For each role whether a language model plays in it.
+
+    Raises:
+        SettingsError: as for :func:`implementations`.
+    """
+    return {role: wanted != "builtin" for role, wanted in implementations(context, roles).items()}
 
 
 def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]:
-    """Who plays each role: the language model's name, or ``built-in``."""
-    return {role: context.llm.model if by_model else "built-in" for role, by_model in cast(context, roles).items()}
+    """Who plays each role, in words: the language model's name, ``built-in``, or both in the order they are asked."""
+    model = context.llm.model
+    words = {
+        "llm": model,
+        "builtin": "built-in",
+        "llm-then-builtin": f"{model}, then built-in",
+        "builtin-then-llm": f"built-in, then {model}",
+        "both": f"built-in and {model}",
+    }
+    return {role: words[wanted] for role, wanted in implementations(context, roles).items()}
+
+
+def designers(context: RunContext) -> str:
+    """Who takes part at all, in a word or two."""
+    wanted = set(implementations(context).values())
+    names = [context.llm.model] * (wanted != {"builtin"}) + ["built-in"] * (wanted != {"llm"})
+    return " + ".join(sorted(names))
 
 
 def describe(context: RunContext) -> str:
     """One line that says who designs."""
     if not any(cast(context).values()):
         return "all roles built in, no language model (--llm.model sets one)"
-    return ", ".join(f"{role.replace('_', ' ')}: {player}" for role, player in players(context).items())
+    return "; ".join(f"{role.replace('_', ' ')}: {player}" for role, player in players(context).items())
+
+
+def mutation_form(context: RunContext) -> str:
+    """How mutations are written: ``full``, ``edit``, ``module``, or ``auto`` where each draw decides.
+
+    It is whole files in paper mode, and in place of ``auto`` where the prompt for them has another wording.
+    """
+    wanted = context.agents.mutation_format
+    is_full = context.paper_mode or (wanted == "auto" and context.mutation_prompt)
+    return "full" if is_full else wanted
+
+
+def form_text(context: RunContext, pack: Pack) -> str:
+    """One line for the beginning of a search whose pack lacks the prompt for a form that was asked for; else empty."""
+    form = mutation_form(context)
+    if form not in ("edit", "module") or pack.has(f"mutation_{form}") or not cast(context, ("mutator",))["mutator"]:
+        return ""
+    other = "edits" if form == "module" and pack.has("mutation_edit") else "whole files"
+    return f"Pack {pack.name} has no prompt mutation_{form}: the language model writes {other}."
 
 
 def make_roles(
@@ -70,14 +125,41 @@ def make_roles(
     budgets: Sequence[Budget],
     ideas: IdeaStore,
 ) -> Roles:
-    """The players :func:`cast` names. ``model`` may be ``None`` where none of them is a language model."""
-    by_model = cast(context)
-    casts = {}
+    """The players :func:`implementations` names; ``model`` may be ``None`` where none is a language model."""
+    wanted = implementations(context)
+    casts: dict[str, Roles] = {}
     if model is not None:
-        casts[True] = _language_model(context, pack, model, lab)
-    if not all(by_model.values()):
-        casts[False] = _built_in(pack, lab, budgets, ideas)
-    return Roles(**{role: getattr(casts[by_model[role]], role) for role in ROLES})
+        casts["llm"] = _language_model(context, pack, model, lab)
+    if any(one != "llm" for one in wanted.values()):
+        casts["builtin"] = _built_in(pack, lab, budgets, ideas)
+    names = {"llm": context.llm.model, "builtin": "built-in"}
+    return Roles(**{role: _player(role, wanted[role], casts, names, lab, budgets) for role in ROLES})
+
+
+def _player(
+    role: str,
+    wanted: str,
+    casts: Mapping[str, Roles],
+    names: Mapping[str, str],
+    lab: Lab,
+    budgets: Sequence[Budget],
+) -> Any:
+    """One player of a role, or a mix of two."""
+    from agents import relay
+
+    order = ["builtin", "llm"] if wanted == "both" else wanted.split("-then-")
+    players = [relay.Named(names[one], getattr(casts[one], role)) for one in order]
+    if len(players) == 1:
+        return players[0].player
+    first, second = players
+    mixes: Mapping[str, Callable[[], Any]] = {
+        "mutator": lambda: relay.RelayMutator(first, second),
+        "idea_mutator": lambda: relay.RelayIdeaMutator(first, second),
+        "debugger": lambda: relay.RelayDebugger(first, second, lab.check),
+        "downscaler": lambda: relay.RelayDownscaler(first, second, lab.check, budgets),
+        "structural_judge": lambda: relay.RelayJudge(first.player, second.player),
+    }
+    return relay.JointJudge(first, second) if wanted == "both" else mixes[role]()
 
 
 def _language_model(context: RunContext, pack: Pack, model: LanguageModel, lab: Lab) -> Roles:
@@ -85,13 +167,14 @@ def _language_model(context: RunContext, pack: Pack, model: LanguageModel, lab: 
     from agents.downscaler import LanguageModelDownscaler
     from agents.idea_mutator import LanguageModelIdeaMutator
     from agents.mutator import LanguageModelMutator
+    from agents.relay import SparingDebugger
     from agents.structural_judge import LanguageModelStructuralJudge
 
-    form = default_form(context)
+    form = mutation_form(context).replace("auto", "full")
     return Roles(
         LanguageModelMutator(model, pack, form, lab.check),
         LanguageModelIdeaMutator(model, pack, form),
-        LanguageModelDebugger(model, pack, form),
+        SparingDebugger(LanguageModelDebugger(model, pack, form)),
         LanguageModelDownscaler(model, pack, form),
         LanguageModelStructuralJudge(model, pack),
     )

@@ -184,6 +184,11 @@ class SqliteHistory:
         rows = self._read("SELECT answer FROM calls WHERE candidate_id = ? ORDER BY rowid", candidate_id)
         return [_ANSWER.validate_python(json.loads(text)).call for (text,) in rows]
 
+    def num_calls(self, candidate_id: str, role: str, version: int) -> int:
+        """How many calls a role needed for one version of a candidate; ``role`` may be the beginning of its name."""
+        where = "candidate_id = ? AND version = ? AND role LIKE ? || '%'"
+        return int(self._read(f"SELECT count(*) FROM calls WHERE {where}", candidate_id, version, role)[0][0])
+
     def status(self) -> str:
         """What :meth:`set_status` was last given, empty before."""
         return self._meta("status")

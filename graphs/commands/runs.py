@@ -17,7 +17,7 @@ from rich.text import Text
 from fairnad.errors import UserError
 from graphs.arguments import Parser
 from graphs.commands.options import add_place
-from graphs.roles import players
+from graphs.roles import designers
 from graphs.stored_runs import last_change, open_run, run_folders
 from graphs.telling.terminal import make_console, make_table, print_json, print_table
 
@@ -44,7 +44,7 @@ def _row(path: Path) -> dict[str, Any]:
                 "run": run.name,
                 "task": run.context.task,
                 "seed": run.context.seed,
-                "designer": " + ".join(sorted(set(players(run.context).values()))),
+                "designer": designers(run.context),
                 "num_trained": len(run.history.trained),
                 "archs": run.context.archs,
                 "best_id": best.candidate_id if best else None,

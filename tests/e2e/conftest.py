@@ -33,6 +33,7 @@ def flags(pack: Path, tmp_path: Path) -> Callable[..., list[str]]:
 def search_flags(settings: Mapping[str, object]) -> list[str]:
     """Flags of the search ``test``: one candidate, one epoch, nothing confirmed, and whatever is given."""
     defaults: dict[str, object] = {
+        "agents.mode": "paper",  # every role asks the script, unless a test is about mixes
         "run": "test",
         "epochs": 1,
         "archs": 1,

@@ -19,10 +19,12 @@ def candidate_state(**changes):
         "max_downscales": 4,
         "review": False,
         "reviewed_version": -1,
+        "choices": {"resample": ["memory"]},
     }
     return state | changes
 
 
+GIVEN_UP = {"step": "execute", "kind": "memory", "message": "", "log_tail": ""}
 BROKEN = {"step": "execute", "kind": "shape", "message": "", "log_tail": ""}
 
 
@@ -37,6 +39,9 @@ BROKEN = {"step": "execute", "kind": "shape", "message": "", "log_tail": ""}
         ({"failure": BROKEN, "num_debugs": 2, "ran_version": 0, "num_downscales": 1}, "downscale"),
         ({"failure": BROKEN, "num_debugs": 2, "ran_version": 0, "num_downscales": 4}, "record"),
         ({"failure": BROKEN, "max_debugs": 0}, "record"),
+        ({"failure": GIVEN_UP}, "debug"),
+        ({"failure": GIVEN_UP, "num_debugs": 1}, "record"),
+        ({"failure": GIVEN_UP, "num_debugs": 1, "ran_version": 0}, "downscale"),
     ],
 )
 def test_what_follows_an_execution(changes, expected):
@@ -50,6 +55,7 @@ def test_what_follows_an_execution(changes, expected):
         ({"failure": BROKEN, "num_debugs": 1}, "debug"),
         ({"failure": BROKEN, "num_debugs": 2}, "record"),
         ({"failure": BROKEN, "num_debugs": 2, "ran_version": 3, "num_downscales": 2}, "downscale"),
+        ({"failure": GIVEN_UP, "num_debugs": 1}, "record"),
     ],
 )
 def test_what_follows_a_debug(changes, expected):
