@@ -99,8 +99,9 @@ def _instead_of(owner: str, member: str) -> Callable[[Draft, str, Build], None]:
 def _behind_stem(draft: Draft) -> list[Spot]:
     stem, network = draft.reading.stem, draft.reading.network
     width = next(filter(None, map(network.built_width, network.members.get(stem, ()))), "")
-    is_stage = any(stage.name == stem for stage in draft.reading.stages)
-    if not stem or not width or is_stage or draft.reading.call_of(stem) is None:
+    head = draft.reading.head
+    others = {stage.name for stage in draft.reading.stages} | ({head[0]} if head else set())
+    if not stem or not width or stem in others or draft.reading.call_of(stem) is None:
         return []
 
     def put(draft: Draft, attribute: str, build: Build) -> None:
