@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from agents.llm import LanguageModel
-from agents.proposals import Question, read_proposal
+from agents.proposals import Question, ask_for_edits, read_proposal, writes_edits
 from agents.replies import extract_idea
 from fairnad.attributes import Target
 from fairnad.candidate import Failure, Step
@@ -15,11 +17,17 @@ _UNNAMED = Idea("a change the reply did not put into words", IdeaKind.MUTATED)
 
 
 class LanguageModelIdeaMutator:
-    """A :class:`fairnad.ports.IdeaMutator` that asks a language model."""
+    """A :class:`fairnad.ports.IdeaMutator` that asks a language model.
 
-    def __init__(self, model: LanguageModel, pack: Pack) -> None:
+    Args:
+        form: how candidates are written where the draw chose nothing; unless ``full``, they are edited, since what
+            becomes of a chain is seldom a new module alone.
+    """
+
+    def __init__(self, model: LanguageModel, pack: Pack, form: str = "full") -> None:
         self._model = model
         self._pack = pack
+        self._form = form
 
     async def mutate_idea(self, request: IdeaMutationRequest) -> Proposal | Failure:
         """The next source of a chain, with the idea behind it.
@@ -41,10 +49,21 @@ class LanguageModelIdeaMutator:
         not_edited = "previous" if request.improved else "current"
         lessons = ("lessons",) if request.errand.choices.lessons else ()
         droppable = (*lessons, "performance_attributes", "efficiency_attributes", "refinement_ideas", not_edited)
-        if request.errand.choices.lessons:
-            droppable = ("lessons", *droppable)
+        if writes_edits(self._pack, "idea_mutation_edit", request.errand, self._form):
+            return await self._by_edits(request, {**variables, "improved": request.improved}, droppable)
         answer = await Question(self._pack, role, variables, droppable).ask(self._model, request.errand, Step.MUTATE)
         if isinstance(answer, Failure):
             return answer
         idea = extract_idea(answer.text, tree) or _UNNAMED
         return read_proposal(answer, Step.MUTATE, prompt=idea.text, idea=idea)
+
+    async def _by_edits(
+        self, request: IdeaMutationRequest, variables: Mapping[str, object], droppable: tuple[str, ...]
+    ) -> Proposal | Failure:
+        question = Question(self._pack, "idea_mutation_edit", variables, droppable)
+        edited = request.current if request.improved else request.previous
+        reply = await ask_for_edits(question, self._model, request.errand, edited.source, Step.MUTATE)
+        if isinstance(reply, Failure):
+            return reply
+        idea = extract_idea(reply.text, self._pack.attribute_tree) or _UNNAMED
+        return Proposal(reply.source, idea.text, idea, reply.note)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agents.connection import Schema
+from agents.edit_replies import edit_by
+from agents.edits import EditError, NoEditError
 from agents.llm import LanguageModel
 from agents.reception import TAIL_CHARACTERS
 from agents.replies import extract_source
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ideas import Idea
 from fairnad.ports import Answer, Errand, Proposal
+from prompts.loader import Pack, edit_correction
 from prompts.templates import Messages
 
 
@@ -65,3 +68,66 @@ def read_proposal(answer: Answer | Failure, step: Step, prompt: str, idea: Idea 
         message = "the reply holds no Python file"
         return Failure(step, FailureKind.REPLY, message, answer.text[-TAIL_CHARACTERS:])
     return Proposal(source, prompt, idea)
+
+
+@dataclass(frozen=True)
+class EditedReply:
+    """A source as a reply edits it; ``text`` is the reply, ``note`` what was not as it should be with the edits."""
+
+    source: str
+    text: str
+    note: str
+
+
+async def ask_for_edits(
+    question: Question, model: LanguageModel, errand: Errand, source: str, step: Step
+) -> EditedReply | Failure:
+    """``source`` as the model edits it. Edits that cannot be carried out are asked for once more, told what is wrong.
+
+    Args:
+        question: asks for edits of ``source``; a reply that is a whole file is taken as one.
+    """
+    answer = await question.ask(model, errand, step)
+    if isinstance(answer, Failure):
+        return answer
+    try:
+        edited = edit_by(answer.text, source)
+    except EditError as error:
+        told = edit_correction(str(error), error.closest)
+    except NoEditError as error:
+        return Failure(step, FailureKind.REPLY, str(error), answer.text[-TAIL_CHARACTERS:])
+    else:
+        return EditedReply(edited.source, answer.text, "; ".join(edited.remarks))
+    messages = (*answer.messages, ("assistant", answer.text), ("user", told))
+    again = await model.complete(f"{question.role}_again", errand, messages, step=step)
+    return again if isinstance(again, Failure) else _second_try(again, source, answer.text, step)
+
+
+def _second_try(answer: Answer, source: str, first: str, step: Step) -> EditedReply | Failure:
+    try:
+        edited = edit_by(answer.text, source)
+    except NoEditError as error:
+        closest = error.closest if isinstance(error, EditError) else ""
+        return Failure(step, FailureKind.REPLY, str(error), closest or answer.text[-TAIL_CHARACTERS:])
+    return EditedReply(edited.source, first, "; ".join(("edits written twice", *edited.remarks)))
+
+
+async def propose_by_edits(
+    question: Question, model: LanguageModel, errand: Errand, source: str, prompt: str, step: Step
+) -> Proposal | Failure:
+    """The same as a proposal.
+
+    Args:
+        prompt: what the candidate was made by, for the roles that come later.
+    """
+    reply = await ask_for_edits(question, model, errand, source, step)
+    return reply if isinstance(reply, Failure) else Proposal(reply.source, prompt, note=reply.note)
+
+
+def writes_edits(pack: Pack, role: str, errand: Errand, form: str) -> bool:
+    """Whether a role answers in edits: the candidate is not written as whole files, and the pack has the prompt.
+
+    Args:
+        form: how candidates are written where the draw chose nothing.
+    """
+    return (errand.choices.form or form) != "full" and pack.has(role)

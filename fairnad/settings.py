@@ -208,6 +208,11 @@ class AgentSettings(_Section):
         "learned", description="what does not run is repaired, or drawn anew where that was learned to bring more"
     )
     lessons: bool = Field(True, description="show the mutators what earlier ideas of the category came to")
+    mutation_format: Literal["full", "edit", "module", "auto"] = Field(
+        "auto",
+        description="how a language model writes a mutation: the whole file, edits of the parent, or a new module "
+        "alone, which the program places; auto: whichever has done best",
+    )
     librarian: Implementation = Field(
         "auto", description="understands and answers questions", json_schema_extra=CHANGEABLE
     )

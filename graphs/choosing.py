@@ -7,13 +7,14 @@ from dataclasses import replace
 from fairnad import sampling
 from fairnad.candidate import CandidateId
 from fairnad.choices import Choices
+from fairnad.form_choice import choose_form
 from fairnad.history import History
 from fairnad.ideas import Idea, IdeaKind
 from fairnad.lessons import lessons
 from fairnad.model_choice import choose_model
 from fairnad.repair_choice import kinds_to_resample
 from fairnad.settings import RunContext
-from graphs.roles import cast
+from graphs.roles import cast, mutation_form
 
 
 def choose(context: RunContext, history: History, place: CandidateId, idea: Idea) -> Choices:
@@ -29,7 +30,17 @@ def choose(context: RunContext, history: History, place: CandidateId, idea: Idea
     if not context.paper_mode:
         resample = _resample(context, history, place, choices.model)
         choices = replace(choices, resample=resample, lessons=_lessons(context, history, idea))
-    return choices
+    return replace(choices, form=_form(context, history, place, idea, choices.model))
+
+
+def _form(context: RunContext, history: History, place: CandidateId, idea: Idea, model: str) -> str:
+    """How the mutation is written; empty where no language model writes it."""
+    if not cast(context, ("mutator",))["mutator"]:
+        return ""
+    form = mutation_form(context)
+    if form != "auto":
+        return form
+    return choose_form(history, model, idea, sampling.generator(context.seed, place, "form"))
 
 
 def _resample(context: RunContext, history: History, place: CandidateId, model: str) -> tuple[str, ...]:

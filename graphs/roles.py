@@ -98,6 +98,25 @@ def describe(context: RunContext) -> str:
     return "; ".join(f"{role.replace('_', ' ')}: {player}" for role, player in players(context).items())
 
 
+def mutation_form(context: RunContext) -> str:
+    """How mutations are written: ``full``, ``edit``, ``module``, or ``auto`` where each draw decides.
+
+    It is whole files in paper mode, and in place of ``auto`` where the prompt for them has another wording.
+    """
+    wanted = context.agents.mutation_format
+    is_full = context.paper_mode or (wanted == "auto" and context.mutation_prompt)
+    return "full" if is_full else wanted
+
+
+def form_text(context: RunContext, pack: Pack) -> str:
+    """One line for the beginning of a search whose pack lacks the prompt for a form that was asked for; else empty."""
+    form = mutation_form(context)
+    if form not in ("edit", "module") or pack.has(f"mutation_{form}") or not cast(context, ("mutator",))["mutator"]:
+        return ""
+    other = "edits" if form == "module" and pack.has("mutation_edit") else "whole files"
+    return f"Pack {pack.name} has no prompt mutation_{form}: the language model writes {other}."
+
+
 def make_roles(
     context: RunContext,
     pack: Pack,
@@ -110,7 +129,7 @@ def make_roles(
     wanted = implementations(context)
     casts: dict[str, Roles] = {}
     if model is not None:
-        casts["llm"] = _language_model(pack, model)
+        casts["llm"] = _language_model(context, pack, model, lab)
     if any(one != "llm" for one in wanted.values()):
         casts["builtin"] = _built_in(pack, lab, budgets, ideas)
     names = {"llm": context.llm.title, "builtin": "built-in"}
@@ -143,7 +162,7 @@ def _player(
     return relay.JointJudge(first, second) if wanted == "both" else mixes[role]()
 
 
-def _language_model(pack: Pack, model: LanguageModel) -> Roles:
+def _language_model(context: RunContext, pack: Pack, model: LanguageModel, lab: Lab) -> Roles:
     from agents.debugger import LanguageModelDebugger
     from agents.downscaler import LanguageModelDownscaler
     from agents.idea_mutator import LanguageModelIdeaMutator
@@ -151,11 +170,12 @@ def _language_model(pack: Pack, model: LanguageModel) -> Roles:
     from agents.relay import SparingDebugger
     from agents.structural_judge import LanguageModelStructuralJudge
 
+    form = mutation_form(context).replace("auto", "full")
     return Roles(
-        LanguageModelMutator(model, pack),
-        LanguageModelIdeaMutator(model, pack),
-        SparingDebugger(LanguageModelDebugger(model, pack)),
-        LanguageModelDownscaler(model, pack),
+        LanguageModelMutator(model, pack, form, lab.check),
+        LanguageModelIdeaMutator(model, pack, form),
+        SparingDebugger(LanguageModelDebugger(model, pack, form)),
+        LanguageModelDownscaler(model, pack, form),
         LanguageModelStructuralJudge(model, pack),
     )
 

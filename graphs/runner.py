@@ -21,7 +21,7 @@ from graphs.exit_status import LIMIT_REACHED
 from graphs.isolation import isolation_text
 from graphs.results.run_files import write_run_files
 from graphs.review_prompt import answer
-from graphs.roles import describe
+from graphs.roles import describe, form_text
 from graphs.services import release, services
 from graphs.stop_signals import stop_signals
 from graphs.telling.progress import Follower, follow
@@ -66,6 +66,8 @@ async def _run(context: RunContext, presentation: Presentation) -> int:
             if is_spoken:
                 console.print(task_text(bench.task.report, bench.budgets))
                 console.print(isolation_text(context, bench.lab.isolation))
+                if text := form_text(context, bench.pack):
+                    console.print(text)
             with _full_disk_in_one_line(bench.folder.path):
                 async with _compiled(bench) as graph:
                     return await _search(graph, bench, presentation, stopping)

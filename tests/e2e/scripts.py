@@ -12,6 +12,7 @@ from tests.openai_server import Reply, Request, prompt_of
 APPROVED = "changed: yes\nmulti-layer: yes\n##response## yes"
 ROLES = {
     "mutate": "You are given a network as one Python file, and a request.",
+    "module": "You write one new module after an idea.",
     "debug": "You are an expert at repairing PyTorch networks.",
     "downscale": "You are an expert at making PyTorch networks cheaper.",
     "judge": "You judge whether a network is a new architecture.",
@@ -23,7 +24,7 @@ def role_of(request: Request) -> str:
     """Which role a request was sent by."""
     system = request["messages"][0]["content"]
     (role,) = [role for role, sign in ROLES.items() if sign in system]
-    return role
+    return "mutate" if role == "module" else role
 
 
 def fenced(source: str) -> str:

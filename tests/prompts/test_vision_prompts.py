@@ -66,7 +66,25 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         {**REFINEMENT, **dict.fromkeys(("performance_attributes", "efficiency_attributes", "refinement_ideas"), "")},
     ),
     "structural_judge": ("structural_judge", {"judged": CHANGED, "parent": PARENT}),
+    "mutation_edit": ("mutation_edit", {"idea": "Design a new module: gate the channels.", "parent": PARENT}),
+    "mutation_module": (
+        "mutation_module",
+        {
+            "idea": "Gate the channels.",
+            "places": ["behind the stem: 4 × 8 × 8", "behind `self.layers1`: 8 × 4 × 4"],
+            "stages": "self.layers1 = self._make_layers(4, 8)",
+            "block": "class BaseBlock(nn.Module):\n    pass\n",
+        },
+    ),
+    "idea_mutation_edit_improved": ("idea_mutation_edit", {**REFINEMENT, "improved": True}),
+    "idea_mutation_edit_degraded": ("idea_mutation_edit", {**REFINEMENT, "improved": False}),
 }
+for _role in ("debug", "downscale"):
+    CASES |= {
+        name.replace(_role, f"{_role}_edit"): (f"{_role}_edit", variables)
+        for name, (role, variables) in [*CASES.items()]
+        if role == _role
+    }
 
 
 @pytest.fixture
@@ -101,6 +119,7 @@ SOURCE_RULES = [
     "no usage example",
     "the complete file in one single code block",
 ]
+EDIT_RULES = ["<<<<<<< OLD\n", "\n=======\n", "\n>>>>>>> NEW\n", "as it needs to stand only once", "Shapes must fit"]
 SAID = {
     "mutation": [
         "Design a new module: gate the channels.",  # the idea, worded for its target
@@ -169,6 +188,41 @@ SAID = {
         "To undo the last change is not enough",
         "in fewer than 50 words",
         *SOURCE_RULES,
+    ],
+    "mutation_edit": ["Design a new module: gate the channels.", PARENT, *EDIT_RULES],
+    "mutation_module": [
+        "The idea: Gate the channels.",
+        "1. behind the stem: 4 × 8 × 8\n2. behind `self.layers1`: 8 × 4 × 4\n",
+        "self.layers1 = self._make_layers(4, 8)",
+        "class BaseBlock(nn.Module):",
+        "`__init__` takes `channels` and nothing else",
+        "exactly the shape of `x`",
+        "one line `Place: ` with the number of a place",
+    ],
+    "debug_edit": [
+        CHANGED,
+        PARENT,
+        TRACEBACK,
+        "Design a new module: gate the channels.",
+        "take out, switch off or bypass nothing",
+        "An import is missing",
+        *EDIT_RULES,
+    ],
+    "downscale_edit_single_use": [CHANGED, PARENT, "Use it once, and only once", *EDIT_RULES],
+    "idea_mutation_edit_improved": [
+        f"which you edit:\n\n```python\n{CHANGED}",
+        PARENT,
+        "It improved the network.",
+        "  - scaling: compound scaling\n",
+        "in fewer than 50 words",
+        *EDIT_RULES,
+    ],
+    "idea_mutation_edit_degraded": [
+        f"which you edit:\n\n```python\n{PARENT}",
+        CHANGED,
+        "It did not improve the network.",
+        "opposite effect, or one of a different category",
+        *EDIT_RULES,
     ],
     "structural_judge": [
         CHANGED,

@@ -1,0 +1,73 @@
+"""Which form a language model writes a mutation in: learned from what has passed, and at which price.
+
+Each form's pass rate is drawn from what is believed of it (a Beta distribution: a weak prior and the draws so far) and
+divided by the tokens a draw of it writes; the form with the most is taken. So the one that does best is taken most
+often, and the others are tried as long as they might do better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairnad.attributes import Granularity
+from fairnad.history import History, Record
+from fairnad.ideas import Idea, IdeaKind
+
+FORMS = ("full", "edit", "module")
+"""Whole files; edits of the parent; a new module alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed of a form before anything is known of a model: as if so many draws had been seen."""
+
+    pass_rate: float
+    tokens: float
+    num_draws: float = 2.0
+
+
+PRIORS: Mapping[str, Belief] = {
+    "full": Belief(pass_rate=0.3, tokens=1200),
+    "edit": Belief(pass_rate=0.4, tokens=450),
+    "module": Belief(pass_rate=0.5, tokens=350),
+}
+"""Weak models do best with modules and worst with whole files; strong ones show soon that they do not."""
+
+
+def fitting_forms(idea: Idea) -> tuple[str, ...]:
+    """The forms an idea can be carried out in.
+
+    What concerns the network as a whole needs the whole file; what scales or adjusts a network adds no module.
+    """
+    if idea.tag is not None and idea.tag.granularity is Granularity.NETWORK:
+        return ("full",)
+    if idea.kind is not IdeaKind.KNOWLEDGE:
+        return ("full", "edit")
+    return FORMS
+
+
+def choose_form(history: History, model: str, idea: Idea, generator: np.random.Generator) -> str:
+    """The form for a draw.
+
+    Args:
+        history: what was drawn before; only draws of this model count.
+        model: the model chosen for the draw, as in :class:`fairnad.choices.Choices`.
+        generator: makes the choice the same whenever it is made again.
+    """
+    worth = {}
+    for form in fitting_forms(idea):
+        drawn = [record for record in history.drawn if (record.choices.model, record.choices.form) == (model, form)]
+        worth[form] = _passes_per_token(form, drawn, generator)
+    return max(worth, key=lambda form: worth[form])
+
+
+def _passes_per_token(form: str, drawn: Sequence[Record], generator: np.random.Generator) -> float:
+    """A pass rate drawn from what is believed of a form, over the tokens one draw of it writes."""
+    prior, seen = PRIORS[form], History(drawn).pass_rate()
+    passed = prior.pass_rate * prior.num_draws + seen.num_valid
+    failed = (1 - prior.pass_rate) * prior.num_draws + seen.num_draws - seen.num_valid
+    tokens = prior.tokens * prior.num_draws + sum(call.output_tokens for record in drawn for call in record.calls)
+    return float(generator.beta(passed, failed)) * (prior.num_draws + len(drawn)) / tokens

@@ -1,0 +1,112 @@
+"""Modules somebody else has written, read and put at every spot of every kind of network."""
+
+import numpy as np
+import pytest
+import torch
+
+from agents.builtin.draft import Draft
+from agents.builtin.module_spots import module_spots
+from agents.builtin.new_module import ModuleError, read_module
+from tests.agents.builtin.networks import SOURCES, build, report, run
+
+GATE = """
+class Gate(nn.Module):
+    def __init__(self, channels, reduction=4):
+        super().__init__()
+        self.fc = nn.Linear(channels, channels)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.fc(x.mean((2, 3))))[:, :, None, None]
+"""
+HELPED = (
+    "import math\nSCALE = 2\n"
+    + GATE
+    + "\n\ndef twice(x):\n    return SCALE * x\n\n\nclass Outer(nn.Module):\n    def __init__(self, dim):\n"
+    "        super().__init__()\n        self.gate = Gate(dim)\n\n    def forward(self, x):\n"
+    "        return twice(self.gate(x)) * math.pi\n\n\nmodule = Outer(8)\nprint(module(torch.ones(1, 8, 2, 2)))\n"
+)
+
+
+def drafted(source: str) -> Draft:
+    return Draft(source, np.random.default_rng(0), report(source))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_module_runs_at_every_spot_and_sees_the_maps_that_are_said(name: str) -> None:
+    source = SOURCES[name]
+    spots = module_spots(drafted(source))
+    assert len({spot.words for spot in spots}) == len(spots) >= 5
+    for spot in spots:
+        draft = drafted(source)
+        module = read_module(GATE, draft.reading.roles.classes)
+        spot.put(draft, module.attribute, module.built)
+        module.add_to(draft)
+        run(draft.source)
+        seen = {shape[1:] for kind, _, shape in report(draft.source).blocks if kind == "Gate"}
+        assert seen == set(spot.shapes)
+
+
+def test_a_network_of_one_layer_has_no_spot() -> None:
+    source = (
+        "import torch.nn as nn\nclass Network(nn.Module):\n    def __init__(self, num_classes=10):\n"
+        "        super().__init__()\n        self.head = nn.Linear(3, num_classes)\n"
+        "    def forward(self, x):\n        return self.head(x.mean((2, 3)))\n"
+    )
+    assert module_spots(Draft(source, np.random.default_rng(0))) == []
+
+
+def test_helpers_come_along_and_examples_of_use_do_not() -> None:
+    module = read_module(HELPED, ())
+    assert (module.name, module.built("width")) == ("Outer", "Outer(width)")
+    source = module.alone([(4, 8, 8), (6, 3, 5)])
+    assert "print" not in source
+    assert build(source)(torch.randn(2, 3, 16, 16)).shape == (2, 10)
+
+
+def test_a_name_the_network_has_already_is_changed_everywhere() -> None:
+    module = read_module(GATE, {"Gate"})
+    assert module.name == "Gate2"
+    assert "class Gate2(nn.Module)" in module.alone([(4, 8, 8)])
+
+
+def test_classes_of_the_network_that_are_repeated_are_left_out() -> None:
+    module = read_module(GATE + GATE.replace("Gate", "BaseBlock"), {"BaseBlock", "Network"})
+    assert module.name == "Gate"
+    assert "BaseBlock" not in module.alone([(4, 8, 8)])
+
+
+def test_a_module_of_two_widths_gets_both_and_one_of_none_none() -> None:
+    assert (
+        read_module(GATE.replace("channels, reduction", "in_channels, out_channels, reduction"), ()).built("w")
+        == "Gate(w, w)"
+    )
+    without = "class Shift(nn.Module):\n    def forward(self, x):\n        return x.roll(1, 2)\n"
+    assert read_module(without, ()).built("w") == "Shift()"
+
+
+def test_alone_a_module_that_changes_the_shape_says_which() -> None:
+    shrinking = GATE.replace("return x *", "return x[:, :, ::2] *")
+    source = read_module(shrinking, ()).alone([(4, 8, 8)])
+    with pytest.raises(ValueError, match=r"was given \(2, 4, 8, 8\) and returned \(2, 4, 4, 8\): it must keep the sh"):
+        build(source)(torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("class Gate(:", "the module does not parse: Syntax Error"),
+        ("def gate(x):\n    return x\n", "the reply holds no class with a forward"),
+        ("class Network(nn.Module):\n    def forward(self, x):\n        return x\n", "a class Network, but no module"),
+        (GATE.replace("reduction=4", "stride"), "Gate asks for stride; a module is built with channels alone"),
+        (
+            GATE.replace("channels, reduction=4", "c1_dim, c2_dim, c3_dim, c4_dim"),
+            "Gate asks for c1_dim, c2_dim, c3_dim, c4_dim; a module is built with channels alone",
+        ),
+        (GATE.replace("forward(self, x)", "forward(self, x, y)"), "Gate.forward takes x, y; a module takes one map"),
+        (GATE.replace("forward(self, x)", "forward(self)"), "Gate.forward takes nothing; a module takes one map"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused(code: str, message: str) -> None:
+    with pytest.raises(ModuleError) as caught:
+        read_module(code, ())
+    assert message in str(caught.value)

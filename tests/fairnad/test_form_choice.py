@@ -1,0 +1,69 @@
+"""Which form a mutation is written in."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from fairnad.attributes import Granularity, Tag, Target
+from fairnad.candidate import Call
+from fairnad.choices import Choices
+from fairnad.form_choice import FORMS, choose_form, fitting_forms
+from fairnad.history import History, Record
+from fairnad.ideas import Idea, IdeaKind
+
+Build = Callable[..., Record]
+BLOCK_IDEA = Idea("Gate it.", tag=Tag(Target.PERFORMANCE, Granularity.BLOCK, "gates"))
+NETWORK_IDEA = Idea("Reorder it.", tag=Tag(Target.PERFORMANCE, Granularity.NETWORK, "order"))
+
+
+def drawn(build: Build, number: int, form: str, *, model: str = "", tokens: int = 400) -> Record:
+    call = Call("mutation", model, 1000, tokens, 1.0, True)
+    choices = Choices(model=model, form=form)
+    return build(f"g01-fair-r1-s{number:02d}-d0", choices=choices, calls=(call,))
+
+
+def chosen(history: History, model: str = "", num_draws: int = 200) -> Counter[str]:
+    return Counter(choose_form(history, model, BLOCK_IDEA, np.random.default_rng(seed)) for seed in range(num_draws))
+
+
+@pytest.mark.parametrize(
+    ("idea", "forms"),
+    [
+        (BLOCK_IDEA, FORMS),
+        (NETWORK_IDEA, ("full",)),
+        (Idea("Widen it.", IdeaKind.UPSCALE), ("full", "edit")),
+        (Idea("Change a kernel.", IdeaKind.HYPERPARAMETER), ("full", "edit")),
+        (Idea("", IdeaKind.MUTATED), ("full", "edit")),
+    ],
+)
+def test_an_idea_is_carried_out_in_a_form_that_fits_it(idea: Idea, forms: tuple[str, ...]) -> None:
+    assert fitting_forms(idea) == forms
+    assert choose_form(History(), "", idea, np.random.default_rng(0)) in forms
+
+
+def test_before_anything_is_known_modules_come_first_and_every_form_is_tried() -> None:
+    counts = chosen(History())
+    assert counts["module"] > counts["edit"] > counts["full"] > 0
+
+
+@pytest.mark.parametrize("best", FORMS)
+def test_the_form_that_passes_is_taken_more_and_more(trained: Build, failed: Build, best: str) -> None:
+    records = [
+        drawn(trained if form == best else failed, 30 * i + n, form) for i, form in enumerate(FORMS) for n in range(30)
+    ]
+    assert chosen(History(records))[best] > 190
+
+
+def test_of_two_forms_that_pass_alike_the_one_that_writes_less_is_taken(trained: Build, failed: Build) -> None:
+    records = [drawn(trained, n, "full", tokens=2000) for n in range(30)]
+    records += [drawn(trained, 30 + n, "edit", tokens=200) for n in range(30)]
+    records += [drawn(failed, 60 + n, "module", tokens=200) for n in range(30)]
+    assert chosen(History(records))["edit"] > 190
+
+
+def test_what_one_model_does_says_nothing_of_another(failed: Build) -> None:
+    records = [drawn(failed, n, "module", model="small") for n in range(40)]
+    assert chosen(History(records), model="large") == chosen(History(), model="large")
+    assert chosen(History(records), model="small")["module"] < 20
