@@ -17,13 +17,14 @@ class LanguageModelDebugger:
         self._pack = pack
 
     async def debug(self, request: DebugRequest) -> Proposal | Failure:
-        """The failed source, mended. A prompt that is too long loses the parent, then the traceback."""
+        """The failed source, mended. A prompt that is too long loses the parent, then the shapes, then the traceback."""
         variables = {
             "failed": request.failed,
             "parent": request.parent.source,
             "prompt": request.prompt,
             "error": f"{request.failure.kind}: {request.failure.message}",
             "traceback": request.failure.log_tail,
+            "shapes": request.failure.shape_trace,
         }
-        question = Question(self._pack, "debug", variables, droppable=("parent", "traceback"))
+        question = Question(self._pack, "debug", variables, droppable=("parent", "shapes", "traceback"))
         return read_proposal(await question.ask(self._model, request.errand, Step.DEBUG), Step.DEBUG, request.prompt)
