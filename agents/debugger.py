@@ -17,7 +17,7 @@ class LanguageModelDebugger:
         self._pack = pack
 
     async def debug(self, request: DebugRequest) -> Proposal | Failure:
-        """The failed source, mended. A prompt that is too long loses the parent, then the shapes, then the traceback."""
+        """The failed source, mended. Too long a prompt loses the parent, then the shapes, then the traceback."""
         variables = {
             "failed": request.failed,
             "parent": request.parent.source,
