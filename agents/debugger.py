@@ -22,15 +22,16 @@ class LanguageModelDebugger:
         self._form = form
 
     async def debug(self, request: DebugRequest) -> Proposal | Failure:
-        """The failed source, mended. A prompt that is too long loses the parent, then the traceback."""
+        """The failed source, mended. Too long a prompt loses the parent, then the shapes, then the traceback."""
         variables = {
             "failed": request.failed,
             "parent": request.parent.source,
             "prompt": request.prompt,
             "error": f"{request.failure.kind}: {request.failure.message}",
             "traceback": request.failure.log_tail,
+            "shapes": request.failure.shape_trace,
         }
-        droppable = ("parent", "traceback")
+        droppable = ("parent", "shapes", "traceback")
         if writes_edits(self._pack, "debug_edit", request.errand, self._form):
             question = Question(self._pack, "debug_edit", variables, droppable)
             source = request.failed

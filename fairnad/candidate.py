@@ -110,13 +110,16 @@ class FailureKind(StrEnum):
 class Failure:
     """Why a step ended a candidate, or sent it back: data, never an exception.
 
-    ``message`` is one line; ``log_tail`` the end of a traceback or of captured output, for the debugger.
+    ``message`` is one line; ``log_tail`` the end of a traceback or of captured output, for the debugger, and
+    ``shape_trace`` the shapes that went through the modules of a failing forward pass, a line a call, with those at
+    the failing line.
     """
 
     step: Step
     kind: FailureKind
     message: str
     log_tail: str = ""
+    shape_trace: str = ""
 
 
 INTEGRITY_KINDS = frozenset(

@@ -46,7 +46,7 @@ async def execute(state: CandidateState, runtime: Runtime[RunContext]) -> Candid
     bench = await services(runtime.context)
     report = await bench.check(state["candidate_id"], state["version"])
     if isinstance(report, Failure):
-        return {"failure": plain(report), "trace": [story.short(f"execute: {report.kind}: {report.message}")]}
+        return {"failure": plain(report), "trace": [story.failure_text(report)]}
     return {
         "failure": None,
         "ran_version": state["version"],

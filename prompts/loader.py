@@ -24,7 +24,7 @@ _REFINEMENT = {"current", "previous", "idea", "performance_attributes", "efficie
 
 ROLES: Mapping[str, frozenset[str]] = {
     "mutation": frozenset({"idea", "parent"}),
-    "debug": frozenset({"failed", "parent", "prompt", "error", "traceback"}),
+    "debug": frozenset({"failed", "parent", "prompt", "error", "traceback", "shapes"}),
     "downscale": frozenset({"oversized", "parent", "prompt", "shrinking", "single_use"}),
     "idea_mutation_improved": frozenset(_REFINEMENT),
     "idea_mutation_degraded": frozenset(_REFINEMENT),

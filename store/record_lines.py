@@ -8,7 +8,7 @@ The keys of a JSON line, in this order:
     note                        what the mutator did, in a line; empty where it did not say
     accuracy                    validation accuracy in [0, 1]; null where it was not trained
     costs                       {params, flops, …} in the units of the budgets; empty where it was not trained
-    failure                     null, or {step, kind, message, log_tail}
+    failure                     null, or {step, kind, message, log_tail, shape_trace}
     duplicate_of                the record whose architecture this one repeats; empty for none
     num_debugs, num_downscales  retries that were spent
     num_edits                   how often a person changed the idea or the source

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 
 import libcst as cst
+import numpy as np
 
 from agents.builtin import syntax
 from agents.builtin.draft import Draft, UnreadableSourceError
 from agents.builtin.number_roles import methods
-from agents.builtin.repairs import REPAIRS, Case
+from agents.builtin.repairs import REPAIRS, Case, Repair
 from agents.builtin.torch_layers import LAYERS, layer_name
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ports import DebugRequest, Proposal
@@ -20,30 +22,62 @@ _CODE_START = re.compile(r"^(import |from |class |def |@|#|\"\"\"|''')")
 _CLASSES_NAMES = {"n_classes", "nclasses", "num_class", "n_class", "classes", "number_of_classes", "out_features"}
 
 
+_AS_TYPED = str.maketrans(
+    {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "−": "-", "×": "*", "\u00a0": " ", "\u200b": "", "\ufeff": ""}
+)
+"""Characters that word processors and web pages put for those of a keyboard."""
+
+
 class BuiltinDebugger:
     """Mends sources by the cures of :data:`~agents.builtin.repairs.REPAIRS`."""
 
     async def debug(self, request: DebugRequest) -> Proposal | Failure:
         """The failed source with every cure applied whose symptom shows; *not applicable* where none changes it."""
-        notes = []
-        code = only_code(request.failed)
-        if code is None:
-            return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "the source does not parse")
-        if code != request.failed:
-            notes.append("text around the code left out")
-        named = with_interface(code)
-        if named != code:
-            notes.append("Network(num_classes) put in place")
-        try:
-            draft = Draft(named, request.errand.generator)
-        except UnreadableSourceError as error:
-            return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, f"the source cannot be read: {error}")
-        case = Case(draft, request.failure, request.parent.source, _lines(request.failure), code)
-        symptoms = f"{request.failure.kind}\n{request.failure.message}\n{request.failure.log_tail}"
-        notes += [note for repair in REPAIRS if repair.symptom.search(symptoms) and (note := repair.mend(case))]
-        if not notes:
-            return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "no known cure for this failure")
-        return Proposal(draft.source, prompt=request.prompt, note="; ".join(notes))
+        mended = mend(request.failed, request.failure, request.parent.source, request.errand.generator, REPAIRS)
+        if isinstance(mended, Failure):
+            return mended
+        source, note = mended
+        return Proposal(source, prompt=request.prompt, note=note)
+
+
+def known_repair(source: str, failure: Failure, parent: str = "") -> tuple[str, str] | None:
+    """The source mended without a call, and what was done; ``None`` where no cure is certain to be what was meant.
+
+    Args:
+        parent: the source it was made from, for what was left out by mistake.
+    """
+    certain = tuple(repair for repair in REPAIRS if repair.is_certain)
+    mended = mend(source, failure, parent, np.random.default_rng(0), certain)
+    return None if isinstance(mended, Failure) or mended[0] == source else mended
+
+
+def mend(
+    failed: str, failure: Failure, parent: str, generator: np.random.Generator, repairs: Sequence[Repair]
+) -> tuple[str, str] | Failure:
+    """A source with those cures applied whose symptom shows, and what was done; else why nothing was."""
+    notes = []
+    code = only_code(failed)
+    if code is None:
+        return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "the source does not parse")
+    if code != failed:
+        notes.append("text around the code left out" if _parses_within(failed, code) else "characters put right")
+    named = with_interface(code)
+    if named != code:
+        notes.append("Network(num_classes) put in place")
+    try:
+        draft = Draft(named, generator)
+    except UnreadableSourceError as error:
+        return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, f"the source cannot be read: {error}")
+    case = Case(draft, failure, parent, _lines(failure), code)
+    symptoms = f"{failure.kind}\n{failure.message}\n{failure.log_tail}"
+    notes += [note for repair in repairs if repair.symptom.search(symptoms) and (note := repair.mend(case))]
+    if not notes:
+        return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "no known cure for this failure")
+    return draft.source, "; ".join(notes)
+
+
+def _parses_within(text: str, code: str) -> bool:
+    return code.strip("\n") in text
 
 
 def _lines(failure: Failure) -> tuple[int, ...]:
@@ -56,6 +90,9 @@ def only_code(text: str) -> str | None:
     """The Python in a text: as it is, from its longest fenced block, or without prose around it; ``None`` if none."""
     if _parses(text):
         return text
+    typed = text.translate(_AS_TYPED).expandtabs(4)
+    if _parses(typed):
+        return typed
     blocks = [block.strip("\n") + "\n" for block in _FENCE.split(text) if "class " in block]
     for block in sorted(blocks, key=len, reverse=True):
         if _parses(block):
@@ -66,7 +103,9 @@ def only_code(text: str) -> str | None:
         code = "\n".join(lines[start:end]) + "\n"
         if _parses(code) and "class " in code:
             return code
-    return None
+        if lines[end - 1].startswith((" ", "\t")):
+            break  # an indented line is code: a file that was cut off is not made shorter still
+    return only_code(typed) if typed != text else None
 
 
 def _parses(text: str) -> bool:

@@ -16,6 +16,7 @@ from agents.builtin.network_edits import stride_literal
 from agents.builtin.number_roles import methods
 from agents.builtin.scaling import Sizing
 from agents.builtin.torch_layers import LAYERS, layer_name
+from agents.builtin.torch_names import FUNCTION_NAMES, LAYER_NAMES, torch_name
 from fairnad.candidate import Failure, FailureKind
 
 _IMPORTS = {
@@ -60,25 +61,70 @@ class Case:
 
 @dataclass(frozen=True)
 class Repair:
-    """A cure. ``symptom`` is searched for in the failure's message and log; ``mend`` says what it did, else ``""``."""
+    """A cure. ``symptom`` is searched for in the failure's message and log; ``mend`` says what it did, else ``""``.
+
+    What is certain changes nothing that the network was meant to be; the others make it another one that runs.
+    """
 
     name: str
     symptom: re.Pattern[str]
     mend: Callable[[Case], str]
+    is_certain: bool = True
 
 
 def add_missing_name(case: Case) -> str:
     """Import a name that is used without an import; take a class that was left out from the parent."""
     match = re.search(r"name '(\w+)' is not defined", _text(case.failure))
     name = match[1] if match else ""
-    if name in _IMPORTS:
-        case.draft.add_import(_IMPORTS[name])
+    home = "torch.nn" if name in LAYER_NAMES else "torch.nn.functional" if name in FUNCTION_NAMES else ""
+    statement = f"from {home} import {name}" if home else _IMPORTS.get(name, "")
+    if statement:
+        case.draft.add_import(statement)
         return f"import of {name} added"
     for node in cst.parse_module(case.parent).body:
         if isinstance(node, cst.ClassDef) and node.name.value == name:
             case.draft.add_class(syntax.code(node).strip("\n"), name)
             return f"class {name} taken from the parent"
     return ""
+
+
+def spell_as_torch_does(case: Case) -> str:
+    """``nn.ReLU`` for ``nn.Relu``, ``nn.Conv2d`` for ``torch.Conv2d``, ``F.relu`` for ``nn.relu``."""
+    match = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", _text(case.failure))
+    found = torch_name(match[2]) if match and match[1].startswith("torch") else ""
+    if match is None or not found:
+        return ""
+    wrong = {node for node in syntax.walk(case.draft.module) if _is_of_torch(node, match[2])}
+    edits: dict[cst.CSTNode, cst.CSTNode] = {node: syntax.expression(found) for node in wrong}
+    return _replaced(case, edits, f"{found} for {match[2]}")
+
+
+def _is_of_torch(node: cst.CSTNode, name: str) -> bool:
+    owners = ("torch", "nn", "F", "torch.nn", "torch.nn.functional", "nn.functional")
+    return isinstance(node, cst.Attribute) and node.attr.value == name and syntax.code(node.value) in owners
+
+
+def name_no_class_in_super(case: Case) -> str:
+    """``super()`` for a ``super(Other, self)`` that names another class."""
+    calls = (call for call in syntax.calls(case.draft.module) if syntax.code(call.func) == "super" and call.args)
+    edits: dict[cst.CSTNode, cst.CSTNode] = {call: syntax.expression("super()") for call in calls}
+    return _replaced(case, edits, "super() names no class")
+
+
+def take_colour_images(case: Case) -> str:
+    """Three as the default of what ``Network`` wants to know of its input."""
+    init = case.draft.reading.network.init
+    match = re.search(r"missing a required argument: '(\w+)'", _text(case.failure))
+    given = list(init.params.params) if init is not None else []
+    wanted = [i for i, parameter in enumerate(given) if match is not None and parameter.name.value == match[1]]
+    if init is None or not wanted or "channel" not in given[wanted[0]].name.value:
+        return ""
+    equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
+    three = given.pop(wanted[0]).with_changes(default=cst.Integer("3"), equal=equal, comma=cst.MaybeSentinel.DEFAULT)
+    given = [parameter.with_changes(comma=syntax.COMMA) for parameter in given]
+    name = three.name.value
+    case.draft.replace({init: init.with_changes(params=init.params.with_changes(params=[*given, three]))})
+    return f"{name} is 3 by default"
 
 
 def drop_missing_import(case: Case) -> str:
@@ -120,7 +166,7 @@ def project_shortcut(case: Case) -> str:
             continue
         given = reading.width_of(found.shortcut) or next(iter(reading.widths), "")
         wanted = reading.width_of(found.branch) or reading.output_width
-        is_raw = isinstance(found.shortcut, cst.Name) and not reading.shortcut_members
+        is_raw = _is_unchanged(found.shortcut, reading)
         stride = reading.stride if is_raw and reading.stride else "1"
         if not given or not wanted or (given == wanted and stride == "1"):
             continue
@@ -129,6 +175,14 @@ def project_shortcut(case: Case) -> str:
         case.draft.extend_init(name, _projection(member, given, wanted, stride))
         return f"projection added to the shortcut of {name}"
     return ""
+
+
+def _is_unchanged(shortcut: cst.BaseExpression, reading: ClassReading) -> bool:
+    """Whether a shortcut hands on what it was given: a variable, or one through members that do nothing."""
+    if isinstance(shortcut, cst.Name):
+        return not reading.shortcut_members
+    values = [value for name in reading.shortcut_members for value in reading.members.get(name, ())]
+    return bool(values) and all(syntax.code(value) in ("nn.Identity()", "nn.Sequential()") for value in values)
 
 
 def _projection(member: str, given: str, wanted: str, stride: str) -> str:
@@ -299,14 +353,17 @@ _TOO_SMALL = (
 _NO_INIT = r"before Module\.__init__\(\) call|has no attribute '_(modules|parameters)'"
 
 REPAIRS = (
+    Repair("misspelt name", _symptom(r"module '[\w.]+' has no attribute '\w+'"), spell_as_torch_does),
+    Repair("parent's init by name", _symptom(r"super\(type, obj\)"), name_no_class_in_super),
+    Repair("input channels", _symptom(r"missing a required argument: '\w*(in|input)_\w+'"), take_colour_images),
     Repair("missing name", _symptom(r"name '\w+' is not defined"), add_missing_name),
     Repair("missing module", _symptom(r"No module named|cannot import name"), drop_missing_import),
-    Repair("policy", _symptom(rf"^{FailureKind.POLICY}\n"), drop_refused_statements),
+    Repair("policy", _symptom(rf"^{FailureKind.POLICY}\n"), drop_refused_statements, is_certain=False),
     Repair("residual sum", _symptom(r"size of tensor a .* must match the size of tensor b"), project_shortcut),
-    Repair("divisibility", _symptom(r"must be divisible by|divisible by num_"), divide_evenly),
-    Repair("normalization", _symptom(r"expected 2D or 3D input|normalized_shape="), normalize_maps),
-    Repair("small map", _symptom(_TOO_SMALL), lower_last_stride),
-    Repair("too large", _symptom(rf"^({FailureKind.MEMORY}|{FailureKind.TIMEOUT})\n"), repeat_less),
+    Repair("divisibility", _symptom(r"must be divisible by|divisible by num_"), divide_evenly, is_certain=False),
+    Repair("normalization", _symptom(r"expected 2D or 3D input|normalized_shape="), normalize_maps, is_certain=False),
+    Repair("small map", _symptom(_TOO_SMALL), lower_last_stride, is_certain=False),
+    Repair("too large", _symptom(rf"^({FailureKind.MEMORY}|{FailureKind.TIMEOUT})\n"), repeat_less, is_certain=False),
     Repair("nothing returned", _symptom(r"NoneType|return missing"), return_result),
     Repair("head", _symptom(r"mat1 and mat2 shapes cannot be multiplied"), match_head),
     Repair("in place", _symptom(r"modified by an inplace operation|in-place operation"), write_anew),

@@ -71,6 +71,9 @@ def _print(console: Console, run: StoredRun, portrait: _Portrait) -> None:
     if record is not None and record.failure is not None and record.failure.log_tail.strip():
         console.print(Text("\nlog", "bold"))
         console.print(Text(printable(record.failure.log_tail.strip("\n")), "dim"))
+    if record is not None and record.failure is not None and record.failure.shape_trace:
+        console.print(Text("\nshapes", "bold"))
+        console.print(Text(printable(record.failure.shape_trace), "dim"))
     console.print(Text("\nsource", "bold"))
     # As text, not as a block: a terminal then breaks long lines itself, and they can be copied whole.
     syntax = Syntax("", "python", theme="ansi_dark", background_color="default")

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from fairnad.candidate import Step
+from fairnad.candidate import Failure, Step
 from fairnad.ports import Proposal
 from graphs.telling.wording import quantity_text
 
@@ -32,6 +32,13 @@ def change_text(before: str, after: str) -> str:
     """How many lines came and went."""
     changes = [line[0] for line in difflib.ndiff(before.splitlines(), after.splitlines())]
     return f"+{changes.count('+')} −{changes.count('-')} lines"
+
+
+def failure_text(failure: Failure) -> str:
+    """Why a source does not run, and the shapes at the line that fails, where they are known."""
+    *_, shapes = ["", *failure.shape_trace.splitlines()]
+    told = f"{failure.step}: {failure.kind}: {failure.message}"
+    return short(f"{told}; {shapes.strip()}" if shapes.startswith("  ") else told)
 
 
 def costs_text(answer: Mapping[str, Any]) -> str:

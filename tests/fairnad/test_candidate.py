@@ -121,7 +121,13 @@ def test_a_whole_record_becomes_json_data(trained: Callable[..., Record]) -> Non
 
 def test_enums_become_strings_that_are_no_enums_any_more() -> None:
     data = plain(Failure(Step.DEBUG, FailureKind.SINGLE_LAYER, "one line"))
-    assert data == {"step": "debug", "kind": "single layer", "message": "one line", "log_tail": ""}
+    assert data == {
+        "step": "debug",
+        "kind": "single layer",
+        "message": "one line",
+        "log_tail": "",
+        "shape_trace": "",
+    }
     assert {type(value) for value in data.values()} == {str}
 
 

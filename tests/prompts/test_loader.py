@@ -343,7 +343,7 @@ def test_a_wording_may_include_files_of_the_pack() -> None:
             "--mutation-prompt: pack.toml declares parent, which the prompt",
         ),
         ("mutation", WORDING + "{{ colour }}", "--mutation-prompt: the prompt shows colour, which pack.toml does not"),
-        ("debug", WORDING, "--debug-prompt: pack.toml declares error, failed, prompt, traceback"),
+        ("debug", WORDING, "--debug-prompt: pack.toml declares error, failed, prompt, shapes, traceback"),
         ("mutation", WORDING + "{{ idea", "--mutation-prompt: not a valid Jinja template"),
         (
             "idea_mutation_improved",

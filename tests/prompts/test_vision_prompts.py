@@ -33,11 +33,12 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
             "prompt": "Design a new module: gate the channels.",
             "error": "shape: size 16 does not match size 24",
             "traceback": TRACEBACK,
+            "shapes": "gate Gate: (4, 16, 8, 8) → it did not return",
         },
     ),
     "debug_shortened": (
         "debug",
-        {"failed": CHANGED, "parent": "", "prompt": "", "error": "shape: 16 is not 24", "traceback": ""},
+        {"failed": CHANGED, "parent": "", "prompt": "", "error": "shape: 16 is not 24", "traceback": "", "shapes": ""},
     ),
     "downscale_shrink": (
         "downscale",

@@ -429,6 +429,7 @@ def test_every_record_is_printed_as_one_json_object_with_stable_keys(run: Path, 
     assert (failed["accuracy"], failed["costs"], failed["fingerprint"]) == (None, {}, None)
     assert failed["failure"] == {
         "step": "execute", "kind": "shape", "message": "8 is not 16", "log_tail": "Traceback",
+        "shape_trace": "",
     }  # fmt: skip
     assert (failed["num_downscales"], failed["duplicate_of"]) == (4, "g00-base-r1-s00-d0")
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fairnad.candidate import FailureKind, Finding, first_fault, plain
 from tools import budget_evaluator
 from tools.delivery import Role
-from tools.jobs import counting, fingerprint, integrity
+from tools.jobs import counting, fingerprint, integrity, shape_trace
 from tools.jobs.counting import Batch
 from tools.jobs.network_source import SourceError, build_network, seed_everything
 from tools.jobs.operator_trace import BATCH_SIZE
@@ -50,7 +50,7 @@ def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
         twin = _build(source, request)
         findings += integrity.same_builds(network, twin)
     names = list(network.state_dict())
-    logits = _run(network, size, request["num_classes"])
+    logits = shape_trace.traced(network, lambda: _run(network, size, request["num_classes"]))
     if judged:
         findings += integrity.weights_beside(network, logits)
         images = torch.randn(integrity.NUM_IMAGES, 3, size, size)

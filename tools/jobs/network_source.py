@@ -161,7 +161,12 @@ def _own_frames(error: BaseException) -> Iterator[tuple[str, int, str]]:
     """(function, line number, code) of the candidate's frames, outermost first."""
     for frame, number in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename == FILE_NAME:
-            yield frame.f_code.co_name, number, linecache.getline(FILE_NAME, number).strip()
+            yield frame.f_code.co_name, number, own_line(number)
+
+
+def own_line(number: int) -> str:
+    """A line of the candidate's source, without its indentation."""
+    return linecache.getline(FILE_NAME, number).strip()
 
 
 _SHAPE_PATTERN = re.compile(

@@ -33,6 +33,7 @@ MAX_REPORT_BYTES = 2**18
 """Room for the names and shapes of some thousand weights."""
 MAX_MESSAGE_CHARACTERS = 300
 MAX_LOG_CHARACTERS = 4000
+MAX_SHAPE_TRACE_CHARACTERS = 3000
 
 _CLAIMABLE = {
     FailureKind.SYNTAX,
@@ -159,7 +160,8 @@ def read_result(folder: Path, job: Job, end: JobEnd) -> JobResult:
         for name, most in job.bounded_deliveries.items():
             deliveries[name] = _read_bounded(folder / name, most)
     except _JobFailedError as error:
-        failure = Failure(job.step, error.kind, printable(error.message, MAX_MESSAGE_CHARACTERS), error.log_tail)
+        message = printable(error.message, MAX_MESSAGE_CHARACTERS)
+        failure = Failure(job.step, error.kind, message, error.log_tail, error.shape_trace)
         return JobResult(failure, end.wall_seconds, end.cpu_seconds)
     return JobResult(None, end.wall_seconds, end.cpu_seconds, report, deliveries)
 
@@ -171,10 +173,11 @@ def printable(text: str, max_characters: int) -> str:
 
 
 class _JobFailedError(Exception):
-    def __init__(self, kind: FailureKind, message: str, log_tail: str = "") -> None:
+    def __init__(self, kind: FailureKind, message: str, log_tail: str = "", shape_trace: str = "") -> None:
         super().__init__(message)
         self.kind, self.message = kind, message
         self.log_tail = printable(log_tail, MAX_LOG_CHARACTERS)
+        self.shape_trace = printable(shape_trace, MAX_SHAPE_TRACE_CHARACTERS)
 
 
 class _FailureClaim(BaseModel):
@@ -183,6 +186,7 @@ class _FailureClaim(BaseModel):
     kind: Annotated[str, StringConstraints(max_length=32)]
     message: str
     log_tail: str
+    shape_trace: str = ""
 
 
 def _read_report(folder: Path, job: Job, end: JobEnd) -> Mapping[str, Any]:
@@ -204,7 +208,8 @@ def _read_report(folder: Path, job: Job, end: JobEnd) -> Mapping[str, Any]:
         raise _JobFailedError(FailureKind.CRASH, MALFORMED_REPORT, end.output) from error
     if claim.kind not in _CLAIMABLE:
         raise _JobFailedError(FailureKind.CRASH, MALFORMED_REPORT, end.output)
-    raise _JobFailedError(FailureKind(claim.kind), claim.message.replace("\n", " "), claim.log_tail)
+    message = claim.message.replace("\n", " ")
+    raise _JobFailedError(FailureKind(claim.kind), message, claim.log_tail, claim.shape_trace)
 
 
 def _death(limits: Limits, end: JobEnd) -> tuple[FailureKind, str]:

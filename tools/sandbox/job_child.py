@@ -19,6 +19,7 @@ from typing import Any, NoReturn, Self
 
 from tools.jobs import check_job, deliveries, export_job, measure_job, source_policy, train_job
 from tools.jobs.network_source import Complaint, complaint, read_source
+from tools.jobs.shape_trace import shape_trace
 from tools.sandbox import jail, process_control
 from tools.sandbox.isolation import Level
 from tools.sandbox.job import REPORT_FILE, REQUEST_FILE, SOURCE_FILE, JobKind
@@ -107,7 +108,7 @@ def run(order: Order, house: House, *, output: int) -> NoReturn:
             report = {"result": _perform(order)}
         except BaseException as error:  # noqa: BLE001 (whatever a candidate raises is its failure, SystemExit too)
             jail.release_reserve()
-            report = {"failure": _claim(complaint(error))}
+            report = {"failure": _claim(complaint(error), shape_trace(error))}
         deliveries.deliver(REPORT_FILE, json.dumps(report).encode())
         sys.stdout.flush()
         status = 0
@@ -172,5 +173,5 @@ def _perform(order: Order) -> dict[str, Any]:
     return _JOBS[order.kind](source, json.loads(Path(REQUEST_FILE).read_bytes()))
 
 
-def _claim(found: Complaint) -> dict[str, str]:
-    return {"kind": str(found.kind), "message": found.message, "log_tail": found.log_tail}
+def _claim(found: Complaint, shapes: str) -> dict[str, str]:
+    return {"kind": str(found.kind), "message": found.message, "log_tail": found.log_tail, "shape_trace": shapes}
