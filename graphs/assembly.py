@@ -8,6 +8,7 @@ import threading
 
 from fairnad.settings import RunContext
 from graphs.context import Bench
+from graphs.flights import Flights
 from graphs.idea_base import open_ideas, selecting
 from graphs.inputs import check_recipe, read_inputs
 from graphs.isolation import refuse_weak_isolation
@@ -64,6 +65,7 @@ async def open_bench(context: RunContext) -> Bench:
             select=select,
             roles=make_roles(context, pack, model, lab, budgets, select(())),
             steps=steps,
+            flights=Flights(),
         )
         check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()

@@ -26,6 +26,7 @@ from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
 
 if TYPE_CHECKING:
     from agents.llm import LanguageModel
+    from graphs.flights import Flights
     from graphs.roles import Roles
     from graphs.state import CandidateInput, CandidateState, SearchState
     from prompts.loader import Pack
@@ -42,7 +43,8 @@ class Bench:
     """Everything a node needs of the world.
 
     ``language_model`` is ``None`` where no role is played by one; ``select`` gives the ideas that may be drawn, with a
-    person's own beside them. ``recipes`` are the search's own and those its best are promoted to.
+    person's own beside them. ``recipes`` are the search's own and those its best are promoted to. ``flights`` are empty
+    but in the steady schedule.
     """
 
     context: RunContext
@@ -57,6 +59,7 @@ class Bench:
     select: Callable[[Sequence[Idea]], IdeaSelection]
     roles: Roles
     steps: Steps
+    flights: Flights
 
     def stage(self, candidate_id: str) -> Stage:
         """The stage a candidate was drawn in."""
@@ -206,7 +209,8 @@ class Bench:
             await self.lab.kill_jobs()
 
     async def close(self) -> None:
-        """End the lab and give the run folder back."""
+        """End what is in flight and the lab, and give the run folder back."""
+        await self.flights.cancel()
         await self.lab.close()
         if self.language_model is not None:
             await self.language_model.aclose()
