@@ -1,7 +1,8 @@
 """How busy the two schedules keep a training slot when a call of the language model takes as long as a training.
 
 The language model is scripted and the trainings sleep, so that no time is a processor's: what is measured is the
-waiting that the schedule brings about. Run by ``python -m benchmarks.schedules``.
+waiting that the schedule brings about. There is one slot, and a stage has two candidates: the smaller the stages are
+beside the slots, the more a schedule that waits for them costs. Run by ``python -m benchmarks.schedules``.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from tests.openai_server import Reply, Request, ScriptedServer, prompt_of
 
 _SETTINGS = {
     "epochs": 1,
-    "search.initial": 8,
-    "search.confirm_seeds": 0,
+    "search.initial": 2,
+    "search.fair": 2,
+    "search.pareto": 2,
     "search.refine": 0,
+    "search.confirm_seeds": 0,
     "search.judge_structure": False,
     "lab.slots": 1,
     "llm.model": "scripted",
@@ -43,6 +46,7 @@ class Sleepy:
         self._seconds = seconds
 
     def __call__(self, request: Request) -> Reply:
+        """A reply after the seconds; a judge is not asked to wait."""
         if role_of(request) == "judge":
             return Reply(APPROVED)
         time.sleep(self._seconds)
@@ -79,7 +83,7 @@ def measure(schedule: str, folder: Path, *, archs: int, seconds: float, **settin
 def main() -> None:
     """Measure both schedules and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--archs", type=int, default=24, help="candidates to train (default: %(default)s)")
+    parser.add_argument("--archs", type=int, default=16, help="candidates to train (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of a call and of a training (default: %(default)s)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
