@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from fairnad.attributes import AttributeTree
 from fairnad.errors import PackError
 from prompts.loader import Pack
-from prompts.pack_files import listed, read_text
+from prompts.pack_files import listed, read_toml, read_yaml
 from prompts.templates import Messages, Prompt, environment, read_prompt
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, to_lower=True)]
@@ -74,6 +74,11 @@ class _WordFile(BaseModel):
     saving: list[Word] = []
     costly: list[Word] = []
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_no_words(cls, content: object) -> object:
+        return {} if content is None else content
+
 
 def load_librarian_pack(pack: Pack) -> LibrarianPack:
     """Read the ``librarian`` folder of a pack, and check all of it; a pack may do without one.
@@ -93,13 +98,8 @@ def load_librarian_pack(pack: Pack) -> LibrarianPack:
 
 
 def _read_prompts(folder: Path) -> dict[str, Prompt]:
-    import tomllib
-
     path = folder / "librarian.toml"
-    try:
-        declared = _LibrarianFile.model_validate(tomllib.loads(read_text(path))).prompts
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise PackError(f"{path}: expected a table [prompts] of lists of variables: {_line(error)}: mend it") from error
+    declared = read_toml(path, _LibrarianFile).prompts
     if set(declared) != set(LIBRARIAN_ROLES):
         raise PackError(f"{path}: [prompts] has {listed(declared)}; expected {listed(LIBRARIAN_ROLES)}")
     jinja = environment(folder)
@@ -110,18 +110,9 @@ def _read_prompts(folder: Path) -> dict[str, Prompt]:
 
 
 def _read_words(path: Path, tree: AttributeTree) -> DomainWords:
-    import yaml
-
-    try:
-        words = TypeAdapter(_WordFile).validate_python(yaml.safe_load(read_text(path)) or {})
-    except (yaml.YAMLError, ValidationError) as error:
-        raise PackError(f"{path}: expected categories, cheap, saving and costly: {_line(error)}: mend it") from error
+    words = read_yaml(path, _WordFile)
     names = {name.casefold() for tag in tree.tags() for name in (tag.main, tag.sub)}
     if unknown := set(words.categories) - names:
         raise PackError(f"{path}: categories has {listed(unknown)}, which the attribute tree lacks: mend it")
     categories = {name: tuple(others) for name, others in words.categories.items()}
     return DomainWords(categories, tuple(words.cheap), tuple(words.saving), tuple(words.costly))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

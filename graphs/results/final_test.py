@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from graphs.inputs import resolve_recipes, task_defaults
 from graphs.results.ending import FINAL_TEST, is_over
 from graphs.results.finals import find_finals
 from graphs.steps import EVALUATION, Steps
+from graphs.stop_signals import stop_signals
 from graphs.telling.terminal import print_json
 from graphs.telling.wording import spread_text
 from store.disk import write_whole
@@ -79,23 +79,16 @@ def settings_of(context: RunContext) -> RunContext:
 async def _run(context: RunContext, presentation: Presentation) -> int:
     follows = not (presentation.quiet or presentation.json)
     work = asyncio.ensure_future(_examine(context, follows))
-    caught: list[int] = []
-    loop = asyncio.get_running_loop()
-
-    def stop(number: int) -> None:
-        caught.append(number)
-        work.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, int(number))
-    try:
-        result, lines = await work
-    except asyncio.CancelledError:
-        if not caught:
-            raise
-        where = sys.stdout if follows else sys.stderr
-        print("stopped; the same command goes on with the trainings that are left", file=where)
-        return 128 + caught[0]
+    with stop_signals() as caught:
+        caught.add_done_callback(lambda _: work.cancel())
+        try:
+            result, lines = await work
+        except asyncio.CancelledError:
+            if not caught.done():
+                raise
+            where = sys.stdout if follows else sys.stderr
+            print("stopped; the same command goes on with the trainings that are left", file=where)
+            return 128 + caught.result()
     if presentation.json:
         print_json(plain(result))
     else:
