@@ -6,7 +6,10 @@ import os
 from dataclasses import dataclass
 
 from agents.call_memory import CallMemory
-from agents.llm import RESUME_ADVICE, LanguageModel
+from agents.connection import Down
+from agents.llm import LanguageModel
+from agents.model_pool import RESUME_ADVICE
+from agents.reception import ESTIMATED
 from fairnad.candidate import CandidateId, Failure, Stage, Step
 from fairnad.errors import EndpointError
 from fairnad.ports import Errand
@@ -49,19 +52,21 @@ async def ask_endpoint(settings: LanguageModelSettings) -> EndpointReport:
     hasty = settings.model_copy(update={"max_retries": 0, "max_tokens": _MAX_TOKENS, "timeout_seconds": patience})
     answers = CallMemory()
     model = LanguageModel(hasty, answers)
+    connection = model.connections[0]
     models: list[str] | None = None
     try:
-        models = await model.served_models()
+        models = await connection.served_models()
         result = await model.complete("doctor", _ERRAND, _QUESTION, step=Step.MUTATE)
-    except EndpointError as error:
+    except (Down, EndpointError) as error:
         fault, advice = _split(str(error).removesuffix(RESUME_ADVICE))
-        return EndpointReport(model.url, _tuple(models), fault, advice)
+        return EndpointReport(connection.url, _tuple(models), fault, advice)
     finally:
         await model.aclose()
     # A model that still thought at the limit has answered too.
     call = answers.answers[0].call
     fault = result.message if isinstance(result, Failure) and not call.output_tokens else ""
-    return EndpointReport(model.url, _tuple(models), fault, seconds=call.seconds, output_tokens=call.output_tokens)
+    counted = 0 if ESTIMATED in call.note else call.output_tokens
+    return EndpointReport(connection.url, _tuple(models), fault, seconds=call.seconds, output_tokens=counted)
 
 
 def has_key() -> bool:

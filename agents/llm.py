@@ -13,8 +13,7 @@ thinks until the token limit                                failure ``truncated`
 answers nothing                                             asked once more, else failure ``reply``
 breaks an answer off: stream cut, no choices, garbage       asked again up to ``max_retries``, else failure ``reply``
 finds the prompt too long                                   shortened as far as the role can, else failure ``context``
-429, 5xx, timeout, refused, no completion (a web page)      tried again up to ``max_retries``, else ``EndpointError``
-401, 403, 404, other 4xx, no quota                          ``EndpointError`` at once
+does not answer, or refuses                                 see :mod:`agents.connection` and :mod:`agents.model_pool`
 ==========================================================  =========================================================
 """
 
@@ -25,67 +24,58 @@ import functools
 import hashlib
 import itertools
 import json
-import os
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from agents.faults import Fault, FaultKind, backoff_seconds, delay_seconds, interruption, not_a_completion, refusal
-from agents.reception import BROKEN, CONTEXT, Reception, failure, is_cut, is_empty
+from agents.connection import Connection
+from agents.faults import backoff_seconds
+from agents.model_pool import ModelPool
+from agents.reception import BROKEN, CONTEXT, failure, is_cut, is_empty
 from agents.replies import join_replies
 from fairnad.candidate import Failure, Step
-from fairnad.errors import EndpointError, SettingsError, StoppingError
-from fairnad.ports import Answer, CallKey, CallLog, Errand
+from fairnad.ledger import UNLIMITED
+from fairnad.ports import Answer, CallKey, CallLog, Errand, Ledger
 from fairnad.settings import LanguageModelSettings
 from prompts.loader import continuation
 from prompts.templates import Messages
-
-if TYPE_CHECKING:
-    import openai
-    from langchain_openai import ChatOpenAI
-
-RESUME_ADVICE = "; nothing is lost; run the same command again to resume"
-"""How the message of every :class:`~fairnad.errors.EndpointError` ends."""
-
-_MESSAGE_CHARACTERS = 300
-_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
-"""What langchain-openai raises on a chunk, or a body, that is not what the protocol says."""
 
 Ask = Callable[[Messages, float], Awaitable[Answer]]
 """One numbered call: the stored answer, or a fresh one after so many seconds."""
 
 
 class LanguageModel:
-    """A language model behind an OpenAI-compatible endpoint."""
+    """The language models of the settings, each behind an OpenAI-compatible endpoint."""
 
     def __init__(
         self,
         settings: LanguageModelSettings,
         log: CallLog,
         *,
+        ledger: Ledger = UNLIMITED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Set the client up; nothing is sent yet.
 
         Args:
+            ledger: is asked before each request, and told what it has cost.
             sleep: how delays between tries are spent.
 
         Raises:
             SettingsError: the base URL is none.
         """
-        _check_url(settings.base_url)
         self._settings = settings
         self._log = log
         self._sleep = sleep
-        self._slots = asyncio.Semaphore(settings.concurrency)
-        self._key = os.environ.get("OPENAI_API_KEY", "")
-        self._stopping = False
+        self._pool = ModelPool(settings, ledger=ledger, sleep=sleep)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Every model at every endpoint, in the order of the settings."""
+        return self._pool.connections
 
     def stop(self) -> None:
         """Begin no new call; what is under way goes on."""
-        self._stopping = True
+        self._pool.stop()
 
     async def complete(
         self,
@@ -120,38 +110,11 @@ class LanguageModel:
             answer = await self._ask_unbroken(ask, answer.messages)
         if is_cut(answer):
             answer = await self._go_on(ask, answer)
-        return failure(answer, step, self._settings.max_tokens) or answer
-
-    @property
-    def url(self) -> str:
-        """Where requests go."""
-        return str(self._chat.root_async_client.base_url).rstrip("/")
-
-    async def served_models(self) -> list[str] | None:
-        """The names of the models the endpoint lists; ``None`` where it lists none, as some servers do.
-
-        Raises:
-            EndpointError: it cannot be reached, or refuses the key.
-        """
-        import openai
-
-        try:
-            page = await self._chat.root_async_client.models.list()
-            return [str(model.id) for model in page.data]
-        except openai.APIStatusError as error:
-            if error.status_code in (401, 403):
-                raise self._gone(self._refusal(error)) from error
-            return None
-        except openai.APIError as error:
-            raise self._gone(interruption(self._said(_first_cause(error)))) from error
-        except _UNREADABLE:
-            return None
+        return failure(answer, step, self._pool.max_tokens(answer.call.model)) or answer
 
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""
-        if "_chat" in self.__dict__:
-            await self._chat.root_async_client.close()
-            del self.__dict__["_chat"]
+        await self._pool.aclose()
 
     async def _ask_unbroken(self, ask: Ask, messages: Messages) -> Answer:
         """The answer to ``messages``; a broken one only after every retry broke too."""
@@ -180,104 +143,6 @@ class LanguageModel:
         if answer is None:
             if after_seconds:
                 await self._sleep(after_seconds)
-            answer = await self._fetch(role, messages)
+            answer = await self._pool.fetch(key, errand, messages)
             await asyncio.to_thread(self._log.add_answer, key, answer)
         return answer
-
-    async def _fetch(self, role: str, messages: Messages) -> Answer:
-        """What the endpoint answers; passing faults are waited out."""
-        for num_retries in itertools.count():
-            async with self._slots:
-                if self._stopping:
-                    raise StoppingError("the call was not begun because the run is being stopped")
-                began = time.monotonic()
-                reception = await self._receive(messages)
-                seconds = time.monotonic() - began
-            fault = reception.fault
-            if fault is None or reception.is_answer:
-                break
-            if fault.kind is FaultKind.HOPELESS or num_retries == self._settings.max_retries:
-                raise self._gone(fault)
-            await self._sleep(delay_seconds(fault, num_retries))
-        return reception.answer(role, self._settings.model, messages, seconds)
-
-    async def _receive(self, messages: Messages) -> Reception:
-        """One request. Its answer is streamed, so that only silence, not length, runs into the time limit."""
-        import openai
-
-        chat = self._chat
-        reception = Reception()
-        silence = self._settings.timeout_seconds
-        try:
-            async with asyncio.timeout(silence) as limit:
-                async for chunk in chat.astream(list(messages)):
-                    reception.add(chunk)
-                    limit.reschedule(asyncio.get_running_loop().time() + silence)
-        except openai.APIStatusError as error:
-            reception.fault = self._refusal(error)
-        except (TimeoutError, openai.APITimeoutError):
-            reception.fault = interruption(f"silent for {silence:g} seconds")
-        except openai.APIError as error:
-            reception.fault = interruption(self._said(_first_cause(error)))
-        except _UNREADABLE as error:
-            reception.fault = not_a_completion(self._said(str(error)))
-        return reception
-
-    def _refusal(self, error: openai.APIStatusError) -> Fault:
-        body = error.body if isinstance(error.body, dict) else {}
-        message = str(body.get("message") or error.message).removeprefix(f"Error code: {error.status_code} - ")
-        return refusal(error.status_code, self._said(message), str(body.get("code") or ""), error.response.headers)
-
-    @functools.cached_property
-    def _chat(self) -> ChatOpenAI:
-        from langchain_openai import ChatOpenAI
-        from openai import DefaultAsyncHttpxClient
-        from pydantic import SecretStr
-
-        settings = self._settings
-        # Local servers know the limit by its older name only, and generate without end where they miss it; OpenAI's
-        # own newer models refuse the older name.
-        limit: dict[str, Any] = {"extra_body": {"max_tokens": settings.max_tokens}}
-        if not settings.base_url:
-            limit = {"max_tokens": settings.max_tokens}
-        return ChatOpenAI(
-            model=settings.model,
-            base_url=settings.base_url or None,
-            api_key=SecretStr(self._key or "none"),
-            temperature=settings.temperature,
-            timeout=settings.timeout_seconds,
-            max_retries=0,  # retries are counted here; the client's own would multiply them
-            stream_usage=True,
-            stream_chunk_timeout=None,
-            use_responses_api=False,
-            http_async_client=DefaultAsyncHttpxClient(),  # not shared with other clients, so that it can be closed
-            openai_proxy="",  # HTTPS_PROXY and the like hold; OPENAI_PROXY would collide with a client of one's own
-            **limit,
-        )
-
-    def _said(self, message: str) -> str:
-        """The words of an endpoint on one line, without the key, which some repeat."""
-        line = " ".join(message.split())
-        return (line.replace(self._key, "…") if self._key else line)[:_MESSAGE_CHARACTERS]
-
-    def _gone(self, fault: Fault) -> EndpointError:
-        what = fault.message if fault.kind is FaultKind.HOPELESS else f"does not answer: {fault.message}"
-        advice = f": {fault.advice}" if fault.advice else ""
-        return EndpointError(f"endpoint {self.url} (model {self._settings.model}) {what}{advice}{RESUME_ADVICE}")
-
-
-def _first_cause(error: BaseException) -> str:
-    """What the error at the bottom says: the client's own says no more than that the connection failed."""
-    while (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
-    return str(error) or type(error).__name__
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname is not None
-    except ValueError:
-        usable = False
-    if url and not usable:
-        raise SettingsError(f"--llm.base-url: expected a URL such as http://localhost:8000/v1, found {url!r}")

@@ -9,6 +9,7 @@ from agents.faults import Fault, FaultKind
 from agents.replies import strip_reasoning
 from fairnad.candidate import Call, Failure, FailureKind, Step
 from fairnad.ports import Answer
+from fairnad.prices import NOTHING, Price, Usage, estimated_tokens
 from prompts.templates import Messages
 
 if TYPE_CHECKING:
@@ -21,13 +22,19 @@ CONTEXT = "context"
 BROKEN = "broken"
 """Stored in place of a finish reason: the answer began and never reached its end."""
 
+ESTIMATED = "tokens estimated, four characters each"
+"""The note of a call whose endpoint does not report what it has counted."""
+
 TAIL_CHARACTERS = 2000
 """How much of a reply a failure shows."""
 
 
 @dataclass
 class Reception:
-    """The pieces of one streamed answer; ``fault`` says why there will be no more."""
+    """The pieces of one streamed answer; ``fault`` says why there will be no more.
+
+    ``was_read`` is false where the endpoint refused the request, or was never reached: nothing is owed for it.
+    """
 
     pieces: list[str] = field(default_factory=list)
     finish: str = ""
@@ -36,6 +43,7 @@ class Reception:
     reports_usage: bool = False
     num_chunks: int = 0
     fault: Fault | None = None
+    was_read: bool = True
 
     def add(self, chunk: BaseMessageChunk) -> None:
         """Take the next piece in."""
@@ -57,7 +65,27 @@ class Reception:
         """Whether it is to be stored: an answer, a broken one that began, or the word that the prompt is too long."""
         return self.fault is None or self.fault.kind is FaultKind.TOO_LONG or self.num_chunks > 0
 
-    def answer(self, role: str, model: str, messages: Messages, seconds: float) -> Answer:
+    def usage(self, messages: Messages, price: Price) -> Usage:
+        """What the request has cost; estimated by the characters where the endpoint does not report it."""
+        if not self.was_read:
+            return NOTHING
+        if self.reports_usage:
+            return price.usage(self.input_tokens, self.output_tokens)
+        num_asked = sum(len(text) for _, text in messages)
+        return price.usage(estimated_tokens(num_asked), estimated_tokens(len(self.text)))
+
+    @property
+    def usage_note(self) -> str:
+        """Empty where the endpoint reports what it has counted, or has read nothing."""
+        return "" if self.reports_usage or not self.was_read else ESTIMATED
+
+    @property
+    def settled_note(self) -> str:
+        """What the ledger notes of the request: what it failed of, and whether its cost is an estimate."""
+        said = self.fault.message if self.fault is not None else ""
+        return "; ".join(filter(None, (said, self.usage_note)))
+
+    def answer(self, role: str, model: str, messages: Messages, seconds: float, price: Price) -> Answer:
         """What is stored of it."""
         text = strip_reasoning(self.text)
         finish, notes = self.finish, []
@@ -71,10 +99,20 @@ class Reception:
             notes.append("nothing but reasoning" if self.text.strip() else "empty")
         elif finish == LENGTH:
             notes.append("cut off at the token limit")
-        if not self.reports_usage and finish != CONTEXT:
-            notes.append("no token counts reported")
+        if self.usage_note:
+            notes.append(self.usage_note)
         ok = finish not in (CONTEXT, BROKEN) and bool(text.strip())
-        call = Call(role, model, self.input_tokens, self.output_tokens, round(seconds, 3), ok, "; ".join(notes))
+        spent = self.usage(messages, price)
+        call = Call(
+            role=role,
+            model=model,
+            input_tokens=spent.input_tokens,
+            output_tokens=spent.output_tokens,
+            seconds=round(seconds, 3),
+            ok=ok,
+            note="; ".join(notes),
+            usd=spent.usd,
+        )
         return Answer(call, messages, text, finish)
 
 

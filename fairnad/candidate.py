@@ -238,7 +238,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a language model, as it is stored with its candidate."""
+    """One call of a language model, as it is stored with its candidate; ``usd`` is 0 where no price was stated."""
 
     role: str
     model: str
@@ -247,6 +247,7 @@ class Call:
     seconds: float = field(compare=False)
     ok: bool
     note: str = ""
+    usd: float = field(default=0.0, compare=False)
 
 
 def plain(value: Any) -> Any:

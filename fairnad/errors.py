@@ -10,9 +10,11 @@
     │   ├── IdeaIndexError        ideas cannot be searched by meaning with the index there is
     │   ├── TaskError             a data set is missing or malformed
     │   ├── BaseModelError        the base model cannot be the start of a search
+    │   ├── ReplayError           recorded calls cannot be read, or do not hold a call that is needed
     │   ├── RunFolderError        a run folder cannot be used
     │   └── StorageError          the disk is full or refuses to be written
     ├── EndpointError             the language-model endpoint is gone for good; the run can be resumed
+    ├── LimitError                a limit on money, tokens or hours is reached; a higher one goes on
     ├── ReviewError               a person has to decide, and there is none at the terminal; the run can be resumed
     ├── LabError                  the machinery around the sandboxed jobs broke
     └── StoppingError             the run is being stopped: this work was not begun, or was cut off
@@ -61,6 +63,10 @@ class BaseModelError(UserError):
     """The base model defines no usable ``Network``, does not run, or cannot be brought under the budgets."""
 
 
+class ReplayError(UserError):
+    """Recorded calls cannot be read, or the search needs one that was not recorded."""
+
+
 class RunFolderError(UserError):
     """A run folder is of another version, in use by another process, or not a run folder."""
 
@@ -71,6 +77,10 @@ class StorageError(UserError):
 
 class EndpointError(FairnadError):
     """The language-model endpoint is gone for good, or refuses the key; the run can be resumed."""
+
+
+class LimitError(FairnadError):
+    """A limit on money, tokens or hours is reached; the run goes on under a higher one. Exit status 3."""
 
 
 class ReviewError(FairnadError):

@@ -17,6 +17,7 @@ from fairnad.candidate import Call, CandidateId, CheckReport, Evaluation, Failur
 from fairnad.choices import NO_CHOICES, Choices
 from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.prices import Usage
 from fairnad.recipe import Recipe
 from fairnad.sampling import Fairness, Key
 
@@ -236,12 +237,19 @@ class CallKey:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint replied, as it is stored: ``text`` without reasoning, ``finish`` the reason it stopped."""
+    """What an endpoint replied, as it is stored: ``text`` without reasoning, ``finish`` the reason it stopped.
+
+    ``temperature`` and ``max_tokens`` are what it was asked with, and ``pack_digest`` that of the pack its prompt is
+    from; ``None`` and empty in calls that were stored without them.
+    """
 
     call: Call
     messages: tuple[tuple[str, str], ...]
     text: str
     finish: str
+    temperature: float | None = None
+    max_tokens: int | None = None
+    pack_digest: str = ""
 
 
 class CallLog(Protocol):
@@ -252,6 +260,28 @@ class CallLog(Protocol):
 
     def add_answer(self, key: CallKey, answer: Answer) -> None:
         """Store an answer; a second one of the same key changes nothing."""
+
+
+class Ledger(Protocol):
+    """What is spent on language models: asked before every request that is sent, and told what came of it."""
+
+    async def reserve(self, key: CallKey, model: str, most: Usage) -> int:
+        """The number of a reservation, on disk before this returns; waits where others must be settled first.
+
+        Args:
+            most: what the request can cost at worst.
+
+        Raises:
+            StoppingError: a limit allows the request no more; the run is being stopped.
+            LimitError: the same, where nobody stops the run.
+        """
+
+    async def settle(self, number: int, spent: Usage, note: str = "") -> None:
+        """Put what a request has cost in the place of its reservation.
+
+        Args:
+            note: why ``spent`` is no more than an estimate, or what the request failed of; empty where it did not.
+        """
 
 
 class HistoryStore(CallLog, Protocol):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
+from fairnad.model_entries import ModelEntry
 from fairnad.recipe import Precision
 
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -101,6 +102,22 @@ class SearchSettings(_Section):
         return self
 
 
+class LimitSettings(_Section):
+    """When a search stops before it is done; the same command with a higher limit goes on."""
+
+    usd: float | None = Field(
+        None, gt=0, description="US dollars its calls may cost; default: any", json_schema_extra=CHANGEABLE
+    )
+    tokens: Quantity | None = Field(
+        None,
+        description="tokens its calls may read and write, for example 2M; default: any",
+        json_schema_extra=CHANGEABLE,
+    )
+    hours: float | None = Field(
+        None, gt=0, description="hours it may work, all starts together; default: any", json_schema_extra=CHANGEABLE
+    )
+
+
 class LanguageModelSettings(_Section):
     """The language model. The key is read from OPENAI_API_KEY and never stored."""
 
@@ -115,6 +132,25 @@ class LanguageModelSettings(_Section):
         4, ge=0, description="retries of a call after a passing fault", json_schema_extra=CHANGEABLE
     )
     concurrency: int = Field(8, ge=1, description="calls at a time", json_schema_extra=CHANGEABLE)
+    price_input: float = Field(
+        0.0, ge=0, description="US dollars a million tokens read cost; 0: unknown", json_schema_extra=CHANGEABLE
+    )
+    price_output: float = Field(
+        0.0, ge=0, description="US dollars a million tokens written cost; 0: unknown", json_schema_extra=CHANGEABLE
+    )
+    replay: str = Field(
+        "",
+        description="answer from the calls another run recorded, without an endpoint: its name, folder or llm.jsonl",
+        json_schema_extra=CHANGEABLE,
+    )
+
+    @property
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """Every model at every endpoint; none where no language model is configured."""
+        if not self.model:
+            return ()
+        shared = {name: getattr(self, name) for name in ModelEntry.model_fields if name in type(self).model_fields}
+        return (ModelEntry(**shared),)
 
 
 class AgentSettings(_Section):
@@ -242,6 +278,7 @@ class RunContext(_Section):
     )
     search: SearchSettings = Field(SearchSettings(), description="the search itself")
     llm: LanguageModelSettings = Field(LanguageModelSettings(), description="the language model")
+    limit: LimitSettings = Field(LimitSettings(), description="when to stop before the search is done")
     agents: AgentSettings = Field(AgentSettings(), description="who plays each role")
     embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="the vectors ideas are searched by")
     chat: ChatSettings = Field(ChatSettings(), description="questions about ideas and runs")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from typing import TYPE_CHECKING
 
+from fairnad.ports import CallLog
 from fairnad.settings import RunContext
 from graphs.context import Bench
 from graphs.flights import Flights
@@ -13,9 +15,14 @@ from graphs.idea_base import open_ideas, selecting
 from graphs.inputs import check_recipe, read_inputs
 from graphs.isolation import refuse_weak_isolation
 from graphs.limits import settle_budgets
+from graphs.purse import Purse, check_prices
+from graphs.replaying import check_replay, recorded_calls
 from graphs.results.ending import refuse_after_final_test
 from graphs.roles import cast, make_roles
 from graphs.steps import Steps
+
+if TYPE_CHECKING:
+    from store.run_folder import RunFolder
 
 
 async def open_bench(context: RunContext) -> Bench:
@@ -30,6 +37,8 @@ async def open_bench(context: RunContext) -> Bench:
     from tools.lab import TorchLab
 
     by_model = any(cast(context).values())
+    check_prices(context)
+    check_replay(context)
     await asyncio.to_thread(refuse_changes_of_run, context)
     stop = threading.Event()
     try:
@@ -43,6 +52,9 @@ async def open_bench(context: RunContext) -> Bench:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
         await asyncio.to_thread(refuse_after_final_test, context, folder.history)
+        purse = Purse(folder.ledger, context.limit)
+        undo.push_async_callback(purse.close)
+        await purse.open()
         limited = [budget.name for budget in inputs.stated_budgets]
         lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch, limited)
         undo.push_async_callback(lab.close)
@@ -51,7 +63,8 @@ async def open_bench(context: RunContext) -> Bench:
         steps = Steps(folder.history)
         budgets = await settle_budgets(inputs.stated_budgets, inputs.base_source, lab, steps)
         await asyncio.to_thread(folder.note_task, inputs.task.report)
-        model = LanguageModel(context.llm, folder.history) if by_model else None
+        calls = await asyncio.to_thread(_call_log, context, folder, pack.digest) if by_model else folder.history
+        model = LanguageModel(context.llm, calls, ledger=purse) if by_model else None
         bench = Bench(
             context=context,
             folder=folder,
@@ -61,6 +74,7 @@ async def open_bench(context: RunContext) -> Bench:
             budgets=budgets,
             base_source=inputs.base_source,
             lab=lab,
+            purse=purse,
             language_model=model,
             select=select,
             roles=make_roles(context, pack, model, lab, budgets, select(())),
@@ -70,3 +84,13 @@ async def open_bench(context: RunContext) -> Bench:
         check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()
     return bench
+
+
+def _call_log(context: RunContext, folder: RunFolder, pack_digest: str) -> CallLog:
+    """Where calls are stored, and where their answers come from in place of an endpoint."""
+    from store.call_file import ReplayedCalls
+
+    log = folder.call_log(pack_digest)
+    if not context.llm.replay:
+        return log
+    return ReplayedCalls(log, recorded_calls(context.llm.replay, context.runs), pack_digest)

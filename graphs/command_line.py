@@ -109,10 +109,23 @@ def parse_settings(parser: Parser, arguments: Sequence[str], begun_with: RunCont
     flags = CliSettingsSource[argparse.ArgumentParser](Flags, root_parser=parser, cli_parse_args=list(arguments))()
     settings = {name: value for name, value in flags.items() if name in RunContext.model_fields}
     before = begun_with.model_dump(mode="json", exclude_none=True) if begun_with is not None else {}
+    given = _merge(before, _from_file(known.config), _from_environment(), settings)
     try:
-        return RunContext.model_validate(_merge(before, _from_file(known.config), _from_environment(), settings))
+        return RunContext.model_validate(_with_recorded_model(given))
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from error
+
+
+def _with_recorded_model(given: dict[str, object]) -> dict[str, object]:
+    """The settings, with those of the language model that is replayed below what is given of it."""
+    llm = given.get("llm")
+    replay = llm.get("replay") if isinstance(llm, dict) else None
+    if not replay:
+        return given
+    from graphs.replaying import recorded_model
+
+    runs = str(given.get("runs", RunContext.model_fields["runs"].default))
+    return _merge({"llm": dict(recorded_model(str(replay), runs))}, given)
 
 
 def _config_parser() -> Parser:
@@ -174,8 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when it finished, 1 when it ended early for a reason that is not the user's (said in one line), 2 after a
-        user's mistake, 130 or 143 when it was stopped by Ctrl-C or SIGTERM, 141 when its output was closed; all of
-        these can be resumed.
+        user's mistake, 3 when a limit on money, tokens or hours was reached, 130 or 143 when it was stopped by Ctrl-C
+        or SIGTERM, 141 when its output was closed; all of these can be resumed.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
 

@@ -22,6 +22,7 @@ from fairnad.ports import Errand, IdeaMutationRequest, Model, MutationRequest, P
 from fairnad.recipe import Recipe
 from fairnad.selection import IdeaSelection
 from fairnad.settings import RunContext
+from graphs.purse import Purse
 from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Bench:
     budgets: Sequence[Budget]
     base_source: str
     lab: TorchLab
+    purse: Purse
     language_model: LanguageModel | None
     select: Callable[[Sequence[Idea]], IdeaSelection]
     roles: Roles
@@ -201,6 +203,7 @@ class Bench:
     async def stop(self, grace_seconds: float) -> None:
         """Begin no new work, give running jobs and calls their grace, then kill the jobs; all stay pending."""
         self.lab.stop()
+        self.purse.stop()
         if self.language_model is not None:
             self.language_model.stop()
         try:
@@ -214,6 +217,7 @@ class Bench:
         await self.lab.close()
         if self.language_model is not None:
             await self.language_model.aclose()
+        await self.purse.close()
         await asyncio.to_thread(self.folder.close)
 
 

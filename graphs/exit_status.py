@@ -6,7 +6,10 @@ import signal
 import sys
 from collections.abc import Callable
 
-from fairnad.errors import FairnadError, UserError
+from fairnad.errors import FairnadError, LimitError, UserError
+
+LIMIT_REACHED = 3
+"""The exit status of a run that a limit on money, tokens or hours has stopped."""
 
 
 def report_errors(work: Callable[[], int]) -> int:
@@ -16,6 +19,9 @@ def report_errors(work: Callable[[], int]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except LimitError as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return LIMIT_REACHED
     except FairnadError as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1

@@ -17,6 +17,7 @@ from fairnad.settings import RunContext
 from graphs.arguments import SPOKEN, Presentation
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.context import Bench
+from graphs.exit_status import LIMIT_REACHED
 from graphs.isolation import isolation_text
 from graphs.results.run_files import write_run_files
 from graphs.review_prompt import answer
@@ -122,7 +123,8 @@ async def _search(
     start = await _starting_point(graph, config)
     with follow(bench, await bench.history(), presentation) as progress:
         search = asyncio.ensure_future(_follow(graph, bench, config, start, progress))
-        futures: set[asyncio.Future[Any]] = {search, stopping}
+        reached = bench.purse.watch()
+        futures: set[asyncio.Future[Any]] = {search, stopping, reached}
         await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         if not search.done():
             progress.stopping(bench.context.grace_seconds)
@@ -132,6 +134,9 @@ async def _search(
                 await search
             await note_slot_use(bench)
             await write_run_files(bench, None)
+            if not stopping.done():
+                progress.limited(reached.result(), bench.folder.path)
+                return LIMIT_REACHED
             progress.stopped(stopping.result(), bench.folder.path)
             return 128 + stopping.result()
     outcome = search.result()

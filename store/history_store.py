@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import os
-import sqlite3
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,15 +22,12 @@ from fairnad.candidate import Call, plain
 from fairnad.errors import FairnadError, RunFolderError, UserError
 from fairnad.history import Record
 from fairnad.ports import Answer, CallKey
-from store.disk import storage_error
 from store.record_lines import json_line, table
+from store.sqlite_file import connect, sqlite_errors
 
 FILE_NAME = "history.sqlite"
 SCHEMA_VERSION = 1
 """Changes whenever a stored run cannot be continued by the program of before."""
-
-_DISK_ERRORS = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_BUSY")
-_CONTENT_ERRORS = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 _RECORD = TypeAdapter(Record)
 _ANSWER = TypeAdapter(Answer)
@@ -89,8 +85,8 @@ class SqliteHistory:
         self._loaded: tuple[int, tuple[Record, ...]] = (0, ())
         if read_only and not path.is_file():
             raise RunFolderError(f"expected a run folder, found no {path.name} in {path.parent}")
-        with _sqlite_errors(self.path):
-            self._connection = _connect(path, read_only)
+        with self._errors():
+            self._connection = connect(path, read_only=read_only)
         try:
             self._check_schema(read_only)
         except FairnadError:
@@ -98,7 +94,7 @@ class SqliteHistory:
             raise
 
     def _check_schema(self, read_only: bool) -> None:
-        with _sqlite_errors(self.path):
+        with self._errors():
             tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master")}
             if not read_only and (not tables or tables >= _TABLES):
                 self._connection.execute("PRAGMA journal_mode = WAL")
@@ -194,8 +190,11 @@ class SqliteHistory:
 
     def close(self) -> None:
         """Close the file; a second time changes nothing."""
-        with self._lock, _sqlite_errors(self.path):
+        with self._lock, self._errors():
             self._connection.close()
+
+    def _errors(self) -> contextlib.AbstractContextManager[None]:
+        return sqlite_errors(self.path, "the history of a run")
 
     def _meta(self, name: str) -> str:
         rows = self._read("SELECT value FROM meta WHERE name = ?", name)
@@ -205,35 +204,12 @@ class SqliteHistory:
         self._write(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(values))})", *values)
 
     def _write(self, statement: str, *values: object) -> None:
-        with self._lock, _sqlite_errors(self.path):
+        with self._lock, self._errors():
             self._connection.execute(statement, values)
 
     def _read(self, query: str, *values: object) -> list[Any]:
-        with self._lock, _sqlite_errors(self.path):
+        with self._lock, self._errors():
             return self._connection.execute(query, values).fetchall()
-
-
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    mode = "ro" if read_only else "rwc"
-    if read_only and not path.with_name(f"{path.name}-wal").exists():
-        mode += "&immutable=1"  # nobody writes, so that SQLite needs no shared memory, which it would leave behind
-    # Every statement is a transaction of its own; the lock, not SQLite's check of thread ids, keeps threads apart.
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
-
-
-@contextlib.contextmanager
-def _sqlite_errors(path: Path) -> Iterator[None]:
-    """Tell what a user can mend in one line; misuse of SQLite by this program stays what it is."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(_DISK_ERRORS):
-            raise storage_error(path, str(error)) from error
-        if name.startswith(_CONTENT_ERRORS):
-            raise RunFolderError(f"expected the history of a run, found {error}: {path}") from error
-        raise
 
 
 def _dump(value: object) -> str:

@@ -19,12 +19,13 @@ from fairnad.attributes import AttributeTree
 from fairnad.candidate import plain
 from fairnad.errors import RunFolderError, SettingsError
 from fairnad.ideas import Idea
-from fairnad.ports import Answer, CallKey
 from fairnad.settings import RunContext, changed_settings
 from fairnad.task import TaskReport
+from store.call_file import CALLS_NAME, RecordedCalls
 from store.disk import disk_errors, lock, write_whole
 from store.history_store import FILE_NAME, SqliteHistory
 from store.idea_files import read_ideas
+from store.ledger_store import LEDGER_NAME, SqliteLedger
 
 SETTINGS_NAME = "settings.toml"
 LOCK_NAME = "lock"
@@ -35,15 +36,16 @@ OWN_IDEAS_NAME = "ideas.jsonl"
 class RunFolder:
     """``runs/<name>/`` while this process works on it.
 
-    ``history.sqlite`` is the truth; ``settings.toml`` what was asked for; ``task.json`` what the images are;
-    ``checkpoints.sqlite`` LangGraph's; ``ideas.jsonl`` the ideas a person has added;
-    ``scratch/`` for jobs, emptied at every start; ``sources/`` and ``llm.jsonl`` are written by :meth:`export` from
-    the history, for people and other programs to read.
+    ``history.sqlite`` is the truth; ``ledger.sqlite`` what was spent; ``settings.toml`` what was asked for;
+    ``task.json`` what the images are; ``checkpoints.sqlite`` LangGraph's; ``ideas.jsonl`` the ideas a person has
+    added; ``llm.jsonl`` every call of a language model; ``scratch/`` for jobs, emptied at every start; ``sources/``
+    is written by :meth:`export` from the history, for people and other programs to read.
     """
 
-    def __init__(self, path: Path, history: SqliteHistory, held: int) -> None:
+    def __init__(self, path: Path, history: SqliteHistory, ledger: SqliteLedger, held: int) -> None:
         self.path = path
         self.history = history
+        self.ledger = ledger
         self._held: int | None = held
 
     @classmethod
@@ -65,7 +67,9 @@ class RunFolder:
             history = SqliteHistory(path / FILE_NAME)
             undo.callback(history.close)
             _settle(path, history, context)
-            folder = cls(path, history, held)
+            ledger = SqliteLedger(path / LEDGER_NAME)
+            undo.callback(ledger.close)
+            folder = cls(path, history, ledger, held)
             folder._empty_scratch()
             undo.pop_all()
         return folder
@@ -80,6 +84,14 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Where LangGraph keeps its checkpoints."""
         return self.path / CHECKPOINTS_NAME
+
+    def call_log(self, pack_digest: str) -> RecordedCalls:
+        """Where the calls of language models are stored, with ``llm.jsonl`` mended.
+
+        Raises:
+            StorageError: the disk is full, or the file cannot be read or written.
+        """
+        return RecordedCalls(self.history, self.path / CALLS_NAME, pack_digest)
 
     def own_ideas(self, tree: AttributeTree) -> tuple[Idea, ...]:
         """The ideas a person has added to this run so far, in their order.
@@ -104,7 +116,7 @@ class RunFolder:
         write_whole(self.path / "task.json", [json.dumps(plain(report), indent=1, ensure_ascii=False), "\n"])
 
     def export(self) -> None:
-        """Write ``sources/<candidate id>.py.txt`` and ``llm.jsonl``, each whole, from what the history holds.
+        """Write ``sources/<candidate id>.py.txt``, each whole, from what the history holds.
 
         Raises:
             StorageError: the disk is full, or the folder cannot be written.
@@ -115,11 +127,11 @@ class RunFolder:
         for record in self.history.records():
             # Not .py: a development server that watches the folder would restart at every one.
             write_whole(sources / f"{record.candidate_id}.py.txt", [record.source])
-        write_whole(self.path / "llm.jsonl", (_call_line(key, answer) for key, answer in self.history.answers()))
 
     def close(self) -> None:
         """Close the history and let other processes in; a second time changes nothing."""
         self.history.close()
+        self.ledger.close()
         if self._held is not None:
             os.close(self._held)
             self._held = None
@@ -245,23 +257,3 @@ def _without_credentials(context: RunContext) -> RunContext:
     return context.model_copy(
         update={name: section.model_copy(update={"base_url": urls[name]}) for name, section in sections.items()}
     )
-
-
-def _call_line(key: CallKey, answer: Answer) -> str:
-    line = {
-        "candidate_id": key.candidate_id,
-        "role": key.role,
-        "version": key.version,
-        "part": key.part,
-        "prompt_digest": key.prompt_digest,
-        "model": answer.call.model,
-        "messages": [{"role": role, "content": content} for role, content in answer.messages],
-        "reply": answer.text,
-        "finish": answer.finish,
-        "input_tokens": answer.call.input_tokens,
-        "output_tokens": answer.call.output_tokens,
-        "seconds": answer.call.seconds,
-        "ok": answer.call.ok,
-        "note": answer.call.note,
-    }
-    return json.dumps(line) + "\n"

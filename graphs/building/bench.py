@@ -206,6 +206,8 @@ async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
     from tools.papers.fetching import PoliteFetcher
     from tools.papers.library import PaperLibrary
 
+    if context.llm.replay:
+        raise SettingsError("--llm.replay replays a search: leave it out here")
     by_model = {role: player(context, role) != "built-in" for role in ("structurer", "reader")}
     knowledge = await asyncio.to_thread(load_knowledge_pack, context.pack)
     folder = await asyncio.to_thread(KnowledgeFolder.open, Path(context.out))

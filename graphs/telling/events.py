@@ -10,6 +10,7 @@ Every line has ``event`` and ``time`` (UTC, ISO 8601), and by event:
 ``record``    ``archs``, ``num_trained``, ``best_id``, ``best_accuracy`` and ``record``: what
               ``python -m store.history_store --jsonl`` prints, without the source
 ``stop``      Ctrl-C or SIGTERM: ``signal``, ``folder``, ``archs``, ``num_trained``; the run can be resumed
+``limit``     a limit on money, tokens or hours: ``reason``, ``folder``, ``archs``, ``num_trained``; it can be resumed
 ``finish``    see :func:`graphs.telling.summary.facts`
 ============  =======================================================================================================
 
@@ -94,6 +95,10 @@ class JsonEvents:
     def stopped(self, signal_number: int, folder: Path) -> None:
         """``stop``."""
         self._tell("stop", signal=signal_number, folder=str(folder), **self._progress())
+
+    def limited(self, reason: str, folder: Path) -> None:
+        """``limit``."""
+        self._tell("limit", reason=reason, folder=str(folder), **self._progress())
 
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
         """``finish``."""

@@ -60,6 +60,9 @@ class Follower(Protocol):
     def stopped(self, signal_number: int, folder: Path) -> None:
         """The search was stopped, and can be resumed."""
 
+    def limited(self, reason: str, folder: Path) -> None:
+        """The search was stopped by a limit, and can be resumed under a higher one; ``reason`` says so in a line."""
+
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
         """The search is over."""
 
@@ -158,6 +161,10 @@ class Progress:
         """Say how to go on."""
         self.say(f"stopped; nothing is lost. Run the same command again to resume {folder}")
 
+    def limited(self, reason: str, folder: Path) -> None:
+        """Say which limit, and how to go on."""
+        self.say(f"stopped: {reason}")
+
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
         """Print the result."""
         print_summary(self._bench, history, outcome, self._console)
@@ -242,6 +249,10 @@ class Quiet:
     def stopped(self, signal_number: int, folder: Path) -> None:
         """Say how to go on."""
         print(f"stopped; nothing is lost. Run the same command again to resume {folder}", file=sys.stderr)
+
+    def limited(self, reason: str, folder: Path) -> None:
+        """Say which limit, and how to go on."""
+        print(f"stopped: {reason}", file=sys.stderr)
 
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
         """Print the result."""

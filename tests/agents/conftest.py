@@ -5,7 +5,8 @@ import pytest
 import pytest_asyncio
 
 from agents.llm import LanguageModel
-from fairnad.ports import Errand
+from fairnad.ledger import UNLIMITED
+from fairnad.ports import Errand, Ledger
 from fairnad.settings import LanguageModelSettings
 from prompts.loader import Pack, load_pack
 from store.history_store import SqliteHistory
@@ -46,10 +47,10 @@ async def connect(log: SqliteHistory, delays: list[float]) -> AsyncIterator[Conn
     async def wait(seconds: float) -> None:
         delays.append(seconds)
 
-    def make(server: ScriptedServer | str, **settings: object) -> LanguageModel:
+    def make(server: ScriptedServer | str, ledger: Ledger = UNLIMITED, **settings: object) -> LanguageModel:
         url = server if isinstance(server, str) else server.url
         chosen = {"model": "scripted", "base_url": url, "timeout_seconds": 20, "max_retries": 2, **settings}
-        models.append(LanguageModel(LanguageModelSettings.model_validate(chosen), log, sleep=wait))
+        models.append(LanguageModel(LanguageModelSettings.model_validate(chosen), log, ledger=ledger, sleep=wait))
         return models[-1]
 
     yield make

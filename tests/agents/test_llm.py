@@ -303,7 +303,7 @@ async def test_a_web_page_that_passes_is_waited_out(
 
 HALF = json.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "half a"}}]})
 BROKEN = {
-    "cut silently": (Reply.cut("half a"), "the answer ends without a finish reason; no token counts reported"),
+    "cut silently": (Reply.cut("half a"), "the answer ends without a finish reason; tokens estimated"),
     "connection lost": (Reply("half a", dropped=True), "peer closed connection"),
     "no choices": (Reply.events('{"id": "1", "choices": []}', "[DONE]"), "the answer ends without a finish reason"),
     "choices null": (Reply.events('{"id": "1", "choices": null}', "[DONE]"), "the answer ends without"),
@@ -338,13 +338,14 @@ async def test_an_answer_that_always_breaks_off_fails_the_candidate_not_the_sear
     assert server.num_requests == 3
 
 
-async def test_an_endpoint_that_reports_no_usage_counts_no_tokens(
+async def test_what_an_endpoint_does_not_count_is_estimated_and_said_so(
     serve: Serve, connect: Connect, errand: Errand
 ) -> None:
     answer = await ask(connect(serve(in_turn(Reply("a network", usage=None)))), errand)
     assert isinstance(answer, Answer)
     call = answer.call
-    assert (call.input_tokens, call.output_tokens, call.note) == (0, 0, "no token counts reported")
+    assert (call.input_tokens, call.output_tokens) == (8, 3), "33 and 9 characters"
+    assert call.note == "tokens estimated, four characters each"
 
 
 async def test_text_without_a_utf_8_form_is_replaced(serve: Serve, connect: Connect, errand: Errand) -> None:

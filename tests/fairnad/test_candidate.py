@@ -99,7 +99,7 @@ def test_times_and_isolation_do_not_make_reports_and_evaluations_different() -> 
 
 
 def test_a_whole_record_becomes_json_data(trained: Callable[..., Record]) -> None:
-    call = Call("mutator", "model", 10, 20, 1.5, True)
+    call = Call("mutator", "model", 10, 20, 1.5, True, usd=0.25)
     data = plain(trained("g01-fair-r1-s00-d0", 0.25, calls=(call,)))
     assert json.loads(json.dumps(data)) == data
     assert data["candidate_id"] == "g01-fair-r1-s00-d0"
@@ -114,6 +114,7 @@ def test_a_whole_record_becomes_json_data(trained: Callable[..., Record]) -> Non
             "seconds": 1.5,
             "ok": True,
             "note": "",
+            "usd": 0.25,
         }
     ]
 

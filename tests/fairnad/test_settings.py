@@ -19,6 +19,7 @@ from fairnad.settings import (
     EmbeddingSettings,
     LabSettings,
     LanguageModelSettings,
+    LimitSettings,
     RunContext,
     SearchSettings,
     changed_settings,
@@ -32,6 +33,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "embedding": EmbeddingSettings,
     "chat": ChatSettings,
     "lab": LabSettings,
+    "limit": LimitSettings,
 }
 
 
@@ -69,7 +71,7 @@ def another_value(path: str) -> Any:
         case int():
             return value + 1
         case float():
-            return value * 1.0625
+            return value * 1.0625 or 1.0
         case None:
             return 1.0
         case tuple():

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import re
 import resource
@@ -16,7 +15,6 @@ import pytest
 from fairnad.attributes import AttributeTree
 from fairnad.errors import IdeaFileError, RunFolderError, SettingsError, StorageError
 from fairnad.history import Record
-from fairnad.ports import Answer, CallKey
 from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
 from store.run_folder import RunFolder, read_context
 
@@ -234,33 +232,6 @@ def test_sources_are_exported_for_every_record(folder: RunFolder, make_record: C
     folder.export()
     files = {file.name: file.read_text(encoding="utf-8") for file in (folder.path / "sources").iterdir()}
     assert files == {"g01-fair-r1-s00-d0.py.txt": "import torch\n# π\n", "g01-fair-r1-s01-d0.py.txt": ""}
-
-
-def test_every_call_is_exported_as_one_json_object(folder: RunFolder, answer: Answer) -> None:
-    folder.history.add_answer(CallKey("g01-fair-r1-s02-d1", "mutator", 0, 1, "abc"), answer)
-    folder.history.add_answer(CallKey("g01-fair-r1-s00-d0", "debugger", 2, 0, "def"), answer)
-    folder.export()
-    first, second = map(json.loads, (folder.path / "llm.jsonl").read_text().splitlines())
-    assert first == {
-        "candidate_id": "g01-fair-r1-s02-d1",
-        "role": "mutator",
-        "version": 0,
-        "part": 1,
-        "prompt_digest": "abc",
-        "model": "qwen3-8b",
-        "messages": [
-            {"role": "system", "content": "You design networks."},
-            {"role": "user", "content": "Change this one."},
-        ],
-        "reply": "Here it is.",
-        "finish": "stop",
-        "input_tokens": 900,
-        "output_tokens": 300,
-        "seconds": 4.5,
-        "ok": True,
-        "note": "",
-    }
-    assert (second["role"], second["version"]) == ("debugger", 2)
 
 
 def test_an_export_onto_a_full_disk_is_one_line_and_keeps_the_last_one(
