@@ -19,6 +19,7 @@ from graphs.purse import Purse, check_prices
 from graphs.replaying import check_replay, recorded_calls
 from graphs.results.ending import refuse_after_final_test
 from graphs.roles import cast, make_roles
+from graphs.steady_drawing import draws_to_follow
 from graphs.steps import Steps
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ async def open_bench(context: RunContext) -> Bench:
     by_model = any(cast(context).values())
     check_prices(context)
     check_replay(context)
+    to_follow = await asyncio.to_thread(draws_to_follow, context)
     await asyncio.to_thread(refuse_changes_of_run, context)
     stop = threading.Event()
     try:
@@ -80,6 +82,7 @@ async def open_bench(context: RunContext) -> Bench:
             roles=make_roles(context, pack, model, lab, budgets, select(())),
             steps=steps,
             flights=Flights(),
+            to_follow=to_follow,
         )
         check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()

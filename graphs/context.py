@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from graphs.flights import Flights
     from graphs.roles import Roles
     from graphs.state import CandidateInput, CandidateState, SearchState
+    from graphs.steady_drawing import SteadyDraw
     from prompts.loader import Pack
     from store.run_folder import RunFolder
     from tools.datasets.tasks import Task
@@ -45,7 +46,7 @@ class Bench:
 
     ``language_model`` is ``None`` where no role is played by one; ``select`` gives the ideas that may be drawn, with a
     person's own beside them. ``recipes`` are the search's own and those its best are promoted to. ``flights`` are empty
-    but in the steady schedule.
+    but in the steady schedule, ``to_follow`` are the draws of a steady search that is replayed.
     """
 
     context: RunContext
@@ -62,6 +63,7 @@ class Bench:
     roles: Roles
     steps: Steps
     flights: Flights
+    to_follow: Sequence[SteadyDraw]
 
     def stage(self, candidate_id: str) -> Stage:
         """The stage a candidate was drawn in."""

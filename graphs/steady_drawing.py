@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
@@ -11,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from fairnad.candidate import CandidateId, plain
+from fairnad.errors import SettingsError
 from fairnad.history import History
 from fairnad.ideas import Idea
 from fairnad.pipeline import Pace, Place, depth, next_place, staleness
 from fairnad.sampling import Fairness
+from fairnad.settings import RunContext, SearchSettings
 from graphs.choosing import choose
 from graphs.drawing import DRAW, DRAWN
 from graphs.planning import Draw, candidate_input, draw_idea, steady_slot
+from graphs.replaying import recorded_calls
 from graphs.state import CandidateInput, SearchState, Slot
 
 if TYPE_CHECKING:
@@ -30,7 +35,8 @@ class SteadyDraw:
     """A draw among all of a run.
 
     ``number`` counts them from 0; ``slot`` is what it was planned as; ``settled`` are the candidates that were
-    recorded since the draw before it, so that it was made from these and those of all earlier draws.
+    recorded since the draw before it, so that it was made from these and those of all earlier draws. ``earlier`` are
+    those that are to be judged before it, where a search is replayed.
     """
 
     candidate_id: str
@@ -38,6 +44,17 @@ class SteadyDraw:
     slot: Slot
     settled: tuple[str, ...]
     drawn: Draw
+    earlier: tuple[str, ...] = ()
+
+    def store(self, history: SqliteHistory) -> None:
+        """Keep it for good."""
+        about = {"number": self.number, "slot": self.slot, "settled": self.settled, "earlier": self.earlier}
+        history.add_step(self.candidate_id, DRAW, 0, {"result": plain(self.drawn), "steady": plain(about)})
+
+    def to_fly(self, search: SearchSettings) -> CandidateInput:
+        """What the candidate graph is handed."""
+        place = CandidateId.parse(self.candidate_id)
+        return candidate_input(place, self.slot, self.drawn, search, earlier=self.earlier)
 
 
 _MEASURED = 32
@@ -52,7 +69,8 @@ def steady_draws(history: SqliteHistory) -> list[SteadyDraw]:
         if "steady" in stored:
             about = _ABOUT.validate_python(stored["steady"])
             drawn = DRAWN.validate_python(stored["result"])
-            draws.append(SteadyDraw(candidate_id, about["number"], about["slot"], tuple(about["settled"]), drawn))
+            settled, earlier = tuple(about["settled"]), tuple(about["earlier"])
+            draws.append(SteadyDraw(candidate_id, about["number"], about["slot"], settled, drawn, earlier))
     return sorted(draws, key=lambda draw: draw.number)
 
 
@@ -87,16 +105,49 @@ def _draw_steadily(bench: Bench, state: SearchState) -> Drawn:
     history, draws = History(store.records()), steady_draws(store)
     repeated = [draw for draw in draws if draw.number >= state.get("num_drawn", 0)]
     recorded = [draw.candidate_id for draw in repeated if history.get(draw.candidate_id) is not None]
-    wave = [
-        candidate_input(CandidateId.parse(draw.candidate_id), draw.slot, draw.drawn, search)
-        for draw in repeated
-        if draw.candidate_id not in recorded
-    ]
-    room = min(_depth(bench, history), state["num_left"]) - len(state.get("flights", [])) - len(wave)
-    if room > 0:
-        drawer = _Drawer(bench, history, draws)
-        wave += [drawer.draw() for _ in range(room)]
-    return Drawn(wave, recorded, len(draws) + max(room, 0))
+    wave = [draw.to_fly(search) for draw in repeated if draw.candidate_id not in recorded]
+    made = _follow(bench.to_follow[len(draws) :], history)
+    num_flying = len(state.get("flights", [])) + len(wave)
+    if len(draws) >= len(bench.to_follow):
+        room = min(_depth(bench, history), state["num_left"]) - num_flying
+        made = _Drawer(bench, history, draws).draw(room) if room > 0 else []
+    for draw in made:
+        draw.store(store)
+    return Drawn([*wave, *(draw.to_fly(search) for draw in made)], recorded, len(draws) + len(made))
+
+
+def _follow(ahead: Sequence[SteadyDraw], history: History) -> list[SteadyDraw]:
+    """The draws of another run whose records there are by now."""
+    return list(itertools.takewhile(lambda draw: all(history.get(name) is not None for name in draw.settled), ahead))
+
+
+def draws_to_follow(context: RunContext) -> list[SteadyDraw]:
+    """The draws of the run that is replayed; none where the search finds its own.
+
+    Each is made again as soon as the records are there it was made from, so that the replay does not depend on what
+    trains how fast. A candidate that repeated another's architecture is judged after it.
+
+    Raises:
+        SettingsError: the calls of a run are given without its history, or it was not a steady one.
+    """
+    from store.history_store import FILE_NAME, SqliteHistory
+
+    if context.search.schedule != "steady" or not context.llm.replay:
+        return []
+    path = recorded_calls(context.llm.replay, context.runs).parent / FILE_NAME
+    if not path.is_file():
+        raise SettingsError(f"--llm.replay: a steady search is replayed from its run folder, found no {path}")
+    with contextlib.closing(SqliteHistory(path, read_only=True)) as history:
+        records, draws = History(history.records()), steady_draws(history)
+    if not draws:
+        raise SettingsError(f"--llm.replay: expected a run with --search.schedule steady, found another: {path.parent}")
+    followed = []
+    for draw in draws:
+        record = records.get(draw.candidate_id)
+        if record is not None:
+            earlier = (record.duplicate_of,) if record.duplicate_of else ()
+            followed.append(replace(draw, number=len(followed), earlier=earlier))
+    return followed
 
 
 def _depth(bench: Bench, history: History) -> int:
@@ -125,15 +176,17 @@ class _Drawer:
         seen = {name for draw in draws for name in draw.settled}
         self._settled = [record.candidate_id for record in history.records if record.candidate_id not in seen]
 
-    def draw(self) -> CandidateInput:
-        """The next draw, stored."""
+    def draw(self, number: int) -> list[SteadyDraw]:
+        """The next so many draws, which are not stored yet."""
+        return [self._next() for _ in range(number)]
+
+    def _next(self) -> SteadyDraw:
         context, search = self._bench.context, self._bench.context.search
         place = next_place(self._current_ids, self._history, search)
         slot = steady_slot(Place(*place[:4]), self._history, search, self._bench.budgets, self._current_ids)
         drawn = draw_idea(slot, place, search, context.seed, self._ideas, self._waiting)
         drawn = replace(drawn, choices=choose(context, self._history, place, drawn.idea))
-        about = {"number": self._number, "slot": slot, "settled": self._settled}
-        self._bench.folder.history.add_step(str(place), DRAW, 0, {"result": plain(drawn), "steady": about})
+        made = SteadyDraw(str(place), self._number, slot, tuple(self._settled), drawn)
         self._current_ids[place] = slot["current_id"]
         self._number, self._settled = self._number + 1, []
-        return candidate_input(place, slot, drawn, search)
+        return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import signal
 from collections import Counter
@@ -9,12 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 from fairnad.history import History
-from graphs.command_line import main
+from graphs.command_line import main, parse
+from graphs.forking import fork_run, list_checkpoints
 from graphs.steady_drawing import SteadyDraw, steady_draws
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import UNJAILED
 from tests.e2e.scripts import lively
-from tests.e2e.test_resuming import SMALL, Counted, Done, read_lines, start
+from tests.e2e.test_resuming import SMALL, Counted, Done, read_lines, same, start
 from tests.openai_server import ScriptedServer
 
 STEADY = {**SMALL, "search.schedule": "steady"}
@@ -76,15 +78,44 @@ def test_without_its_checkpoints_a_steady_search_goes_on_from_its_draws(flags, h
         num_requests, records = server.num_requests, history().records
         for file in folder.glob("checkpoints.sqlite*"):
             file.unlink()
-        (folder / "settings.json").exists()
         assert main(flags(**{**STEADY, "llm.base_url": server.url, "archs": 7})) == 0
         assert len(history().trained) == 7
         assert set(records) <= set(history().records)
         assert server.num_requests > num_requests
 
 
+def test_a_steady_search_is_replayed_draw_by_draw(flags, history, tmp_path, capsys):
+    settings = {**STEADY, "archs": 9}
+    with ScriptedServer(lively) as server:
+        assert main(flags(**settings, **{"llm.base_url": server.url})) == 0
+    del settings["llm.model"]
+    replay = {**settings, "llm.replay": "test", "lab.slots": 1}
+    assert main(flags(**replay, run="again")) == 0
+    assert same(history("again")) == same(history())
+    capsys.readouterr()
+    (tmp_path / "runs" / "test" / FILE_NAME).rename(tmp_path / "history")
+    assert main(flags(**replay, run="third")) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "a steady search is replayed from its run folder" in error
+
+
+def test_a_fork_keeps_what_was_in_flight(flags, history, tmp_path, capsys):
+    with ScriptedServer(lively) as server:
+        settings = {**STEADY, "llm.base_url": server.url, "archs": 6}
+        assert main(flags(**settings)) == 0
+        points = asyncio.run(list_checkpoints(tmp_path / "runs" / "test"))
+        point = next(one["checkpoint"] for one in points if one["next"] == "collect" and one["num_trained"] == 3)
+        asyncio.run(fork_run(tmp_path / "runs" / "test", point, parse(flags(**settings, run="other"))))
+        assert main(flags(**settings, run="other")) == 0
+    one, other = draws(tmp_path / "runs" / "test"), draws(tmp_path / "runs" / "other")
+    assert len(history("other").trained) == 6
+    assert [draw.number for draw in other] == list(range(len(other)))
+    assert one[:4] == other[:4]
+
+
 def test_a_barren_steady_search_stops(flags, capsys):
-    with ScriptedServer(lambda request: lively(request | {"messages": request["messages"]})) as server:
+    with ScriptedServer(lively) as server:
         settings = {**STEADY, "llm.base_url": server.url, "max_params": 1478, "search.max_downscales": 0}
         status = main(flags(**{**settings, "search.max_barren_draws": 3, "search.max_draws": 2, "archs": 50}))
     assert status == 1
