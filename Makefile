@@ -37,6 +37,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.sandbox
 	$(BIN)/python -m benchmarks.verification
 	$(BIN)/python -m benchmarks.trainer
+	$(BIN)/python -m benchmarks.schedules
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.idea_store
 	$(BIN)/python -m benchmarks.default_task --seeds 3

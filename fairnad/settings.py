@@ -65,6 +65,10 @@ class _Section(BaseModel):
 class SearchSettings(_Section):
     """The search itself."""
 
+    schedule: Literal["generational", "steady"] = Field(
+        "generational",
+        description="generational: stage after stage, as in the paper; steady: slots never wait for a stage to end",
+    )
     initial: int = Field(8, ge=0, description="candidates made from the base before the first generation (k0)")
     fair: int = Field(8, ge=0, description="parents of stage I, mutation with fair idea sampling (k1)")
     pareto: int = Field(8, ge=0, description="parents of stage II, Pareto-aware mutation (k2)")
@@ -335,6 +339,15 @@ class RunContext(_Section):
     embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="the vectors ideas are searched by")
     chat: ChatSettings = Field(ChatSettings(), description="questions about ideas and runs")
     lab: LabSettings = Field(LabSettings(), description="where generated code runs")
+
+    @model_validator(mode="after")
+    def _can_be_reviewed(self) -> Self:
+        if self.search.schedule == "steady" and self.review == "candidates":
+            raise ValueError(
+                "expected --search.schedule generational beside --review candidates, found steady: a candidate that "
+                "waits for a person would hold up the others; --review ideas works with both"
+            )
+        return self
 
     @property
     def paper_mode(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fairnad.ports import CallLog
 from fairnad.settings import RunContext
 from graphs.context import Bench
+from graphs.flights import Flights
 from graphs.idea_base import open_ideas, selecting
 from graphs.inputs import check_recipe, read_inputs
 from graphs.isolation import refuse_weak_isolation
@@ -18,6 +19,7 @@ from graphs.purse import Purse, check_prices
 from graphs.replaying import check_replay, recorded_calls
 from graphs.results.ending import refuse_after_final_test
 from graphs.roles import cast, make_roles
+from graphs.steady_drawing import draws_to_follow
 from graphs.steps import Steps
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ async def open_bench(context: RunContext) -> Bench:
     by_model = any(cast(context).values())
     check_prices(context)
     check_replay(context)
+    to_follow = await asyncio.to_thread(draws_to_follow, context)
     await asyncio.to_thread(refuse_changes_of_run, context)
     stop = threading.Event()
     try:
@@ -78,6 +81,8 @@ async def open_bench(context: RunContext) -> Bench:
             select=select,
             roles=make_roles(context, pack, model, lab, budgets, select(())),
             steps=steps,
+            flights=Flights(),
+            to_follow=to_follow,
         )
         check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()

@@ -27,8 +27,10 @@ from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
 
 if TYPE_CHECKING:
     from agents.llm import LanguageModel
+    from graphs.flights import Flights
     from graphs.roles import Roles
     from graphs.state import CandidateInput, CandidateState, SearchState
+    from graphs.steady_drawing import SteadyDraw
     from prompts.loader import Pack
     from store.run_folder import RunFolder
     from tools.datasets.tasks import Task
@@ -43,7 +45,8 @@ class Bench:
     """Everything a node needs of the world.
 
     ``language_model`` is ``None`` where no role is played by one; ``select`` gives the ideas that may be drawn, with a
-    person's own beside them. ``recipes`` are the search's own and those its best are promoted to.
+    person's own beside them. ``recipes`` are the search's own and those its best are promoted to. ``flights`` are empty
+    but in the steady schedule, ``to_follow`` are the draws of a steady search that is replayed.
     """
 
     context: RunContext
@@ -59,6 +62,8 @@ class Bench:
     select: Callable[[Sequence[Idea]], IdeaSelection]
     roles: Roles
     steps: Steps
+    flights: Flights
+    to_follow: Sequence[SteadyDraw]
 
     def stage(self, candidate_id: str) -> Stage:
         """The stage a candidate was drawn in."""
@@ -209,7 +214,8 @@ class Bench:
             await self.lab.kill_jobs()
 
     async def close(self) -> None:
-        """End the lab and give the run folder back."""
+        """End what is in flight and the lab, and give the run folder back."""
+        await self.flights.cancel()
         await self.lab.close()
         if self.language_model is not None:
             await self.language_model.aclose()

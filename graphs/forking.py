@@ -86,12 +86,14 @@ async def fork_run(origin: Path, checkpoint_id: str, new: RunContext) -> Fork:
     async with AsyncSqliteSaver.from_conn_string(str(origin / CHECKPOINTS_NAME)) as saver:
         path = await _path_to(saver, _thread_of(origin), checkpoint_id, origin)
     recorded = {name for found in path for name in found.checkpoint["channel_values"].get("recorded", ())}
+    values = path[-1].checkpoint["channel_values"]
+    in_flight = {drawn["candidate_id"] for name in ("flights", "wave") for drawn in values.get(name, ())}
     with disk_errors(target), contextlib.ExitStack() as undo:
         scratch = Path(tempfile.mkdtemp(prefix=".fork-", dir=new.runs))
         undo.callback(shutil.rmtree, scratch, ignore_errors=True)
         made = scratch / target.name
         with RunFolder.open(new.model_copy(update={"runs": str(scratch)})) as folder:
-            num_records = _copy_history(origin, recorded, folder.history)
+            num_records = _copy_history(origin, recorded, in_flight, folder.history)
         if (origin / OWN_IDEAS_NAME).exists():
             shutil.copy(origin / OWN_IDEAS_NAME, made / OWN_IDEAS_NAME)
         async with AsyncSqliteSaver.from_conn_string(str(made / CHECKPOINTS_NAME)) as saver:
@@ -125,8 +127,8 @@ async def _path_to(saver: AsyncSqliteSaver, thread: str, checkpoint_id: str, ori
     return path[::-1]
 
 
-def _copy_history(origin: Path, recorded: set[str], into: SqliteHistory) -> int:
-    """Records with their steps and answers; how many records.
+def _copy_history(origin: Path, recorded: set[str], in_flight: set[str], into: SqliteHistory) -> int:
+    """Records with their steps and answers, and of what is in flight its numbered draws; how many records.
 
     Raises:
         RunFolderError: the test split of this search was opened.
@@ -146,6 +148,9 @@ def _copy_history(origin: Path, recorded: set[str], into: SqliteHistory) -> int:
                 if step.step in _SEARCHING:
                     into.add_step(record.candidate_id, step.step, step.version, step.result)
             into.add_record(record)
+        for candidate_id, drawn in history.find_steps(DRAW, 0):
+            if candidate_id in in_flight and "steady" in drawn:
+                into.add_step(candidate_id, DRAW, 0, drawn)
     return len(records)
 
 

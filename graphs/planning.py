@@ -11,6 +11,7 @@ from fairnad.candidate import CandidateId, Stage, plain
 from fairnad.choices import NO_CHOICES, Choices
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
+from fairnad.pipeline import Place, last_draws
 from fairnad.ports import IdeaSampler
 from fairnad.refinement import find_entry
 from fairnad.settings import SearchSettings
@@ -69,14 +70,41 @@ def refine_slots(history: History, search: SearchSettings, last_round: Sequence[
         chain = [slot["trained_id"] or slot["current_id"] for slot in last_round]
     else:
         chain = [parent.candidate_id for parent in sampling.top_k(history, search.refine)]
-    slots = []
-    for i, candidate_id in enumerate(chain):
-        entry = find_entry(history, candidate_id)
-        slot = _slot(i, entry.edited.candidate_id, IdeaKind.MUTATED)
-        slot["current_id"] = candidate_id
-        slot["previous_id"] = entry.previous.candidate_id if entry.previous else ""
-        slots.append(slot)
-    return slots
+    return [_chained_slot(history, i, candidate_id) for i, candidate_id in enumerate(chain)]
+
+
+def steady_slot(
+    place: Place,
+    history: History,
+    search: SearchSettings,
+    budgets: Sequence[Budget],
+    current_ids: Mapping[CandidateId, str],
+) -> Slot:
+    """The slot of a place that is drawn by itself, planned from the records there are.
+
+    Args:
+        current_ids: of every candidate drawn so far the ``current_id`` of its slot.
+    """
+    if place.stage is Stage.INITIAL:
+        return initial_slots(history, search)[place.slot]
+    if place.stage is Stage.FAIR:
+        return fair_slots(history, search)[place.slot]
+    if place.stage is Stage.PARETO:
+        return pareto_slots(history, search, budgets)[place.slot]
+    if place.round == 1:
+        return refine_slots(history, search, [])[place.slot]
+    link = last_draws(current_ids)[place.before]
+    stands_at = str(link) if history[str(link)].trained else current_ids[link]
+    return _chained_slot(history, place.slot, stands_at)
+
+
+def _chained_slot(history: History, number: int, candidate_id: str) -> Slot:
+    """A slot whose chain stands at a candidate."""
+    entry = find_entry(history, candidate_id)
+    slot = _slot(number, entry.edited.candidate_id, IdeaKind.MUTATED)
+    slot["current_id"] = candidate_id
+    slot["previous_id"] = entry.previous.candidate_id if entry.previous else ""
+    return slot
 
 
 def _slot(number: int, parent_id: str, kind: IdeaKind) -> Slot:
@@ -112,30 +140,50 @@ def draw_wave(
         place = CandidateId(state["generation"], stage, state["round"], slot["slot"], slot["num_draws"])
         drawn = (known or {}).get(str(place))
         if drawn is None:
-            drawn = _draw(slot, place, search, seed, ideas, waiting)
+            drawn = draw_idea(slot, place, search, seed, ideas, waiting)
             drawn = replace(drawn, choices=choose(place, drawn.idea))
-        candidate = CandidateInput(
-            candidate_id=str(place),
-            parent_id=slot["parent_id"],
-            current_id=slot["current_id"],
-            previous_id=slot["previous_id"],
-            idea=plain(drawn.idea),
-            target=str(drawn.target),
-            choices=plain(drawn.choices),
-            earlier=[other["candidate_id"] for other in wave],
-            max_debugs=0 if stage is Stage.BASE else search.max_debugs,
-            max_downscales=search.max_downscales,
-            review=review and stage is not Stage.BASE,
-            refused=False,
-            idea_edited=False,
-        )
-        wave.append(candidate)
+        earlier = [other["candidate_id"] for other in wave]
+        wave.append(candidate_input(place, slot, drawn, search, earlier=earlier, review=review))
     return wave
 
 
-def _draw(
+def candidate_input(
+    place: CandidateId,
+    slot: Slot,
+    drawn: Draw,
+    search: SearchSettings,
+    *,
+    earlier: Sequence[str] = (),
+    review: bool = False,
+) -> CandidateInput:
+    """What the candidate graph is handed for a draw.
+
+    Args:
+        earlier: the candidates that are to be judged before it.
+        review: whether a person sees the source before it is trained.
+    """
+    is_base = place.stage is Stage.BASE
+    return CandidateInput(
+        candidate_id=str(place),
+        parent_id=slot["parent_id"],
+        current_id=slot["current_id"],
+        previous_id=slot["previous_id"],
+        idea=plain(drawn.idea),
+        target=str(drawn.target),
+        choices=plain(drawn.choices),
+        earlier=list(earlier),
+        max_debugs=0 if is_base else search.max_debugs,
+        max_downscales=search.max_downscales,
+        review=review and not is_base,
+        refused=False,
+        idea_edited=False,
+    )
+
+
+def draw_idea(
     slot: Slot, place: CandidateId, search: SearchSettings, seed: int, ideas: IdeaSampler, waiting: list[Idea]
 ) -> Draw:
+    """An idea of the slot's kind with its target; of ``waiting``, a person's own, the first is taken out."""
     kind = IdeaKind(slot["kind"])
     if kind in (IdeaKind.NONE, IdeaKind.MUTATED):
         return Draw(Idea("", kind), MutationTarget.ANY)

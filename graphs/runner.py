@@ -23,6 +23,7 @@ from graphs.results.run_files import write_run_files
 from graphs.review_prompt import answer
 from graphs.roles import describe, form_text
 from graphs.services import release, services
+from graphs.slot_use import note_slot_use
 from graphs.stop_signals import stop_signals
 from graphs.telling.progress import Follower, follow
 from graphs.telling.task_text import task_text
@@ -133,6 +134,7 @@ async def _search(
             search.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await search
+            await note_slot_use(bench)
             await write_run_files(bench, None)
             if not stopping.done():
                 progress.limited(reached.result(), bench.folder.path)
@@ -161,7 +163,9 @@ async def _follow(
         )
         event: Any
         async for _, mode, event in stream:
-            if mode == "custom" and event["recorded"] not in told:
+            if mode == "custom" and "step" in event:
+                progress.task(event["step"])
+            elif mode == "custom" and event["recorded"] not in told:
                 told.add(event["recorded"])
                 progress.recorded(await bench.record(event["recorded"]))
             elif mode == "tasks":

@@ -1,6 +1,7 @@
 """The search: prepare → initial → fair → pareto → refine → next generation → … → finish (paper Algorithm 2).
 
-What Algorithm 2 does not have comes at the end: promote → retrain, and a result folder.
+What Algorithm 2 does not have comes at the end: promote → retrain, and a result folder. In the steady schedule the
+stages give way to :mod:`graphs.steady`.
 
 ``python -m graphs.search`` runs it; :mod:`graphs.served` holds it for a LangGraph server.
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fairnad.candidate import Stage, plain
 from fairnad.errors import BaseModelError, RunFolderError
 from fairnad.settings import RunContext
-from graphs import candidate, planning
+from graphs import candidate, planning, steady
 from graphs.drawing import draw_once
 from graphs.results.finals import FINALS, hold_finals
 from graphs.results.promotion import climb
@@ -22,14 +23,17 @@ from graphs.results.result_folder import write_result
 from graphs.results.run_files import write_run_files
 from graphs.reviewing import review_ideas
 from graphs.services import let_go, services
+from graphs.slot_use import note_slot_use, slot_use
+from graphs.standing import standing
 from graphs.state import Schedule, SearchState, Slot
-from graphs.telling.wording import rate_text, record_line
+from graphs.steady_drawing import mean_staleness
+from graphs.telling.wording import record_line
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph
     from langgraph.runtime import Runtime
 
-Route = Literal["draw", "initial", "fair", "pareto", "refine", "next_generation", "promote"]
+Route = Literal["draw", "initial", "fair", "pareto", "refine", "next_generation", "fill", "collect", "promote"]
 
 
 async def prepare(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
@@ -37,7 +41,10 @@ async def prepare(state: SearchState, runtime: Runtime[RunContext]) -> SearchSta
     bench = await services(runtime.context)
     search = bench.context.search
     schedule = Schedule(
-        refine_rounds=search.refine_rounds, max_draws=search.max_draws, max_barren_draws=search.max_barren_draws
+        is_steady=search.schedule == "steady",
+        refine_rounds=search.refine_rounds,
+        max_draws=search.max_draws,
+        max_barren_draws=search.max_barren_draws,
     )
     if goes_on(state):
         return {"schedule": schedule, "outcome": "", "num_left": max(bench.context.archs - state["num_trained"], 0)}
@@ -103,29 +110,29 @@ async def settle(state: SearchState, runtime: Runtime[RunContext]) -> SearchStat
     if history.base.failure is not None:
         failure = history.base.failure
         raise BaseModelError(f"the base model cannot be used: {failure.step}: {failure.message}")
-    best = history.best
-    return {
+    return standing(history, bench.context.archs) | {
         "slots": planning.settle_slots(state["slots"], state["wave"], history),
         "wave": [],
         "last_wave": [record_line(history[drawn["candidate_id"]]) for drawn in state["wave"]],
-        "num_trained": len(history.trained),
-        "num_left": max(bench.context.archs - len(history.trained), 0),
         "num_barren": history.num_barren,
-        "pass_rate": rate_text(history.pass_rate()),
-        "best_id": best.candidate_id if best else "",
-        "best_accuracy": best.evaluation.accuracy if best and best.evaluation else None,
     }
 
 
 async def promote(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
     """Train the best again by better recipes, where the search was a screening; name the finalists."""
     bench = await services(runtime.context)
+    await note_slot_use(bench)
     rungs = await climb(bench)
     told = [
         {"recipe": rung.recipe.name, "digest": rung.recipe.digest, "num_trained": len(rung.evaluations)}
         for rung in rungs
     ]
-    return {"rungs": told, "finalist_ids": list(rungs[-1].ranking[: bench.context.search.finalists])}
+    return {
+        "rungs": told,
+        "finalist_ids": list(rungs[-1].ranking[: bench.context.search.finalists]),
+        "slot_idle_share": (await asyncio.to_thread(slot_use, bench.folder.history)).idle_share,
+        "staleness": await asyncio.to_thread(mean_staleness, bench.folder.history),
+    }
 
 
 async def retrain(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
@@ -154,18 +161,32 @@ def goes_on(state: SearchState) -> bool:
 
 def route_prepared(state: SearchState) -> Route:
     """A search that goes on does so as if a wave had just been settled."""
-    return route_settled(state) if goes_on(state) else "draw"
+    if not goes_on(state):
+        return "draw"
+    return steady.route_tallied(state) if is_steady(state) else route_settled(state)
+
+
+def is_steady(state: SearchState) -> bool:
+    """Whether the candidates fly by themselves; the base never does."""
+    return state["schedule"].get("is_steady", False) and "num_drawn" in state
 
 
 def send_wave(state: SearchState) -> list[Any]:
     """One ``Send`` to the candidate graph for each candidate of the wave; an empty wave is settled at once."""
     from langgraph.types import Send
 
+    if is_steady(state):
+        return ["collect"]
     return [Send("candidate", drawn) for drawn in state["wave"]] or ["settle"]
 
 
 def route_settled(state: SearchState) -> Route:
-    """Enough trained, or nothing trains any more: promote. Open slots are drawn again; then the next stage begins."""
+    """Enough trained, or nothing trains any more: promote. Open slots are drawn again; then the next stage begins.
+
+    In the steady schedule the base alone is a wave.
+    """
+    if state["schedule"].get("is_steady", False):
+        return "fill"
     if not state["num_left"] or state["num_barren"] >= state["schedule"]["max_barren_draws"]:
         return "promote"
     return "draw" if planning.open_slots(state) else _after_stage(state)
@@ -188,7 +209,7 @@ def build() -> StateGraph[SearchState, RunContext, SearchState, SearchState]:
 
     graph = StateGraph(SearchState, context_schema=RunContext)
     nodes = (prepare, initial, next_generation, fair, pareto, refine, draw, review, settle, promote, retrain, finish)
-    for node in nodes:
+    for node in (*nodes, steady.fill, steady.collect, steady.tally):
         graph.add_node(node)
     graph.add_node("candidate", candidate.build().compile(name="candidate"))
     graph.add_edge(START, "prepare")
@@ -197,9 +218,12 @@ def build() -> StateGraph[SearchState, RunContext, SearchState, SearchState]:
     for planned in ("initial", "fair", "pareto", "refine"):
         graph.add_edge(planned, "draw")
     graph.add_edge("draw", "review")
-    graph.add_conditional_edges("review", send_wave, ["candidate", "settle"])
+    graph.add_conditional_edges("review", send_wave, ["candidate", "settle", "collect"])
     graph.add_edge("candidate", "settle")
     graph.add_conditional_edges("settle", route_settled)
+    graph.add_edge("fill", "review")
+    graph.add_edge("collect", "tally")
+    graph.add_conditional_edges("tally", steady.route_tallied)
     graph.add_edge("promote", "retrain")
     graph.add_edge("retrain", "finish")
     graph.add_edge("finish", END)

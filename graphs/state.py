@@ -31,8 +31,9 @@ class Slot(TypedDict):
 
 
 class Schedule(TypedDict):
-    """The numbers the routes need (paper Table 5)."""
+    """What the routes need of the settings (paper Table 5)."""
 
+    is_steady: bool
     refine_rounds: int
     max_draws: int
     max_barren_draws: int
@@ -124,7 +125,10 @@ class SearchState(TypedDict, total=False):
     brought, ``finalist_ids`` are the best of the highest; ``finals`` and ``result`` are the fields of
     :class:`fairnad.finals.Finals` and :class:`graphs.results.result_folder.Result`, ``None`` where nobody was
     retrained. For people: ``last_wave`` has a line for each candidate of the last wave, ``pass_rate`` is that of all
-    draws, ``best_id`` and ``best_accuracy`` name the best so far.
+    draws, ``best_id`` and ``best_accuracy`` name the best so far. In the steady schedule ``flights`` are the candidates
+    that are under way, the ``wave`` those that are to follow, and ``num_drawn`` counts all of them. At the end
+    ``slot_idle_share`` is the part of the time the slots stood empty, and ``staleness`` how many candidates were
+    recorded between a draw and its own record on average; ``None`` where unknown.
     """
 
     schedule: Schedule
@@ -133,6 +137,8 @@ class SearchState(TypedDict, total=False):
     round: int
     slots: list[Slot]
     wave: list[CandidateInput]
+    flights: list[CandidateInput]
+    num_drawn: int
     recorded: Ids
     num_trained: int
     num_left: int
@@ -144,5 +150,7 @@ class SearchState(TypedDict, total=False):
     outcome: str
     rungs: list[dict[str, Any]]
     finalist_ids: list[str]
+    slot_idle_share: float | None
+    staleness: float | None
     finals: dict[str, Any] | None
     result: dict[str, Any] | None

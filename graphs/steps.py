@@ -41,6 +41,7 @@ class Steps:
         self.num_active = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._judging = asyncio.Lock()
         self._judged: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def once(
@@ -113,7 +114,7 @@ class Steps:
         """What becomes of a candidate, given its verdict and everything that was judged before it.
 
         Candidates of a wave are judged in slot order, so that which of two equal ones is the duplicate depends on
-        neither timing nor the number of slots.
+        neither timing nor the number of slots. Where none is ``earlier``, who is judged first claims, and keeps it.
         """
         for other in earlier:
             if not await asyncio.to_thread(self._is_judged, other):
@@ -124,7 +125,8 @@ class Steps:
             claimed_by = next((other for other, claim in claims.items() if claim == fingerprint), "")
             return _judgement(verdict, fingerprint, claimed_by if claimed_by != candidate_id else "")
 
-        judgement = await self.once(candidate_id, Step.JUDGE, judgement_version(num_edits), JUDGEMENT, decide)
+        async with self._judging:  # between two candidates that are equal, one is judged first
+            judgement = await self.once(candidate_id, Step.JUDGE, judgement_version(num_edits), JUDGEMENT, decide)
         self.let_others_be_judged(candidate_id)
         return judgement
 

@@ -7,9 +7,11 @@ without labels into logits, and the accuracy is computed here, from logits and l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from fairnad.errors import SettingsError, StoppingError
 from fairnad.ports import Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
+from fairnad.slot_use import SlotUse
 from tools.checks import Checked, Checker
 from tools.datasets.tasks import Task
 from tools.delivery import differing_copy
@@ -31,6 +34,7 @@ from tools.sandbox.job import MALFORMED_REPORT, WEIGHTS_FILE, JobResult
 from tools.sandbox.scratch import writing
 from tools.sandbox.supervisor import Sandbox
 from tools.scoring import Exam, Scorer, write_exam
+from tools.slot_meter import SlotMeter
 from tools.slots import LocalSite, Site, Slot, local_devices, measuring_device
 from tools.training_jobs import TrainingJobs, snapshot_names, training_limits
 
@@ -83,6 +87,7 @@ class TorchLab:
         self._scorer = Scorer(self._jobs, settings.integrity)
         self._validation: Exam | None = None
         self._held_out: Exam | None = None
+        self._meter = SlotMeter()
         self._writing = asyncio.Lock()
         self._stopping = False
 
@@ -144,7 +149,7 @@ class TorchLab:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
-        trained = await self.retrain(source, seed=seed, recipe=self._recipe)
+        trained = await self._train_in_slot(source, seed, self._recipe, self._meter.busy)
         return trained if isinstance(trained, Failure) else trained.evaluation
 
     async def retrain(self, source: str, *, seed: int, recipe: Recipe) -> Retrained | Failure:
@@ -154,14 +159,25 @@ class TorchLab:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
+        return await self._train_in_slot(source, seed, recipe, contextlib.nullcontext)
+
+    def take_slot_use(self) -> SlotUse:
+        """How well the slots were used by :meth:`train` since the lab started or this was last asked."""
+        return self._meter.take(self.num_slots)
+
+    async def _train_in_slot(
+        self, source: str, seed: int, recipe: Recipe, metered: Callable[[], AbstractContextManager[None]]
+    ) -> Retrained | Failure:
         checked = await self._checker.examine(source)
         if isinstance(checked, Failure):
             return checked
         async with self._site.hold() as slot:
-            trained = await self._train(source, checked, seed, recipe, slot)
+            with metered():
+                trained = await self._train(source, checked, seed, recipe, slot)
         if slot.was_shared and isinstance(trained, Failure) and trained.kind is FailureKind.MEMORY:
             async with self._site.hold(alone=True) as slot:
-                trained = await self._train(source, checked, seed, recipe, slot)
+                with metered():
+                    trained = await self._train(source, checked, seed, recipe, slot)
         return trained
 
     async def _train(self, source: str, checked: Checked, seed: int, recipe: Recipe, slot: Slot) -> Retrained | Failure:

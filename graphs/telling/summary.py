@@ -27,9 +27,10 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
     """Base and winner with costs and accuracies, pass rates, failures, and where everything lies."""
     console = console or make_console()
     if outcome["outcome"] == "barren":
+        num_barren = count_text(outcome["num_barren"], "draw")
         (step, kind), count = history.failures().most_common(1)[0]
         console.print(
-            f"stopped: the last {count_text(history.num_barren, 'draw')} brought no candidate that trains; "
+            f"stopped: the last {num_barren} brought no candidate that trains; "
             f"the commonest failure is {step}: {kind} ({count} of {len(history.drawn)} draws)"
         )
     console.print(f"\n{bench.context.task}, seed {bench.context.seed}")
@@ -45,6 +46,10 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
     )
     for line in summary_lines(failure_report(history)):
         console.print(f"  {line}")
+    if (idle := outcome.get("slot_idle_share")) is not None:
+        console.print(f"the training slots stood idle {idle:.0%} of the time between the first and the last training")
+    if (staleness := outcome.get("staleness")) is not None:
+        console.print(f"between a draw and its own record {staleness:.1f} other candidates were recorded, on average")
     for (step, kind), count in history.failures().most_common(5):
         console.print(f"  {count:>3} × {step}: {kind}")
     if total(history).num_calls:
@@ -109,7 +114,10 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
     ``costs``, and of trainings with fresh seeds ``validation`` and ``held_out``), ``num_trained``, ``num_drawn``,
     ``pass_rate`` and ``strict_pass_rate`` (``value``, ``num_draws``), ``failures`` (``step``, ``kind``, ``count``),
     the commonest first, ``failure_report`` (the fields of :class:`fairnad.failure_report.FailureReport`) and
-    ``spending`` (see :func:`graphs.telling.spending.spending_facts`). Accuracies lie in [0, 1].
+    ``spending`` (see :func:`graphs.telling.spending.spending_facts`). ``slot_idle_share`` is the part of the time in
+    [0, 1] the slots stood empty between the first and the last training of the search, ``staleness`` how many
+    candidates were recorded between a draw and its own record on average; ``None`` where unknown. Accuracies lie in
+    [0, 1].
     """
     finals = FINALS.validate_python(outcome.get("finals"))
     return {
@@ -121,6 +129,8 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
         "winner": _told(history[finals.winner_id], finals) if finals is not None else None,
         "num_trained": len(history.trained),
         "num_drawn": len(history.drawn),
+        "slot_idle_share": outcome.get("slot_idle_share"),
+        "staleness": outcome.get("staleness"),
         "pass_rate": _rate(history.pass_rate()),
         "strict_pass_rate": _rate(history.pass_rate(strict=True)),
         "failures": [

@@ -30,7 +30,7 @@ FINISHED = {
     "finals": plain(FINALS),
     "result": {"folder": "runs/made/result", "trial": "best.py was tried out", "onnx": "best.onnx takes any number"},
 }
-BARREN = {"outcome": "barren", "finals": None}
+BARREN = {"outcome": "barren", "finals": None, "num_barren": 1}
 
 
 @pytest.fixture

@@ -1,0 +1,45 @@
+"""Measures for how long trainings hold their slots."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fairnad.slot_use import SlotUse
+
+
+class SlotMeter:
+    """A clock that runs once for every training that holds a slot."""
+
+    def __init__(self) -> None:
+        self._num_running = 0
+        self._busy_seconds = 0.0
+        self._first: float | None = None
+        self._last = 0.0
+        """Up to when the busy seconds are counted: the last time a training began or ended."""
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """A training holds a slot."""
+        self._count(time.monotonic())
+        self._num_running += 1
+        try:
+            yield
+        finally:
+            self._count(time.monotonic())
+            self._num_running -= 1
+
+    def take(self, num_slots: int) -> SlotUse:
+        """The use so far, from the first training to the last or, while there is one, to now; then begin anew."""
+        if self._num_running:
+            self._count(time.monotonic())
+        use = SlotUse() if self._first is None else SlotUse(self._busy_seconds, num_slots * (self._last - self._first))
+        self._busy_seconds, self._first = 0.0, self._last if self._num_running else None
+        return use
+
+    def _count(self, now: float) -> None:
+        if self._first is None:
+            self._first = self._last = now
+        self._busy_seconds += self._num_running * (now - self._last)
+        self._last = now
