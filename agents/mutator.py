@@ -1,23 +1,54 @@
-"""The mutator: carries an idea out on a parent (paper §4.3, F.2.3)."""
+"""The mutator: carries an idea out on a parent (paper §4.3, F.2.3), in one of three forms.
+
+``full``: the model writes the whole file, as in the paper. ``edit``: it writes edits of the parent. ``module``: it
+writes a new module alone, which is checked and then placed.
+"""
 
 from __future__ import annotations
 
 from agents.llm import LanguageModel
-from agents.proposals import Question, read_proposal
+from agents.module_mutation import ROLE, Check, module_site, mutate_by_module
+from agents.proposals import Question, propose_by_edits, read_proposal
 from fairnad.candidate import Failure, Step
+from fairnad.ideas import IdeaKind
 from fairnad.ports import MutationRequest, Proposal
 from prompts.loader import Pack
 
 
 class LanguageModelMutator:
-    """A :class:`fairnad.ports.Mutator` that asks a language model."""
+    """A :class:`fairnad.ports.Mutator` that asks a language model.
 
-    def __init__(self, model: LanguageModel, pack: Pack) -> None:
+    Args:
+        form: how mutations are written where the draw chose nothing: ``full``, ``edit`` or ``module``.
+        check: runs a module alone; without it nothing is written as a module.
+    """
+
+    def __init__(self, model: LanguageModel, pack: Pack, form: str = "full", check: Check | None = None) -> None:
         self._model = model
         self._pack = pack
+        self._form = form
+        self._check = check
 
     async def mutate(self, request: MutationRequest) -> Proposal | Failure:
-        """The parent with the idea carried out; the proposal's ``prompt`` is the idea, worded for its target."""
+        """The parent with the idea carried out; the proposal's ``prompt`` is the idea, worded for its target.
+
+        An idea that scales or adjusts the network, and a parent without a known place for a module, are left to
+        edits; and edits to whole files where the pack has no prompt for them.
+        """
         idea = self._pack.format_idea(request.idea, request.target)
-        question = Question(self._pack, "mutation", {"idea": idea, "parent": request.parent.source})
+        form = request.errand.choices.form or self._form
+        if form == "module" and self._check is not None and self._pack.has(ROLE) and _asks_for_parts(request):
+            site = module_site(request)
+            if site is not None:
+                return await mutate_by_module(self._model, self._pack, self._check, site, idea)
+        variables = {"idea": idea, "parent": request.parent.source}
+        if form != "full" and self._pack.has("mutation_edit"):
+            question = Question(self._pack, "mutation_edit", variables)
+            return await propose_by_edits(question, self._model, request.errand, request.parent.source, idea)
+        question = Question(self._pack, "mutation", variables)
         return read_proposal(await question.ask(self._model, request.errand, Step.MUTATE), Step.MUTATE, prompt=idea)
+
+
+def _asks_for_parts(request: MutationRequest) -> bool:
+    """Whether an idea can be carried out by a new module: predefined ones scale and adjust what is there."""
+    return request.idea.kind in (IdeaKind.KNOWLEDGE, IdeaKind.MUTATED)

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from agents.edit_replies import edit_by
+from agents.edits import EditError
 from agents.llm import LanguageModel
 from agents.reception import TAIL_CHARACTERS
 from agents.replies import extract_source
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ideas import Idea
 from fairnad.ports import Answer, Errand, Proposal
+from prompts.loader import edit_correction
 from prompts.templates import Messages
 
 
@@ -61,3 +64,37 @@ def read_proposal(answer: Answer | Failure, step: Step, prompt: str, idea: Idea 
         message = "the reply holds no Python file"
         return Failure(step, FailureKind.REPLY, message, answer.text[-TAIL_CHARACTERS:])
     return Proposal(source, prompt, idea)
+
+
+async def propose_by_edits(
+    question: Question,
+    model: LanguageModel,
+    errand: Errand,
+    source: str,
+    prompt: str,
+    step: Step = Step.MUTATE,
+) -> Proposal | Failure:
+    """``source`` as the model edits it. Edits that cannot be carried out are asked for once more, told what is wrong.
+
+    Args:
+        question: asks for edits of ``source``; a reply that is a whole file is taken as one.
+        prompt: what the candidate was made by, for the roles that come later.
+    """
+    answer = await question.ask(model, errand, step)
+    if isinstance(answer, Failure):
+        return answer
+    first = _read_edits(answer, source, prompt, step)
+    if not isinstance(first, Failure):
+        return first
+    told = edit_correction(first.message, first.log_tail)
+    messages = (*answer.messages, ("assistant", answer.text), ("user", told))
+    again = await model.complete(f"{question.role}_again", errand, messages, step=step)
+    return first if isinstance(again, Failure) else _read_edits(again, source, prompt, step)
+
+
+def _read_edits(answer: Answer, source: str, prompt: str, step: Step) -> Proposal | Failure:
+    try:
+        edited = edit_by(answer.text, source)
+    except EditError as error:
+        return Failure(step, FailureKind.REPLY, str(error), error.closest or answer.text[-TAIL_CHARACTERS:])
+    return Proposal(edited.source, prompt, note="; ".join(edited.remarks))

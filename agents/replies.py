@@ -7,7 +7,7 @@ import json
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fairnad.attributes import AttributeTree, Tag
@@ -31,6 +31,8 @@ _SHORTEST_OVERLAP = 12
 """Characters: a shorter repetition may be what the code says, not the model repeating itself."""
 _LONGEST_OVERLAP = 2000
 _MOST_PROSE_LINES = 100
+_LIKE_A_PLACE = 0.5
+"""The share of words two places have in common from which one is taken for the other."""
 
 _ANSWER = r"[^\w\n]+(?P<answer>yes|no)\b[^\w\n]*(?P<reason>[^\n]*)"
 _CHANGED = re.compile(rf"^[^\w\n]*changed{_ANSWER}", re.MULTILINE | re.IGNORECASE)
@@ -95,6 +97,32 @@ def extract_source(text: str) -> str | None:
     if not sources:
         return None
     return max(enumerate(sources), key=lambda item: (*_completeness(item[1]), item[0]))[1]
+
+
+def extract_module(text: str) -> str | None:
+    """The code of a module alone that a reply holds, ``None`` where it holds no class.
+
+    Among several code blocks the first that parses wins: what follows it shows, as a rule, how it is used.
+    """
+    text = strip_reasoning(text).replace("\r\n", "\n").removeprefix("\ufeff")
+    sources = [_tidy(block) for block in _blocks(text) if _CLASS.search(block.code)]
+    return next((source for source in sources if _parse(source) is not None), None) or extract_source(text)
+
+
+def extract_place(text: str, places: Sequence[str]) -> int | None:
+    """Which of some numbered places a reply names on a line ``Place: …``; ``None`` where it names none.
+
+    Args:
+        places: the words of each; a line that gives no number may repeat them. Numbers are counted from 1, the
+            answer from 0.
+    """
+    line = _labelled("place", _FENCED.sub("", strip_reasoning(text)))
+    if (number := re.search(r"\d+", re.sub(r"`[^`]*`|[A-Za-z_]\w*", "", line))) and 1 <= int(number[0]) <= len(places):
+        return int(number[0]) - 1
+    said = _words(line)
+    scores = [len(said & _words(place)) / len(said | _words(place)) if said else 0.0 for place in places]
+    best = max(scores, default=0.0)
+    return scores.index(best) if best >= _LIKE_A_PLACE and scores.count(best) == 1 else None
 
 
 def extract_verdict(text: str) -> Verdict | None:
@@ -224,6 +252,10 @@ def _labelled(label: str, prose: str) -> str:
             following = lines[number + 1] if number + 1 < len(lines) else ""
             return (match["value"].strip(_MARKS) or following).strip(_MARKS)
     return ""
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def _find_tag(text: str, tree: AttributeTree) -> Tag | None:

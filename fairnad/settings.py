@@ -121,6 +121,11 @@ class AgentSettings(_Section):
     debugger: Implementation = Field("auto", description="mends what does not run")
     downscaler: Implementation = Field("auto", description="brings a candidate under its budgets")
     structural_judge: Implementation = Field("auto", description="decides whether the architecture has changed")
+    mutation_format: Literal["full", "edit", "module", "auto"] = Field(
+        "auto",
+        description="how a language model writes a mutation: the whole file, edits of the parent, or a new module "
+        "alone, which the program places; auto: whichever has done best",
+    )
     librarian: Implementation = Field(
         "auto", description="understands and answers questions", json_schema_extra=CHANGEABLE
     )

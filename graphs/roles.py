@@ -73,21 +73,22 @@ def make_roles(
     by_model = cast(context)
     casts = {}
     if model is not None:
-        casts[True] = _language_model(pack, model)
+        casts[True] = _language_model(context, pack, model, lab)
     if not all(by_model.values()):
         casts[False] = _built_in(pack, lab, budgets, ideas)
     return Roles(**{role: getattr(casts[by_model[role]], role) for role in ROLES})
 
 
-def _language_model(pack: Pack, model: LanguageModel) -> Roles:
+def _language_model(context: RunContext, pack: Pack, model: LanguageModel, lab: Lab) -> Roles:
     from agents.debugger import LanguageModelDebugger
     from agents.downscaler import LanguageModelDownscaler
     from agents.idea_mutator import LanguageModelIdeaMutator
     from agents.mutator import LanguageModelMutator
     from agents.structural_judge import LanguageModelStructuralJudge
 
+    form = context.agents.mutation_format
     return Roles(
-        LanguageModelMutator(model, pack),
+        LanguageModelMutator(model, pack, "full" if form == "auto" else form, lab.check),
         LanguageModelIdeaMutator(model, pack),
         LanguageModelDebugger(model, pack),
         LanguageModelDownscaler(model, pack),

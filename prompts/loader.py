@@ -32,6 +32,14 @@ ROLES: Mapping[str, frozenset[str]] = {
 }
 """The prompts every pack has, each with the variables the program can fill in."""
 
+FORM_ROLES: Mapping[str, frozenset[str]] = {
+    "mutation_edit": ROLES["mutation"],
+    "mutation_module": frozenset({"idea", "places", "stages", "block"}),
+}
+"""The prompts for other forms of replies than whole files; a pack may do without any of them."""
+
+_OFFERED = {**ROLES, **FORM_ROLES}
+
 
 @dataclass(frozen=True)
 class Pack:
@@ -65,10 +73,14 @@ class Pack:
         """The prompt of a role, filled in: ``(("system", text), ("user", text))``.
 
         Args:
-            role: a key of :data:`ROLES`.
+            role: a key of :data:`ROLES`, or one of :data:`FORM_ROLES` the pack has.
             variables: what the program can fill in; a prompt need not show all of it.
         """
         return self._prompts[role].render(variables)
+
+    def has(self, role: str) -> bool:
+        """Whether the pack has a prompt of that role."""
+        return role in self._prompts
 
     def format_idea(self, idea: Idea, target: MutationTarget) -> str:
         """The request a mutation is asked with (paper F.2.3).
@@ -141,6 +153,21 @@ def continuation() -> str:
     return read_text(_HOME / "continuation.md").strip()
 
 
+def edit_correction(problem: str, closest: str) -> str:
+    """What a model is told whose edits cannot be carried out; the same in every domain.
+
+    Args:
+        problem: what is wrong with them, in a line.
+        closest: the numbered lines of the file that are most like a piece that was not found; may be empty.
+    """
+    return _edit_correction().render(problem=problem, closest=closest).strip()
+
+
+@cache
+def _edit_correction() -> Template:
+    return environment(_HOME).from_string(read_text(_HOME / "edit_correction.md"))
+
+
 def _find(name_or_folder: str) -> Path:
     for folder in (_HOME / name_or_folder, Path(name_or_folder).expanduser()):
         if (folder / "pack.toml").is_file():
@@ -151,17 +178,19 @@ def _find(name_or_folder: str) -> Path:
 
 def _read_prompts(folder: Path, text: PackFile, jinja: Environment) -> dict[str, Prompt]:
     path = folder / "pack.toml"
-    if unknown := set(text.prompts) - set(ROLES):
-        raise PackError(f"{path}: [prompts] has {listed(unknown)}; expected only {listed(ROLES)}")
+    if unknown := set(text.prompts) - set(_OFFERED):
+        raise PackError(f"{path}: [prompts] has {listed(unknown)}; expected only {listed(_OFFERED)}")
     if missing := set(ROLES) - set(text.prompts):
         raise PackError(f"{path}: [prompts] lacks {listed(missing)}: list the variables each one shows")
-    return {role: read_prompt(folder / f"{role}.md", text.prompts[role], ROLES[role], jinja) for role in ROLES}
+    return {
+        role: read_prompt(folder / f"{role}.md", shown, _OFFERED[role], jinja) for role, shown in text.prompts.items()
+    }
 
 
 def _reword(folder: Path, text: PackFile, wordings: Mapping[str, str], jinja: Environment) -> dict[str, Prompt]:
     return {
         role: parse_prompt(
-            f"--{role.replace('_', '-')}-prompt", wording, folder, text.prompts[role], ROLES[role], jinja
+            f"--{role.replace('_', '-')}-prompt", wording, folder, text.prompts.get(role, ()), _OFFERED[role], jinja
         )
         for role, wording in wordings.items()
     }

@@ -1,0 +1,276 @@
+"""Edits of a source: pieces of it with what takes their place, found exactly, else as nearly as is safe. Pure.
+
+A piece is looked for line by line: as it stands; then whatever its blanks and indentation are; then as part of a
+line; then as the most similar lines, if they are similar enough and clearly more so than any others. What takes its
+place is moved to the indentation found.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+MIN_LIKENESS = 0.85
+"""How similar lines must be to a piece to be taken for it, as difflib's ratio of their characters without blanks."""
+MIN_LEAD = 0.05
+"""How much more similar than any other lines."""
+
+_NETWORK = re.compile(r"class\s+Network\b")
+_IMPORT = re.compile(r"(?:import|from)\s+(?!__future__)\w")
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A piece of a source, ``old``, and what takes its place; where ``old`` is empty, ``new`` is added."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A source after its edits; ``remarks`` say in a few words each what was not as it should be."""
+
+    source: str
+    remarks: tuple[str, ...] = ()
+
+
+class EditError(ValueError):
+    """An edit cannot be carried out; the roles make a failure of it.
+
+    ``closest`` are the lines of the source that are most like the piece that was not found.
+    """
+
+    def __init__(self, message: str, closest: str = "") -> None:
+        super().__init__(message)
+        self.closest = closest
+
+
+def apply_edits(source: str, edits: Sequence[Edit]) -> Edited:
+    """``source`` with the edits carried out in order, each on what those before it left.
+
+    Classes and imports that are added go before ``Network`` and before the other imports; a class that is there
+    already is exchanged.
+
+    Raises:
+        EditError: a piece is found nowhere, or in several places, or where an earlier edit has written; or all of the
+            edits together change nothing.
+    """
+    text = _Text(source)
+    remarks = []
+    for number, edit in enumerate(edits, start=1):
+        if edit.old.strip() and _same(edit.old, edit.new):
+            remarks.append(f"edit {number} changes nothing")
+        elif edit.old.strip():
+            remarks += text.exchange(number, edit)
+        elif edit.new.strip():
+            text.add(number, edit.new)
+    if text.source == source:
+        raise EditError("the edits change nothing")
+    return Edited(text.source, tuple(remarks))
+
+
+def merge_classes(source: str, code: str) -> Edited:
+    """``source`` with the classes of ``code`` in the place of those of the same name; the others are added.
+
+    Raises:
+        EditError: one of the two does not parse, or nothing changes.
+    """
+    trees = [_parsed(text, what) for text, what in ((source, "the network"), (code, "the reply"))]
+    present, given = [{node.name: node for node in tree.body if isinstance(node, ast.ClassDef)} for tree in trees]
+    edits = [
+        Edit(_text_of(source, present[name]) if name in present else "", _text_of(code, node))
+        for name, node in given.items()
+    ]
+    imports = [ast.unparse(node) for node in trees[1].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    missing = [line for line in imports if line not in [ast.unparse(node) for node in trees[0].body]]
+    return apply_edits(source, [Edit("", line) for line in missing] + edits)
+
+
+def class_names(source: str) -> set[str]:
+    """The classes a source defines, by its text alone: it need not parse."""
+    return set(re.findall(r"^class\s+(\w+)", source, re.MULTILINE))
+
+
+class _Span(NamedTuple):
+    """Lines of a source, ``end`` left out."""
+
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{self.start + 1}" if self.end == self.start + 1 else f"{self.start + 1} to {self.end}"
+
+
+class _Text:
+    """Lines that remember which edit wrote them; 0 is none."""
+
+    def __init__(self, source: str) -> None:
+        self.lines = source.split("\n")
+        self.writers = [0] * len(self.lines)
+
+    @property
+    def source(self) -> str:
+        """The lines as one text."""
+        return "\n".join(self.lines)
+
+    def exchange(self, number: int, edit: Edit) -> Iterator[str]:
+        """Carry an edit out; what was remarkable about it."""
+        old, new = _content(edit.old), _content(edit.new)
+        span, how = self._find(number, old, new)
+        found = self.lines[span.start : span.end]
+        if how == "part":
+            piece = old[0].strip()
+            new = [found[0].replace(piece, " ".join(line.strip() for line in new))]
+        else:
+            new = _fitted(found, old, new)
+        if writer := max(self.writers[span.start : span.end]):
+            raise EditError(f"edit {number} overlaps edit {writer} at line {span}: write the two as one")
+        self._write(number, span, new)
+        return iter([f"edit {number} found by likeness"] if how == "likeness" else [])
+
+    def add(self, number: int, new: str) -> None:
+        """Put imports before the others, and the rest before the network."""
+        lines = _content(new)
+        imports = [line for line in lines if _IMPORT.match(line) and line not in self.lines]
+        rest = _content("\n".join(line for line in lines if not _IMPORT.match(line)))
+        for name in sorted(class_names("\n".join(rest)) & class_names(self.source)):
+            raise EditError(f"edit {number} adds class {name}, which is there already: give the lines to change in it")
+        if imports:
+            place = next((i for i, line in enumerate(self.lines) if _IMPORT.match(line)), 0)
+            self._write(number, _Span(place, place), imports)
+        if rest:
+            place = self._before_network()
+            self._write(number, _Span(place, place), [*rest, "", ""])
+
+    def _before_network(self) -> int:
+        place = next((i for i, line in enumerate(self.lines) if _NETWORK.match(line)), len(self.lines))
+        while place and self.lines[place - 1].startswith(("@", "#")):
+            place -= 1
+        return place
+
+    def _write(self, number: int, span: _Span, new: Sequence[str]) -> None:
+        """Exchange lines; those that stay the same keep their writer."""
+        old = self.lines[span.start : span.end]
+        writers = [number] * len(new)
+        for match in SequenceMatcher(None, old, list(new), autojunk=False).get_matching_blocks():
+            kept = self.writers[span.start + match.a : span.start + match.a + match.size]
+            writers[match.b : match.b + match.size] = kept
+        self.lines[span.start : span.end] = new
+        self.writers[span.start : span.end] = writers
+
+    def _find(self, number: int, old: Sequence[str], new: Sequence[str]) -> tuple[_Span, str]:
+        """Where a piece stands, and how it was found: ``exact``, ``loose``, ``part`` or ``likeness``."""
+        for how, found in (("exact", self._exact(old)), ("loose", self._loose(old)), ("part", self._part(old, new))):
+            if len(found) > 1:
+                places = " and ".join(str(span) for span in found)
+                raise EditError(f"edit {number} fits several places, lines {places}: give more of the lines around it")
+            if found:
+                return found[0], how
+        return self._most_similar(number, old), "likeness"
+
+    def _exact(self, old: Sequence[str]) -> list[_Span]:
+        lines = [line.rstrip() for line in self.lines]
+        starts = range(len(lines) - len(old) + 1)
+        return [_Span(i, i + len(old)) for i in starts if lines[i : i + len(old)] == list(old)]
+
+    def _loose(self, old: Sequence[str]) -> list[_Span]:
+        wanted = [_squeezed(line) for line in old if line.strip()]
+        return [span for span in self._windows(len(wanted)) if self._squeezed(span) == wanted]
+
+    def _part(self, old: Sequence[str], new: Sequence[str]) -> list[_Span]:
+        """The lines a one-line piece is part of, once each where it stands in one several times."""
+        if len(old) > 1 or len(new) > 1:
+            return []
+        piece = old[0].strip()
+        return [_Span(i, i + 1) for i, line in enumerate(self.lines) for _ in range(line.count(piece))]
+
+    def _windows(self, num_lines: int) -> list[_Span]:
+        """Every run of lines with so many that are not empty."""
+        filled = [i for i, line in enumerate(self.lines) if line.strip()]
+        return [_Span(filled[i], filled[i + num_lines - 1] + 1) for i in range(len(filled) - num_lines + 1)]
+
+    def _squeezed(self, span: _Span) -> list[str]:
+        return [_squeezed(line) for line in self.lines[span.start : span.end] if line.strip()]
+
+    def _most_similar(self, number: int, old: Sequence[str]) -> _Span:
+        matcher = SequenceMatcher(autojunk=False)
+        matcher.set_seq2("\n".join(_squeezed(line) for line in old if line.strip()))
+        scored = []
+        for span in self._windows(sum(bool(line.strip()) for line in old)):
+            matcher.set_seq1("\n".join(self._squeezed(span)))
+            if matcher.quick_ratio() > MIN_LIKENESS / 2:
+                scored.append((matcher.ratio(), -span.start, span))
+        best = max(scored, default=None)
+        if best is None or best[0] < MIN_LIKENESS:
+            closest = self._numbered(best[2]) if best else ""
+            raise EditError(f"edit {number}, which begins with {_shown(old)}, stands nowhere in the file", closest)
+        others = [score for score, _, span in scored if span.end <= best[2].start or span.start >= best[2].end]
+        if best[0] - max(others, default=0.0) < MIN_LEAD:
+            message = f"edit {number}, which begins with {_shown(old)}, is like several places alike: copy the lines"
+            raise EditError(message, self._numbered(best[2]))
+        return best[2]
+
+    def _numbered(self, span: _Span) -> str:
+        return "\n".join(f"{i + 1}: {self.lines[i]}" for i in range(span.start, span.end))
+
+
+def _content(text: str) -> list[str]:
+    """The lines of a piece without blanks at their ends, and without empty lines around them."""
+    lines = [line.expandtabs(4).rstrip() for line in text.split("\n")]
+    filled = [i for i, line in enumerate(lines) if line]
+    return lines[filled[0] : filled[-1] + 1] if filled else []
+
+
+def _same(old: str, new: str) -> bool:
+    return _content(old) == _content(new)
+
+
+def _squeezed(line: str) -> str:
+    return re.sub(r"\s+", "", line)
+
+
+def _shown(old: Sequence[str]) -> str:
+    return repr(old[0].strip()[:_SHOWN_CHARACTERS])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _fitted(found: Sequence[str], old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """``new``, written beside ``old``, at the indentation of the lines ``old`` was found as."""
+    pairs = zip((line for line in old if line), (line for line in found if line.strip()), strict=True)
+    known = {}
+    shift: int | None = None
+    for written, standing in pairs:
+        if shift is None:
+            shift = _indent(standing) - _indent(written)
+        if _squeezed(written) == _squeezed(standing):
+            known[written] = standing
+    fitted = []
+    moved = shift or 0
+    for line in new:
+        if line in known:
+            moved = _indent(known[line]) - _indent(line)
+            fitted.append(known[line])
+        else:
+            fitted.append(" " * max(0, _indent(line) + moved) + line.lstrip() if line else "")
+    return fitted
+
+
+def _parsed(text: str, what: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise EditError(f"{what} does not parse, so no class of it can be exchanged: {error}") from error
+
+
+def _text_of(source: str, node: ast.ClassDef) -> str:
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return "\n".join(source.split("\n")[first - 1 : node.end_lineno])

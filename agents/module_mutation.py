@@ -1,0 +1,118 @@
+"""A mutation written as a new module alone: the model writes it and names its place, the program puts it there.
+
+The module is checked alone first, on maps of the shapes it will get, so that what cannot run is never placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from agents.builtin import syntax
+from agents.builtin.draft import Draft, UnreadableSourceError
+from agents.builtin.module_spots import MapShape, Spot, module_spots
+from agents.builtin.new_module import ModuleError, NewModule, read_module
+from agents.llm import LanguageModel
+from agents.proposals import Question
+from agents.reception import TAIL_CHARACTERS
+from agents.replies import extract_module, extract_place
+from fairnad.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.ports import MutationRequest, Proposal
+from prompts.loader import Pack
+
+Check = Callable[[str], Awaitable[CheckReport | Failure]]
+"""Runs a source."""
+
+ROLE = "mutation_module"
+
+_UNKNOWN_SHAPES: tuple[MapShape, ...] = ((8, 8, 8), (16, 4, 4))
+"""What a module is checked on where the parent has no report."""
+_MOST_SHAPES = 4
+
+
+@dataclass(frozen=True)
+class ModuleSite:
+    """A parent whose network is understood: where modules can go, and what a model is shown of it."""
+
+    request: MutationRequest
+    spots: Sequence[Spot]
+    names: frozenset[str]
+    stages: str
+    block: str
+
+    @property
+    def places(self) -> list[str]:
+        """The spots in words, with the shapes of their maps."""
+        return [_described(spot) for spot in self.spots]
+
+    def draft(self) -> Draft:
+        """The parent, to be rewritten."""
+        parent = self.request.parent
+        return Draft(parent.source, self.request.errand.generator, parent.report)
+
+
+def module_site(request: MutationRequest) -> ModuleSite | None:
+    """What is known of the parent; ``None`` where no spot for a module is found in it."""
+    parent = request.parent
+    try:
+        draft = Draft(parent.source, request.errand.generator, parent.report)
+    except UnreadableSourceError:
+        return None
+    spots = module_spots(draft)
+    if not spots:
+        return None
+    reading = draft.reading
+    stages = [syntax.code(stage.statement.with_changes(leading_lines=[])).strip() for stage in reading.stages]
+    block = syntax.code(draft.read(reading.blocks[0]).node.with_changes(leading_lines=[])) if reading.blocks else ""
+    names = frozenset(reading.roles.classes) | frozenset(reading.roles.functions)
+    return ModuleSite(request, spots, names, "\n".join(stages), block)
+
+
+async def mutate_by_module(
+    model: LanguageModel, pack: Pack, check: Check, site: ModuleSite, prompt: str
+) -> Proposal | Failure:
+    """The parent with a module the model writes after the idea.
+
+    A prompt that is too long loses the lines that build the stages, then the block. A reply that names no place has
+    it drawn.
+
+    Args:
+        check: runs the module alone.
+        prompt: what the candidate was made by, for the roles that come later.
+    """
+    request = site.request
+    variables = {"idea": request.idea.text, "places": site.places, "stages": site.stages, "block": site.block}
+    question = Question(pack, ROLE, variables, droppable=("stages", "block"))
+    answer = await question.ask(model, request.errand, Step.MUTATE)
+    if isinstance(answer, Failure):
+        return answer
+    code = extract_module(answer.text)
+    if code is None:
+        return _unusable("the reply holds no Python class", answer.text)
+    try:
+        module = read_module(code, site.names)
+    except ModuleError as error:
+        return _unusable(str(error), answer.text)
+    place = extract_place(answer.text, site.places)
+    spot = site.draft().choose(site.spots) if place is None else site.spots[place]
+    report = await check(module.alone(spot.shapes[:_MOST_SHAPES] or _UNKNOWN_SHAPES))
+    if isinstance(report, Failure):
+        message = f"the module {module.name} alone: {report.message}"
+        return Failure(Step.MUTATE, report.kind, message, report.log_tail)
+    return Proposal(_placed(site, spot, module), prompt, note=f"{module.name} {spot.words}")
+
+
+def _placed(site: ModuleSite, spot: Spot, module: NewModule) -> str:
+    draft = site.draft()
+    spot.put(draft, module.attribute, module.built)
+    module.add_to(draft)
+    return draft.source
+
+
+def _unusable(message: str, reply: str) -> Failure:
+    return Failure(Step.MUTATE, FailureKind.REPLY, message, reply[-TAIL_CHARACTERS:])
+
+
+def _described(spot: Spot) -> str:
+    maps = ", ".join(f"{channels} × {height} × {width}" for channels, height, width in spot.shapes)
+    return f"{spot.words}: {maps}" if maps else spot.words
