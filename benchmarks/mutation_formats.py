@@ -117,7 +117,7 @@ class Subject:
         place = CandidateId(1, Stage.FAIR, 1, question.number, 0)
         errand = Errand(str(place), 0, self._seed, Choices(form=form))
         parent = await self._parent()
-        mutator = LanguageModelMutator(model, self._pack)
+        mutator = LanguageModelMutator(model, self._pack, form, self._checker.check)
         proposal = await mutator.mutate(MutationRequest(errand, question.idea, question.target, parent))
         await model.aclose()
         runs, failure = await self._judge(proposal, parent, errand)
