@@ -31,8 +31,11 @@ from tests.e2e.conftest import search_flags
 from tests.openai_server import ScriptedServer
 
 MODES: Mapping[str, Mapping[str, str]] = {
-    "paper": {"agents.mutator": "llm"},
-    "hybrid": {"agents.debugger": "builtin", "agents.downscaler": "builtin", "agents.structural-judge": "builtin"},
+    "paper": {"agents.mode": "paper"},
+    "hybrid": {"agents.mode": "best", "agents.mutation-format": "full"},
+    "hybrid-edit": {"agents.mode": "best", "agents.mutation-format": "edit"},
+    "hybrid-module": {"agents.mode": "best", "agents.mutation-format": "module"},
+    "hybrid-auto": {"agents.mode": "best", "agents.mutation-format": "auto"},
 }
 """Flags of each mode."""
 
@@ -141,17 +144,19 @@ def main() -> None:
     """Search in each mode with each seed, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="searches of each mode (default: 3)")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them (default: 0)")
     parser.add_argument("--archs", type=int, default=12, help="candidates a search trains (default: 12)")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), help="default: all")
     options = parser.parse_args()
     print(f"{machine_line('torch', 'langgraph')}\n", flush=True)
     outcomes: dict[str, list[Outcome]] = {mode: [] for mode in options.modes}
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         for mode in options.modes:
             with tempfile.TemporaryDirectory() as folder:
                 outcome = search(mode, seed, options.archs, Path(folder))
             outcomes[mode].append(outcome)
-            print(f"seed {seed}, {mode}: {outcome.seconds:.0f} s", file=sys.stderr, flush=True)
+            so_far = " | ".join(_cells(outcomes[mode]))
+            print(f"seed {seed}, {mode}, {outcome.seconds:.0f} s; so far {so_far}", file=sys.stderr, flush=True)
     for line in table(outcomes):
         print(line)
 
