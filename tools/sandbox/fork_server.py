@@ -1,4 +1,4 @@
-"""The warm process every job is forked from: ``python -m tools.sandbox.fork_server --channel FD --level A``.
+"""The warm process every job is forked from: ``python -m tools.sandbox --channel FD --level A``.
 
 It is executed with a clean environment, imports torch once, warms up what would cost each job seconds, and then
 reads requests from its channel, one JSON object a line: ``{"id", "output_bytes"}`` with the fields of
@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from tools.sandbox import job_child, places, process_control, trial
+from tools.sandbox import job_child, late_compiler, places, process_control, trial
 from tools.sandbox.isolation import Level
 from tools.sandbox.job import EndReason
 
@@ -55,16 +55,20 @@ def main() -> None:
 def warm_up() -> None:
     """Do once what every job would otherwise do first: lazy imports, kernel choice, one step of an optimizer.
 
+    Torch's compiler alone is left out: nearly no job needs it, and one that does loads it itself.
+
     Raises:
         RuntimeError: a library started a thread, after which no fork is safe.
     """
     torch.set_num_threads(1)
+    late_compiler.put_off()
     job_child.rehearse()
     places.readable(with_gpu=False)
     if process_control.num_threads() != 1:
         raise RuntimeError(f"expected one thread after the warm-up, found {process_control.num_threads()}")
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @dataclass(eq=False)
@@ -246,7 +250,3 @@ class ForkServer:
 
     def _send(self, message: dict[str, Any]) -> None:
         self._channel.sendall(json.dumps(message).encode() + b"\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -102,6 +102,8 @@ def run(order: Order, house: House, *, output: int) -> NoReturn:
         os.chdir(order.folder)
         # Whoever asks for a folder for temporary files would try to write in it; nothing can be written.
         tempfile.tempdir = str(order.folder)
+        # The compiler wants a folder for its results, loaded or not; one that is there already need not be made.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(order.folder)
         deliveries.prepare(order.files)
         jail.close(house.level, order.allowance)
         try:

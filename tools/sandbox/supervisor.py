@@ -172,7 +172,7 @@ class _ForkServer:
         with theirs, log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *wrapping,
-                *(sys.executable, "-P", "-m", "tools.sandbox.fork_server", "--channel", str(theirs.fileno())),
+                *(sys.executable, "-P", "-m", "tools.sandbox", "--channel", str(theirs.fileno())),
                 *("--level", level),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
