@@ -97,7 +97,7 @@ class ScriptedModel:
             words = f"{self._seed} {self._asked[prompt]} {prompt}"
             self.by_role[role_of(request)] += 1
         generator = random.Random(hashlib.sha256(words.encode("utf-8", "replace")).digest())
-        event = _drawn(TRANSPORT | {"": 1 - sum(TRANSPORT.values())}, generator)
+        event = _drawn({**TRANSPORT, "": 1 - sum(TRANSPORT.values())}, generator)
         if event in ("429", "500"):
             self._note(event)
             return Reply.error(int(event), "not now", headers={"retry-after": "0"})

@@ -141,7 +141,7 @@ def draws_to_follow(context: RunContext) -> list[SteadyDraw]:
         records, draws = History(history.records()), steady_draws(history)
     if not draws:
         raise SettingsError(f"--llm.replay: expected a run with --search.schedule steady, found another: {path.parent}")
-    followed = []
+    followed: list[SteadyDraw] = []
     for draw in draws:
         record = records.get(draw.candidate_id)
         if record is not None:

@@ -129,6 +129,9 @@ def with_interface(code: str) -> str:
     alias = next((name for name in syntax.parameter_names(init) if name in _CLASSES_NAMES), None)
     if alias is not None:
         return syntax.replaced(module, {network: syntax.renamed_everywhere(network, alias, "num_classes")}).code
+    own = init.params.params
+    if not own or any(given.default is None for given in own[1:]):
+        return module.code  # it takes what nobody can know here, or not even itself
     return syntax.replaced(module, {init: _with_num_classes(init)}).code
 
 

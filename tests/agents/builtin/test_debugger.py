@@ -136,6 +136,16 @@ async def test_the_number_of_classes_becomes_a_parameter(parameters: str) -> Non
     assert "nn.Linear(64, num_classes)" in answer.source
 
 
+@pytest.mark.parametrize("parameters", ["self, width, depth", ""])
+async def test_a_network_that_needs_more_than_the_number_of_classes_is_left_alone(parameters: str) -> None:
+    failed = RESNET.replace("self, num_classes=10", parameters).replace("num_classes)", "10)")
+
+    answer = await debug(failed, failure_of(failed))
+
+    assert isinstance(answer, Failure)
+    assert answer.kind is FailureKind.NOT_APPLICABLE
+
+
 async def test_a_shortcut_of_another_width_is_projected() -> None:
     failed = BOTTLENECKS.replace("out += self.shortcut(x)", "out += x")
 
