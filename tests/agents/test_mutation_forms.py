@@ -120,7 +120,7 @@ async def test_a_module_is_checked_alone_and_placed_where_the_reply_says(
     ("old", "new", "kind", "message"),
     [
         ("channels, channels, 1", "channels, 2 * channels, 1", FailureKind.SHAPE, "must match"),
-        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, :, 1:]", FailureKind.RUNTIME, "it must keep the shape"),
+        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, :, 1:]", FailureKind.SHAPE, "it must keep the shape"),
         ("channels, channels, 1", "channels // 16, channels, 1", FailureKind.SHAPE, "to have 0 channels"),
     ],
 )

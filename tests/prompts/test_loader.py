@@ -211,7 +211,7 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "unknown prompt": (
         lambda f: edit(f / "pack.toml", "structural_judge =", "judge =[]\nstructural_judge ="),
-        "pack.toml: [prompts] has judge; expected only debug, downscale, idea_mutation_degraded, ",
+        "pack.toml: [prompts] has judge; expected only debug, debug_edit, downscale, downscale_edit, ",
     ),
     "missing prompt file": (
         lambda f: (f / "debug.md").unlink(),
