@@ -17,7 +17,7 @@ from fairnad.candidate import Stage
 from fairnad.ideas import Idea, MutationTarget
 from fairnad.prices import CHARACTERS_A_TOKEN
 from fairnad.settings import RunContext
-from graphs.roles import cast
+from graphs.roles import cast, implementations
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
@@ -83,11 +83,14 @@ def _num_calls(context: RunContext, num_trained: Mapping[Stage, int], base_is_ov
     most_draws = num_all * search.max_draws
     for_base = search.max_downscales if base_is_over else 0
     judged = num_all if search.judge_structure else 0
+    tries = search.max_downscales
+    if implementations(context, ("downscaler",))["downscaler"] == "llm-then-builtin":
+        tries = min(tries, 1)  # later reductions are the built-in designer's alone
     return {
         "mutator": (num_all - num_refined, (num_all - num_refined) * search.max_draws),
         "idea_mutator": (num_refined, num_refined * search.max_draws),
         "debugger": (0, most_draws * search.max_debugs),
-        "downscaler": (min(for_base, 1), most_draws * search.max_downscales + for_base),
+        "downscaler": (min(for_base, 1), most_draws * tries + min(for_base, tries)),
         "structural_judge": (judged, judged * search.max_draws),
     }
 

@@ -10,7 +10,7 @@ from fairnad.budget import Budget
 from fairnad.candidate import Stage
 from fairnad.history import History
 from fairnad.recipe import RECIPES
-from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
+from fairnad.settings import AgentSettings, LanguageModelSettings, RunContext, SearchSettings
 from graphs.forecasts.call_estimate import CHARACTERS_A_TOKEN, estimate_calls
 from graphs.forecasts.forecast import forecast
 from graphs.forecasts.schedule import by_stage, legs, remaining
@@ -94,7 +94,8 @@ def estimates(pack, **settings):
 
 
 def test_the_fewest_and_the_most_calls_of_each_role(pack):
-    found = {role: (one.least_calls, one.most_calls) for role, one in estimates(pack).items()}
+    paper = estimates(pack, agents={"mode": "paper"})
+    found = {role: (one.least_calls, one.most_calls) for role, one in paper.items()}
     assert found == {
         "mutator": (16, 64),
         "idea_mutator": (8, 32),
@@ -102,6 +103,11 @@ def test_the_fewest_and_the_most_calls_of_each_role(pack):
         "downscaler": (0, 384),
         "structural_judge": (24, 96),
     }
+
+
+def test_the_default_mix_asks_for_one_reduction_a_draw_and_for_no_verdict(pack):
+    found = {role: one.most_calls for role, one in estimates(pack).items()}
+    assert found == {"mutator": 64, "idea_mutator": 32, "debugger": 192, "downscaler": 96}
 
 
 def test_what_is_switched_off_or_built_in_is_not_asked(pack):
@@ -113,7 +119,7 @@ def test_what_is_switched_off_or_built_in_is_not_asked(pack):
 
 
 def test_a_base_over_its_limits_is_downscaled_at_least_once(pack):
-    context = RunContext(llm=LanguageModelSettings(model="m"))
+    context = RunContext(agents=AgentSettings(mode="paper"), llm=LanguageModelSettings(model="m"))
     made = estimate_calls(context, pack, "x", load_ideas(context, pack), {Stage.FAIR: 1}, base_is_over=True)
     (one,) = [estimate for estimate in made if estimate.role == "downscaler"]
     assert (one.least_calls, one.most_calls) == (1, 4 * 4 + 4)
