@@ -31,7 +31,8 @@ class LanguageModelDebugger:
             "traceback": request.failure.log_tail,
             "shapes": request.failure.shape_trace,
         }
-        droppable = ("parent", "shapes", "traceback")
+        shapes = ("shapes",) if request.failure.shape_trace else ()
+        droppable = ("parent", *shapes, "traceback")
         if writes_edits(self._pack, "debug_edit", request.errand, self._form):
             question = Question(self._pack, "debug_edit", variables, droppable)
             source = request.failed

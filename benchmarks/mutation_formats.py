@@ -264,9 +264,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides which ideas (default: 0)")
     parser.add_argument("--task", default="digits", help="image size and limits (default: digits)")
     parser.add_argument("--base", default="", help="model of the pack to change (default: the task's)")
-    parser.add_argument(
-        "--max-tokens", type=int, default=2048, help="tokens of a reply (default: 2048)"
-    )
+    parser.add_argument("--max-tokens", type=int, default=2048, help="tokens of a reply (default: 2048)")
     parser.add_argument("--temperature", type=float, default=0.7, help="default: 0.7, that of a search")
     options = parser.parse_args()
     if not options.report:

@@ -168,7 +168,7 @@ def route_prepared(state: SearchState) -> Route:
 
 def is_steady(state: SearchState) -> bool:
     """Whether the candidates fly by themselves; the base never does."""
-    return state["schedule"].get("is_steady", False) and "num_drawn" in state
+    return state.get("schedule", {}).get("is_steady", False) and "num_drawn" in state
 
 
 def send_wave(state: SearchState) -> list[Any]:
@@ -185,7 +185,7 @@ def route_settled(state: SearchState) -> Route:
 
     In the steady schedule the base alone is a wave.
     """
-    if state["schedule"].get("is_steady", False):
+    if state.get("schedule", {}).get("is_steady", False):
         return "fill"
     if not state["num_left"] or state["num_barren"] >= state["schedule"]["max_barren_draws"]:
         return "promote"

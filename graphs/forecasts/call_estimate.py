@@ -113,6 +113,7 @@ def _input_tokens(pack: Pack, source: str, ideas: Sequence[Idea]) -> dict[str, i
         "prompt": request,
         "error": "",
         "traceback": "x" * _LOG_CHARACTERS,
+        "shapes": "x" * _LOG_CHARACTERS,
     }
     oversized: dict[str, object] = {
         "oversized": source,
