@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FLAGS ?=
 PAPERS ?=
+LLM ?=
 
 .PHONY: setup search studio test test-cluster bench check format clean lock
 
@@ -32,7 +33,8 @@ test: $(READY)
 test-cluster: $(READY)
 	$(BIN)/python -m pytest -n 0 -m cluster $(FLAGS)
 
-# Every figure the documentation states, each by one command; some minutes each. PAPERS=FILE.jsonl adds the paper filter.
+# Every figure the documentation states, each by one command; some minutes each. PAPERS=FILE.jsonl adds the paper filter,
+# LLM="--base-url URL --model NAME --out FILE" the study of a language model: an hour or more with a small one.
 bench: $(READY)
 	$(BIN)/python -m benchmarks.sandbox
 	$(BIN)/python -m benchmarks.verification
@@ -41,7 +43,9 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.idea_store
 	$(BIN)/python -m benchmarks.default_task --seeds 3
+	$(BIN)/python -m benchmarks.fault_mix --seeds 3 --archs 8
 	@test -z "$(PAPERS)" || $(BIN)/python -m benchmarks.paper_filter $(PAPERS)
+	@test -z "$(LLM)" || $(BIN)/python -m benchmarks.mutation_formats $(LLM)
 
 check: $(READY)
 	$(BIN)/ruff check .

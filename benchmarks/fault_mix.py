@@ -1,6 +1,6 @@
 """What a search makes of a language model that is often wrong: the paper's way, a mix of players, and shorter replies.
 
-    python -m benchmarks.fault_mix --seeds 3 --archs 12
+    python -m benchmarks.fault_mix --seeds 3 --archs 8
 
 The model is scripted (see :mod:`benchmarks.scripted_model`): it designs correctly and spoils a reply the likelier the
 longer it is. Every mode meets the same model on the same small task, with the base of ``digits``. Printed are the pass
@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="searches of each mode (default: 3)")
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them (default: 0)")
-    parser.add_argument("--archs", type=int, default=12, help="candidates a search trains (default: 12)")
+    parser.add_argument("--archs", type=int, default=8, help="candidates a search trains (default: 8)")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES), help="default: all")
     options = parser.parse_args()
     print(f"{machine_line('torch', 'langgraph')}\n", flush=True)

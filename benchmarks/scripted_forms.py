@@ -25,12 +25,14 @@ class Passage(nn.Module):
         return x
 """
 
+_HALVING = (connections.BLUR_DOWNSAMPLING, connections.CONV_DOWNSAMPLING, connections.SPACE_TO_DEPTH)
+
 MODULES: tuple[str, ...] = tuple(
     text
     for module in (attention, connections, layers, mixers, recalibration)
     for text in vars(module).values()
     if isinstance(text, str) and "def __init__(self, channels):" in text and "def forward(self, x):" in text
-    if _RETURN.search(text)
+    if _RETURN.search(text) and text not in _HALVING
 )
 """Modules of the built-in designer that keep the shape of a map."""
 

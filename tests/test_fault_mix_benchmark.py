@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from agents.edit_replies import edit_by
 from agents.replies import extract_module
@@ -47,6 +50,16 @@ def test_a_module_reply_holds_a_module_whatever_its_fault(fault):
     reply = write_module(request, fault, random.Random(0))
     assert reply.startswith(("Place: 1", "Place: 2"))
     assert extract_module(reply) is not None
+
+
+@pytest.mark.parametrize("code", MODULES, ids=lambda code: code.split("(")[0].split()[-1])
+def test_a_module_without_a_fault_keeps_the_shape_of_its_map(code):
+    names = {"torch": torch, "nn": nn, "F": nn.functional, "math": math}
+    before = set(names)
+    exec(code, names)
+    (name,) = set(names) - before - {"__builtins__"}
+    for shape in ((2, 4, 16, 16), (2, 8, 4, 4)):
+        assert names[name](shape[1])(torch.zeros(shape)).shape == shape
 
 
 def test_every_fault_of_a_file_changes_it():
