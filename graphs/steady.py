@@ -47,15 +47,18 @@ async def collect(state: SearchState, runtime: Runtime[RunContext]) -> SearchSta
     return {"flights": flying, "wave": [], "recorded": landed}
 
 
-async def tally(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
-    """Count what was recorded."""
+async def tally(state: SearchState, runtime: Runtime[RunContext]) -> dict[str, Any]:
+    """Count what was recorded, once: what is in flight at the end is collected without another draw between."""
+    from langgraph.types import Overwrite
+
     bench = await services(runtime.context)
     history = await bench.history()
     num_barren = state.get("num_barren", 0)
     for name in state["recorded"]:
         num_barren = 0 if history[name].trained else num_barren + 1
     lines = [record_line(history[name]) for name in state["recorded"]]
-    return standing(history, bench.context.archs) | {"last_wave": lines, "num_barren": num_barren}
+    counted = {"last_wave": lines, "num_barren": num_barren, "recorded": Overwrite([])}
+    return {**standing(history, bench.context.archs), **counted}
 
 
 def route_tallied(state: SearchState) -> Literal["fill", "collect", "promote"]:

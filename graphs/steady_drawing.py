@@ -107,9 +107,11 @@ def _draw_steadily(bench: Bench, state: SearchState) -> Drawn:
     recorded = [draw.candidate_id for draw in repeated if history.get(draw.candidate_id) is not None]
     wave = [draw.to_fly(search) for draw in repeated if draw.candidate_id not in recorded]
     made = _follow(bench.to_follow[len(draws) :], history)
-    num_flying = len(state.get("flights", [])) + len(wave)
     if len(draws) >= len(bench.to_follow):
-        room = min(_depth(bench, history), state["num_left"]) - num_flying
+        # By the history, since a state of before a crash counts neither what was recorded nor what was drawn after it.
+        flying = [flown for flown in state.get("flights", []) if history.get(flown["candidate_id"]) is None]
+        num_left = max(bench.context.archs - len(history.trained), 0)
+        room = min(_depth(bench, history), num_left) - len(flying) - len(wave)
         made = _Drawer(bench, history, draws).draw(room) if room > 0 else []
     for draw in made:
         draw.store(store)

@@ -41,7 +41,7 @@ Serve = Callable[[Script], ScriptedServer]
 ERRAND = Errand("g01-fair-r1-s00-d0", version=0, seed=0)
 IDEA = Idea("Gate the channels.", tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation"))
 PARENT, CANDIDATE = Model("class Network: parent = 1\n"), Model("class Network: candidate = 1\n")
-FAILURE = Failure(Step.EXECUTE, FailureKind.SHAPE, "16 is not 24", "the traceback")
+FAILURE = Failure(Step.EXECUTE, FailureKind.SHAPE, "16 is not 24", "the traceback", "gate Gate: 8 channels")
 TOO_LONG = Reply.error(400, "maximum context length is 4096 tokens")
 NETWORK = """\
 import torch.nn as nn
@@ -87,7 +87,7 @@ ROLES = [
         Step.DEBUG,
         lambda m, p: LanguageModelDebugger(m, p).debug(DEBUG),
         SOURCE_REPLY,
-        (PARENT.source, "the traceback"),
+        (PARENT.source, "gate Gate: 8 channels", "the traceback"),
     ),
     Role(
         "downscale",
@@ -202,7 +202,14 @@ async def test_the_debugger_shows_error_traceback_and_request(serve: Serve, conn
     assert isinstance(proposal, Proposal)
     assert proposal.prompt == "the request"
     prompt = prompt_of(server.requests[0])
-    for part in ("shape: 16 is not 24", "the traceback", "the request", CANDIDATE.source, PARENT.source):
+    for part in (
+        "shape: 16 is not 24",
+        "the traceback",
+        "gate Gate: 8 channels",
+        "the request",
+        CANDIDATE.source,
+        PARENT.source,
+    ):
         assert part.strip() in prompt
 
 

@@ -104,7 +104,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy():
     assert "doctor " in done.stdout, "the commands are listed"
     for heavy in ("torch", "langgraph", "chromadb", "langchain_openai", "sklearn"):
         assert f"'{heavy}'" not in done.stdout
-    assert os.times().children_user - before < 1.5  # processor time: the machine may be busy
+    assert os.times().children_user - before < 4  # processor time, and a busy machine counts up to twice of it
 
 
 def test_flags_that_say_how_to_speak_are_told_apart_from_settings():

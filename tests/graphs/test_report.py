@@ -341,7 +341,7 @@ def test_a_lineage_ends_where_a_parent_is_unknown_or_comes_again():
     assert lineage(History([one, other]), one) == [other, one]
 
 
-def test_300_candidates_take_less_than_four_seconds_of_the_processor(page):
+def test_300_candidates_take_less_than_ten_seconds_of_the_processor(page):
     source = "x = self.conv(x)  # <&>\n" * 150
     records = [BASE]
     for generation in range(1, 13):
@@ -351,7 +351,7 @@ def test_300_candidates_take_less_than_four_seconds_of_the_processor(page):
             records.append(Record(name, records[-1].candidate_id, Idea("An idea.", tag=GATES), source, evaluation))
     started = time.process_time()
     big = page(records)
-    assert time.process_time() - started < 4
+    assert time.process_time() - started < 10
     assert len(big.values("id")) >= 301
 
 

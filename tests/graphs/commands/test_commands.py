@@ -229,7 +229,7 @@ def test_a_command_answers_fast_writes_nothing_and_loads_nothing_heavy(command, 
     assert done.stdout.endswith("0\n")
     for heavy in ("torch", "langgraph", "chromadb", "langchain_core", "langchain_openai", "sklearn"):
         assert f"'{heavy}'" not in done.stdout
-    assert os.times().children_user - before_user < 1.2  # processor time: the machine may be busy
+    assert os.times().children_user - before_user < 4  # processor time, and a busy machine counts up to twice of it
     assert {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()} == before
 
 
