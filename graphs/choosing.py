@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from fairnad import sampling
@@ -16,11 +17,15 @@ from fairnad.repair_choice import kinds_to_resample
 from fairnad.settings import RunContext
 from graphs.roles import cast, mutation_form
 
+Offer = Callable[[Idea, History], tuple[str, ...]]
+"""The checked modules that are offered for an idea, by their ids."""
 
-def choose(context: RunContext, history: History, place: CandidateId, idea: Idea) -> Choices:
+
+def choose(context: RunContext, offer: Offer | None, history: History, place: CandidateId, idea: Idea) -> Choices:
     """How the language models are to go about a candidate.
 
     Args:
+        offer: asked where there is a library of checked modules.
         history: every record of earlier waves, so that going through a search again repeats its choices.
     """
     choices = Choices()
@@ -30,7 +35,14 @@ def choose(context: RunContext, history: History, place: CandidateId, idea: Idea
     if not context.paper_mode:
         resample = _resample(context, history, place, choices.model)
         choices = replace(choices, resample=resample, lessons=_lessons(context, history, idea))
+    if offer is not None:
+        choices = replace(choices, parts=offer(idea, history))
     return replace(choices, form=_form(context, history, place, idea, choices.model))
+
+
+def has_library(context: RunContext) -> bool:
+    """Whether a language model that mutates is offered checked modules."""
+    return context.agents.library > 0 and not context.paper_mode and cast(context, ("mutator",))["mutator"]
 
 
 def _form(context: RunContext, history: History, place: CandidateId, idea: Idea, model: str) -> str:
