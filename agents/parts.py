@@ -57,13 +57,8 @@ def completed(proposal: Proposal | Failure, parts: Sequence[CheckedModule]) -> P
     if isinstance(proposal, Failure):
         return proposal
     source, used = with_parts(proposal.source, parts)
-    note = f"{proposal.note}{uses_text(used)}".removeprefix("; ")
+    note = "; ".join(filter(None, [proposal.note, f"uses {', '.join(used)}"]))
     return replace(proposal, source=source, note=note) if used else proposal
-
-
-def uses_text(names: Sequence[str]) -> str:
-    """What a note says of the parts that are used; empty where there are none."""
-    return f"; uses {', '.join(names)}" if names else ""
 
 
 def new_modules(source: str, parent: str) -> Iterator[tuple[str, str, str]]:
