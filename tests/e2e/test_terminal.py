@@ -60,7 +60,7 @@ def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path)
         assert main(told) == 0
         designers, task, isolation, resuming = capsys.readouterr().out.splitlines()[:4]
         assert designers == (
-            "FairNAD: mutator: scripted, idea mutator: scripted, debugger: scripted, downscaler: scripted, "
+            "FairNAD: mutator: scripted; idea mutator: scripted; debugger: scripted; downscaler: scripted; "
             "structural judge: scripted"
         )
         assert task.startswith("Task digits: ")
