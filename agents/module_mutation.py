@@ -5,11 +5,11 @@ The module is checked alone first, on maps of the shapes it will get, so that wh
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.builtin import syntax
 from agents.builtin.draft import Draft, UnreadableSourceError
+from agents.builtin.module_fitting import Check, fitted
 from agents.builtin.module_spots import MapShape, Spot, module_spots
 from agents.builtin.new_module import ModuleError, NewModule, read_module
 from agents.edit_replies import stands_alone
@@ -18,12 +18,9 @@ from agents.parts import at_hand, completed, with_parts
 from agents.proposals import Question
 from agents.reception import TAIL_CHARACTERS
 from agents.replies import extract_module, extract_place, extract_source
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ports import MutationRequest, Proposal
 from prompts.loader import Pack
-
-Check = Callable[[str], Awaitable[CheckReport | Failure]]
-"""Runs a source."""
 
 ROLE = "mutation_module"
 
@@ -39,7 +36,6 @@ class ModuleSite:
     request: MutationRequest
     spots: Sequence[Spot]
     names: frozenset[str]
-    stages: str
 
     @property
     def places(self) -> list[str]:
@@ -62,10 +58,8 @@ def module_site(request: MutationRequest) -> ModuleSite | None:
     spots = module_spots(draft)
     if not spots:
         return None
-    reading = draft.reading
-    stages = [syntax.code(stage.statement.with_changes(leading_lines=[])).strip() for stage in reading.stages]
-    names = frozenset(reading.roles.classes) | frozenset(reading.roles.functions)
-    return ModuleSite(request, spots, names, "\n".join(stages))
+    roles = draft.reading.roles
+    return ModuleSite(request, spots, frozenset(roles.classes) | frozenset(roles.functions))
 
 
 async def mutate_by_module(
@@ -73,8 +67,8 @@ async def mutate_by_module(
 ) -> Proposal | Failure:
     """The parent with a module the model writes after the idea.
 
-    A prompt that is too long loses the lines that build the stages, then the lessons of earlier draws, then the
-    checked modules it offers. A reply that names no place has it drawn.
+    A prompt that is too long loses the lessons of earlier draws, then the checked modules it offers. A reply that names
+    no place has it drawn. A module that does not run alone, or changes the shape, is mended where that needs no call.
 
     Args:
         check: runs the module alone.
@@ -82,14 +76,8 @@ async def mutate_by_module(
     """
     request = site.request
     lessons, parts = request.errand.choices.lessons, at_hand(request.parts, request.parent.source)
-    variables = {
-        "idea": request.idea.text,
-        "places": site.places,
-        "stages": site.stages,
-        "lessons": lessons,
-        "parts": parts,
-    }
-    droppable = tuple(name for name in ("stages", "lessons", "parts") if variables[name])
+    variables = {"idea": request.idea.text, "places": site.places, "lessons": lessons, "parts": parts}
+    droppable = tuple(name for name in ("lessons", "parts") if variables[name])
     question = Question(pack, ROLE, variables, droppable)
     answer = await question.ask(model, request.errand, Step.MUTATE)
     if isinstance(answer, Failure):
@@ -106,12 +94,13 @@ async def mutate_by_module(
         return _unusable(str(error), answer.text)
     place = extract_place(answer.text, site.places)
     spot = site.draft().choose(site.spots) if place is None else site.spots[place]
-    alone, _ = with_parts(module.alone(spot.shapes[:_MOST_SHAPES] or _UNKNOWN_SHAPES), parts)
-    report = await check(alone)
-    if isinstance(report, Failure):
-        message = f"the module {module.name} alone: {report.message}"
-        return Failure(Step.MUTATE, report.kind, message, report.log_tail)
-    return completed(Proposal(_placed(site, spot, module), prompt, note=f"{module.name} {spot.words}"), parts)
+    shapes = spot.shapes[:_MOST_SHAPES] or _UNKNOWN_SHAPES
+    fit = await fitted(module, lambda tried: with_parts(tried.alone(shapes), parts)[0], check, site.names)
+    if isinstance(fit, Failure):
+        return Failure(Step.MUTATE, fit.kind, f"the module {module.name} alone: {fit.message}", fit.log_tail)
+    module, mended = fit
+    note = "; ".join(filter(None, [f"{module.name} {spot.words}", mended]))
+    return completed(Proposal(_placed(site, spot, module), prompt, note=note), parts)
 
 
 def _placed(site: ModuleSite, spot: Spot, module: NewModule) -> str:

@@ -6,8 +6,9 @@ writes a new module alone, which is checked and then placed.
 
 from __future__ import annotations
 
+from agents.builtin.module_fitting import Check
 from agents.llm import LanguageModel
-from agents.module_mutation import ROLE, Check, module_site, mutate_by_module
+from agents.module_mutation import ROLE, module_site, mutate_by_module
 from agents.parts import at_hand, completed
 from agents.proposals import Question, propose_by_edits, read_proposal, writes_edits
 from fairnad.candidate import Failure, Step

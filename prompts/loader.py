@@ -39,7 +39,7 @@ FORM_ROLES: Mapping[str, frozenset[str]] = {
     "debug_edit": ROLES["debug"],
     "downscale_edit": ROLES["downscale"],
     "idea_mutation_edit": frozenset({*_REFINEMENT, "improved"}),
-    "mutation_module": frozenset({"idea", "places", "stages"}),
+    "mutation_module": frozenset({"idea", "places"}),
 }
 """The prompts for other forms of replies than whole files; a pack may do without any of them."""
 

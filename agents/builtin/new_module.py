@@ -64,6 +64,11 @@ class NewModule:
         """The name a member made of it gets."""
         return snake_case(self.name)
 
+    @property
+    def text(self) -> str:
+        """Its imports and classes as a file."""
+        return "\n\n".join(syntax.code(node).strip("\n") for node in (*self.imports, *self.definitions)) + "\n"
+
     def built(self, width: str) -> str:
         """The expression that builds it."""
         return f"{self.name}({', '.join([width] * self.num_widths)})"

@@ -85,6 +85,18 @@ def add_missing_name(case: Case) -> str:
         if isinstance(node, cst.ClassDef) and node.name.value == name:
             case.draft.add_class(syntax.code(node).strip("\n"), name)
             return f"class {name} taken from the parent"
+    return _keep_argument(case, name)
+
+
+def _keep_argument(case: Case, name: str) -> str:
+    """Keep an argument of a constructor that ``forward`` reads as if it were its own."""
+    for owner in case.failing_classes():
+        own = methods(case.draft.reading.roles.classes[owner])
+        init, forward = own.get("__init__"), own.get("forward")
+        if init is not None and forward is not None and name in syntax.parameter_names(init):
+            case.draft.extend_init(owner, f"self.{name} = {name}")
+            case.draft.begin_forward(owner, f"{name} = self.{name}")
+            return f"{name} kept by the constructor of {owner}"
     return ""
 
 

@@ -111,7 +111,6 @@ async def test_a_module_is_checked_alone_and_placed_where_the_reply_says(
     assert [shape[1:] for kind, _, shape in report.blocks if kind == "Gate"] == [(4, 8, 8)]
     prompt = prompt_of(server.requests[0])
     assert "3. behind the stem `self.stem`: 4 × 8 × 8" in prompt
-    assert "self.layers2 = self._make_layers(4, 8" in prompt
     assert "class BaseBlock" not in prompt and "class Network" not in prompt and len(prompt) < 5000
 
 
@@ -120,7 +119,7 @@ async def test_a_module_is_checked_alone_and_placed_where_the_reply_says(
     ("old", "new", "kind", "message"),
     [
         ("channels, channels, 1", "channels, 2 * channels, 1", FailureKind.SHAPE, "must match"),
-        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, :, 1:]", FailureKind.SHAPE, "it must keep the shape"),
+        ("x * torch.sigmoid(self.conv(x))", "self.conv(x).mean((2, 3))", FailureKind.SHAPE, "it must keep the shape"),
         ("channels, channels, 1", "channels // 16, channels, 1", FailureKind.SHAPE, "to have 0 channels"),
     ],
 )
@@ -135,6 +134,51 @@ async def test_a_module_that_does_not_run_alone_is_a_failure_with_its_traceback(
     assert failure.message.startswith("the module Gate alone: ")
     assert message in failure.message
     assert "in forward\n" in failure.log_tail
+
+
+@with_lab
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("x * torch.sigmoid(self.conv(x))", "torch.cat([x, self.conv(x)], 1)", "projected to its channels"),
+        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, ::2]", "projected to its channels"),
+        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, :, 1:, ::2]", "brought to the size of its map"),
+        (
+            "x * torch.sigmoid(self.conv(x))",
+            "torch.cat([x, x, self.conv(x)], 1)[:, :, ::2]",
+            "projected to its channels and brought to the size of its map",
+        ),
+        ("torch.sigmoid(self.conv(x))", "self.conv(x) / channels", "channels kept by the constructor of Gate"),
+        ("self.conv = nn.Conv2d", "self.conv = nn.Conv2D", "nn.Conv2d for Conv2D"),
+    ],
+)
+async def test_a_module_that_only_just_misses_its_contract_is_fitted_without_a_call(
+    serve: Serve, connect: Connect, vision: Pack, lab: TorchLab, old: str, new: str, note: str
+) -> None:
+    server = serve(lambda request: Reply(f"Place: 4\n\n{GATE.replace(old, new)}"))
+    mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
+    request = MutationRequest(errand("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab))
+    proposal = await mutator.mutate(request)
+    assert isinstance(proposal, Proposal)
+    assert proposal.note.endswith(f"; {note}")
+    report = await lab.check(proposal.source)
+    assert isinstance(report, CheckReport), report
+    assert server.num_requests == 1
+
+
+@with_lab
+async def test_what_is_mended_is_mended_one_after_the_other(
+    serve: Serve, connect: Connect, vision: Pack, lab: TorchLab
+) -> None:
+    spoiled = GATE.replace("nn.Conv2d(", "nn.Conv2D(").replace("x * torch", "torch.cat([x, x], 1) / channels + torch")
+    spoiled = spoiled.replace("self.conv(x))", "self.conv(x).repeat(1, 2, 1, 1))")
+    server = serve(lambda request: Reply(f"Place: 4\n\n{spoiled}"))
+    mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
+    request = MutationRequest(errand("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab))
+    proposal = await mutator.mutate(request)
+    assert isinstance(proposal, Proposal)
+    assert proposal.note.count(";") == 3, proposal.note
+    assert "class FittedGate" in proposal.source and "class Gate" in proposal.source
 
 
 @with_lab

@@ -74,7 +74,6 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
         {
             "idea": "Gate the channels.",
             "places": ["behind the stem: 4 × 8 × 8", "behind `self.layers1`: 8 × 4 × 4"],
-            "stages": "self.layers1 = self._make_layers(4, 8)",
         },
     ),
     "mutation_with_parts": (
@@ -206,7 +205,6 @@ SAID = {
     "mutation_module": [
         "The idea: Gate the channels.",
         "1. behind the stem: 4 × 8 × 8\n2. behind `self.layers1`: 8 × 4 × 4\n",
-        "self.layers1 = self._make_layers(4, 8)",
         "Nothing of the network exists inside the module",
         "`__init__` takes `channels` and nothing else",
         "exactly the shape of `x`",

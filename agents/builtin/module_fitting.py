@@ -1,0 +1,97 @@
+"""What a module lacks that is to be placed, mended without a call: known repairs, and an adapter to its contract."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Collection
+from math import gcd
+
+from agents.builtin.debugger import known_repair
+from agents.builtin.new_module import ModuleError, NewModule, read_module
+from fairnad.candidate import CheckReport, Failure
+
+Check = Callable[[str], Awaitable[CheckReport | Failure]]
+"""Runs a source."""
+Alone = Callable[[NewModule], str]
+"""A network of nothing but a module."""
+
+_MOST_REPAIRS = 3
+
+_CHANGED_SHAPE = re.compile(r"the module was given \(([\d, ]+)\) and returned \(([\d, ]+)\)")
+
+_ADAPTER = '''
+class {name}(nn.Module):
+    """Brings what a module returns to the shape it was given."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.inner = {built}
+        self.project = {project}
+
+    def forward(self, x):
+        return self.project({returned})
+'''
+
+
+async def fitted(
+    module: NewModule, alone: Alone, check: Check, taken: Collection[str]
+) -> tuple[NewModule, str] | Failure:
+    """The module as it keeps its contract, and what was done to it; the first failure where it cannot be made to.
+
+    A module that returns another number of channels, or a map of another size, gets an adapter behind it: a pointwise
+    convolution, and the nearest value of each position.
+
+    Args:
+        taken: the names the network's source defines.
+    """
+    first = found = await check(alone(module))
+    notes: list[str] = []
+    for _ in range(_MOST_REPAIRS):
+        if not isinstance(found, Failure):
+            break
+        mended = _adapted(module, found) or _repaired(alone(module), found, taken)
+        if mended is None:
+            break
+        module, note = mended
+        notes.append(note)
+        found = await check(alone(module))
+    if isinstance(found, Failure):
+        assert isinstance(first, Failure), "what ran needed no repair"
+        return first
+    return module, "; ".join(notes)
+
+
+def _repaired(source: str, failure: Failure, taken: Collection[str]) -> tuple[NewModule, str] | None:
+    mended = known_repair(source, failure)
+    if mended is None:
+        return None
+    try:
+        return read_module(mended[0], taken), mended[1]
+    except ModuleError:
+        return None
+
+
+def _adapted(module: NewModule, failure: Failure) -> tuple[NewModule, str] | None:
+    match = _CHANGED_SHAPE.search(failure.message)
+    given, returned = (tuple(int(n) for n in match[i].split(",") if n.strip()) for i in (1, 2)) if match else ((), ())
+    if len(given) != 4 or len(returned) != 4 or given[0] != returned[0] or module.num_widths != 1:
+        return None
+    notes, project, result = [], "nn.Identity()", "self.inner(x)"
+    if given[1] != returned[1]:
+        project = f"nn.Conv2d({_width(given[1], returned[1])}, channels, 1)"
+        notes.append("projected to its channels")
+    if given[2:] != returned[2:]:
+        result = f"F.interpolate({result}, size=x.shape[2:])"
+        notes.append("brought to the size of its map")
+    adapter = _ADAPTER.format(
+        name=f"Fitted{module.name}", built=module.built("channels"), project=project, returned=result
+    )
+    return read_module(f"{module.text}\n\n{adapter}", ()), " and ".join(notes)
+
+
+def _width(given: int, returned: int) -> str:
+    """So many channels in terms of those that are given: a multiple or a fraction of them."""
+    common = gcd(given, returned)
+    times, share = returned // common, given // common
+    text = "channels" if times == 1 else f"{times} * channels"
+    return text if share == 1 else f"{text} // {share}"
