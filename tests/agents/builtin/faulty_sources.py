@@ -133,6 +133,7 @@ FAULTS: dict[str, dict[str, str]] = {
                 "        super(Gate, self).__init__()\n        self.conv1",
             )
         ),
+        "an argument of the constructor in forward": _with(("x = self.norm(x)\n", "x = self.norm(x) / channels\n")),
         "an argument too many": _with(("Gate(out_channels)", "Gate(out_channels, 16)")),
         "an attribute never set": _with(("self.gate = ", "self.weigh = ")),
     },
