@@ -196,7 +196,7 @@ async def test_a_module_may_use_modules_at_hand_by_name(
     report = await lab.check(first.source)
     assert isinstance(report, CheckReport), report
     assert "- `AddContext`: Global context" in prompt_of(server.requests[0])
-    assert "- `" not in prompt_of(server.requests[0]).split("Use one by its name")[1]
+    assert "- `" not in prompt_of(server.requests[0]).split("Where one serves the idea")[1]
     again = await mutator.mutate(replace(request, parent=Model(first.source, report)))
     assert isinstance(again, Proposal), "a part the parent has already is used from there"
     assert again.source.count("class AddContext") == 1

@@ -14,7 +14,7 @@ from tests.e2e.networks import network
 from tests.e2e.scripts import fenced, role_of
 from tests.openai_server import Reply, Request, ScriptedServer, prompt_of
 
-OFFERED = "These modules are at hand."
+OFFERED = "These modules are at hand as layers."
 
 
 class Composer:

@@ -203,7 +203,7 @@ SAID = {
     ],
     "mutation_edit": ["Design a new module: gate the channels.", PARENT, *EDIT_RULES],
     "mutation_module": [
-        "The idea: Gate the channels.",
+        "The idea to write the class after: Gate the channels.",
         "1. behind the stem: 4 × 8 × 8\n2. behind `self.layers1`: 8 × 4 × 4\n",
         "Nothing of the network exists inside the module",
         "`__init__` takes `channels` and nothing else",
