@@ -28,6 +28,7 @@ from fairnad.knowledge import (
 )
 from fairnad.knowledge_settings import KnowledgeContext
 from fairnad.ports import Errand
+from graphs.replaying import refuse_replay
 from graphs.steps import Steps
 
 if TYPE_CHECKING:
@@ -206,8 +207,7 @@ async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
     from tools.papers.fetching import PoliteFetcher
     from tools.papers.library import PaperLibrary
 
-    if context.llm.replay:
-        raise SettingsError("--llm.replay replays a search: leave it out here")
+    refuse_replay(context.llm)
     by_model = {role: player(context, role) != "built-in" for role in ("structurer", "reader")}
     knowledge = await asyncio.to_thread(load_knowledge_pack, context.pack)
     folder = await asyncio.to_thread(KnowledgeFolder.open, Path(context.out))

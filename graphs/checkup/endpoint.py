@@ -1,29 +1,37 @@
-"""The language model: whether its endpoint can be reached, serves the model and answers, and how fast."""
+"""The language models: whether each endpoint can be reached, serves its model and answers, how fast, at which price."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fairnad.errors import SettingsError
+from fairnad.errors import ReplayError, SettingsError
 from fairnad.model_entries import ModelEntry
+from fairnad.prices import price_of
 from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
+from graphs.replaying import recorded_calls
 from graphs.roles import cast
+from graphs.telling.wording import count_text
 
 if TYPE_CHECKING:
     from agents.endpoint import EndpointReport
 
 _MAX_LISTED = 6
+_PRICE_FLAGS = "--llm.price-input and --llm.price-output"
 
 
 async def examine_endpoint(context: RunContext) -> list[Finding]:
-    """Ask every endpoint, where a role is played by a language model."""
+    """Ask every endpoint, where a role is played by a language model; none where a recorded run is replayed."""
     try:
         if not any(cast(context).values()):
             return [ok("model", "none: all roles are built in (--llm.model sets one)")]
+        if context.llm.replay:
+            return [_recording(context)]
         entries = context.llm.entries
-        found = [await _examine(context, entry) for entry in entries]
+        found = [[*await _examine(context, entry), *_limits(context, entry)] for entry in entries]
+    except ReplayError as error:
+        return [fail("model", str(error), "name a run that has one")]
     except SettingsError as error:
         return [fail("model", str(error), "mend the setting")]
     if len(entries) == 1:
@@ -41,17 +49,48 @@ async def _examine(context: RunContext, entry: ModelEntry) -> list[Finding]:
         return [fail("key", f"{variable} is not set", "export it, or set --llm.base-url to another endpoint")]
     report = await ask_endpoint(context.llm, entry)
     key = f"{variable} is set" if is_set else "none set; this endpoint may need none"
-    return [ok("key", key), *_served(entry.model, report), _answer(report)]
+    return [ok("key", key), *_served(context, entry.model, report), _answer(report)]
 
 
-def _served(model: str, report: EndpointReport) -> list[Finding]:
+def _recording(context: RunContext) -> Finding:
+    """Whether there are calls to replay.
+
+    Raises:
+        ReplayError: there are none, or they cannot be read.
+    """
+    from store.call_file import read_calls
+
+    path = recorded_calls(context.llm.replay, context.runs)
+    num_calls = sum(1 for _ in read_calls(path))
+    return ok("model", f"{context.llm.title}, replayed from {count_text(num_calls, 'call')} in {path}; no endpoint")
+
+
+def _limits(context: RunContext, entry: ModelEntry) -> list[Finding]:
+    """Whether the calls of a model can be held to the limits at all."""
+    limit, price = context.limit, price_of(entry)
+    found = []
+    if limit.usd is not None and price.is_known:
+        found.append(ok("price", f"{price.input:g} USD a million tokens read, {price.output:g} written"))
+    elif limit.usd is not None:
+        advice = "price_input and price_output of its entry" if context.llm.models else _PRICE_FLAGS
+        found.append(fail("price", f"unknown, and --limit.usd {limit.usd:g} counts money", f"set {advice}"))
+    most = price.usage(0, entry.max_tokens)
+    for name, needed, allowed in (("usd", most.usd, limit.usd), ("tokens", most.tokens, limit.tokens)):
+        if allowed is not None and needed > allowed:
+            told = f"one reply may take {needed:,.6g}, and --limit.{name} allows {allowed:,.10g}: no call will be made"
+            found.append(warn("limit", told, f"raise --limit.{name}, or lower --llm.max-tokens"))
+    return found
+
+
+def _served(context: RunContext, model: str, report: EndpointReport) -> list[Finding]:
     if report.models is None:
         return [] if report.fault else [ok("model", f"{report.url} lists no models")]
     if model in report.models:
         return [ok("model", f"{model}, listed by {report.url}")]
     others = ", ".join(report.models[:_MAX_LISTED]) + (", …" if len(report.models) > _MAX_LISTED else "")
     found = f"{report.url} does not list {model}"
-    return [warn("model", found, f"--llm.model: it lists {others or 'nothing'}")]
+    flag = "--llm.models" if context.llm.models else "--llm.model"
+    return [warn("model", found, f"{flag}: it lists {others or 'nothing'}")]
 
 
 def _answer(report: EndpointReport) -> Finding:
