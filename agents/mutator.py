@@ -6,6 +6,8 @@ writes a new module alone, which is checked and then placed.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agents.llm import LanguageModel
 from agents.module_mutation import ROLE, Check, module_site, mutate_by_module
 from agents.proposals import Question, propose_by_edits, read_proposal, writes_edits
@@ -42,6 +44,11 @@ class LanguageModelMutator:
             site = module_site(request)
             if site is not None:
                 return await mutate_by_module(self._model, self._pack, self._check, site, idea)
+            return _noted(await self._rewrite(request, idea), "no known place for a module")
+        return await self._rewrite(request, idea)
+
+    async def _rewrite(self, request: MutationRequest, idea: str) -> Proposal | Failure:
+        """The parent with edits, or written anew."""
         lessons = request.errand.choices.lessons
         variables = {"idea": idea, "parent": request.parent.source, "lessons": lessons}
         droppable = ("lessons",) if lessons else ()
@@ -51,6 +58,13 @@ class LanguageModelMutator:
             return await propose_by_edits(question, self._model, request.errand, source, idea, Step.MUTATE)
         question = Question(self._pack, "mutation", variables, droppable)
         return read_proposal(await question.ask(self._model, request.errand, Step.MUTATE), Step.MUTATE, prompt=idea)
+
+
+def _noted(answer: Proposal | Failure, remark: str) -> Proposal | Failure:
+    """A proposal whose note says why it was made otherwise than chosen; a failure has no note."""
+    if isinstance(answer, Failure):
+        return answer
+    return replace(answer, note="; ".join(filter(None, (remark, answer.note))))
 
 
 def _asks_for_parts(request: MutationRequest) -> bool:

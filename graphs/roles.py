@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairnad.budget import Budget
 from fairnad.errors import SettingsError
-from fairnad.ports import Debugger, Downscaler, IdeaMutator, IdeaStore, Lab, Mutator, StructuralJudge
+from fairnad.ports import BUILT_IN, Debugger, Downscaler, IdeaMutator, IdeaStore, Lab, Mutator, StructuralJudge
 from fairnad.settings import RunContext
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]
     model = context.llm.title
     words = {
         "llm": model,
-        "builtin": "built-in",
+        "builtin": BUILT_IN,
         "llm-then-builtin": f"{model}, then built-in",
         "builtin-then-llm": f"built-in, then {model}",
         "both": f"built-in and {model}",
@@ -87,7 +87,7 @@ def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]
 def designers(context: RunContext) -> str:
     """Who takes part at all, in a word or two."""
     wanted = set(implementations(context).values())
-    names = [context.llm.title] * (wanted != {"builtin"}) + ["built-in"] * (wanted != {"llm"})
+    names = [context.llm.title] * (wanted != {"builtin"}) + [BUILT_IN] * (wanted != {"llm"})
     return " + ".join(sorted(names))
 
 
@@ -132,7 +132,7 @@ def make_roles(
         casts["llm"] = _language_model(context, pack, model, lab)
     if any(one != "llm" for one in wanted.values()):
         casts["builtin"] = _built_in(pack, lab, budgets, ideas)
-    names = {"llm": context.llm.title, "builtin": "built-in"}
+    names = {"llm": context.llm.title, "builtin": BUILT_IN}
     return Roles(**{role: _player(role, wanted[role], casts, names, lab, budgets) for role in ROLES})
 
 
