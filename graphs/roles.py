@@ -101,11 +101,9 @@ def describe(context: RunContext) -> str:
 def mutation_form(context: RunContext) -> str:
     """How mutations are written: ``full``, ``edit``, ``module``, or ``auto`` where each draw decides.
 
-    It is whole files in paper mode, and in place of ``auto`` where the prompt for them has another wording.
+    It is whole files in paper mode.
     """
-    wanted = context.agents.mutation_format
-    is_full = context.paper_mode or (wanted == "auto" and context.mutation_prompt)
-    return "full" if is_full else wanted
+    return "full" if context.paper_mode else context.agents.mutation_format
 
 
 def form_text(context: RunContext, pack: Pack) -> str:
@@ -114,6 +112,8 @@ def form_text(context: RunContext, pack: Pack) -> str:
     if form not in ("edit", "module") or pack.has(f"mutation_{form}") or not cast(context, ("mutator",))["mutator"]:
         return ""
     other = "edits" if form == "module" and pack.has("mutation_edit") else "whole files"
+    if context.mutation_prompt:
+        return f"--mutation-prompt is for whole files: the language model writes {other}."
     return f"Pack {pack.name} has no prompt mutation_{form}: the language model writes {other}."
 
 
@@ -171,12 +171,13 @@ def _language_model(context: RunContext, pack: Pack, model: LanguageModel, lab: 
     from agents.structural_judge import LanguageModelStructuralJudge
 
     form = mutation_form(context).replace("auto", "full")
+    is_worded = context.paper_mode or bool(context.structural_judge_prompt)
     return Roles(
         LanguageModelMutator(model, pack, form, lab.check),
         LanguageModelIdeaMutator(model, pack, form),
         SparingDebugger(LanguageModelDebugger(model, pack, form)),
         LanguageModelDownscaler(model, pack, form),
-        LanguageModelStructuralJudge(model, pack),
+        LanguageModelStructuralJudge(model, pack, as_data=not is_worded),
     )
 
 

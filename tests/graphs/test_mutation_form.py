@@ -17,15 +17,17 @@ from graphs.roles import form_text, mutation_form
 from prompts.loader import load_pack
 
 IDEA = Idea("Gate it.", tag=Tag(Target.PERFORMANCE, Granularity.BLOCK, "gates"))
+WORDING = "# System\nBe brief.\n# User\n{{ idea }} on {{ parent | fenced }}\n"
 ORDER = Idea("Reorder it.", tag=Tag(Target.PERFORMANCE, Granularity.NETWORK, "order"))
 
 
-def context(*, model: str = "small", wording: str = "", **agents: str) -> RunContext:
-    return RunContext.model_validate({"llm": {"model": model}, "agents": agents, "mutation_prompt": wording})
+def context(*, model: str = "small", wording: str = "", edit_wording: str = "", **agents: str) -> RunContext:
+    prompts = {"mutation_prompt": wording, "mutation_edit_prompt": edit_wording}
+    return RunContext.model_validate({"llm": {"model": model}, "agents": agents, **prompts})
 
 
 def chosen(settings: RunContext, idea: Idea = IDEA, *, pack: str = "vision", stage: str = "fair") -> set[str]:
-    loaded = load_pack(pack)
+    loaded = load_pack(pack, settings.prompt_wordings)
     places = [CandidateId.parse(f"g01-{stage}-r1-s{slot:02d}-d0") for slot in range(40)]
     forms = [choose(settings, loaded, History(), place, idea).form for place in places]
     assert forms == [choose(settings, loaded, History(), place, idea).form for place in places]
@@ -40,7 +42,9 @@ def chosen(settings: RunContext, idea: Idea = IDEA, *, pack: str = "vision", sta
         (context(mutation_format="module"), {"module"}),
         (context(mode="paper"), {"full"}),
         (context(mode="paper", mutation_format="edit"), {"full"}),
-        (context(wording="# System\n# User\n"), {"full"}),
+        (context(wording=WORDING), {"full"}),
+        (context(wording=WORDING, mutation_format="edit"), {"full"}),
+        (context(wording=WORDING, edit_wording=WORDING), {"full", "edit"}),
         (context(model=""), {""}),
         (context(mutator="builtin"), {""}),
     ],
@@ -92,3 +96,9 @@ def test_a_pack_without_the_prompt_is_said_in_a_line(tmp_path: Path, lost: str, 
     assert form_text(context(), load_pack(str(folder))) == ""
     assert form_text(context(mutation_format="module"), load_pack("vision")) == ""
     assert mutation_form(context(mutation_format="module")) == "module"
+
+
+def test_a_wording_for_whole_files_beside_another_form_is_said_in_a_line() -> None:
+    reworded = context(wording=WORDING, mutation_format="module")
+    said = "--mutation-prompt is for whole files: the language model writes whole files."
+    assert form_text(reworded, load_pack("vision", reworded.prompt_wordings)) == said
