@@ -75,7 +75,7 @@ class Connection:
         Raises:
             SettingsError: the base URL is none.
         """
-        _check_url(entry.base_url)
+        _check_url(entry)
         self.entry = entry
         self._settings = settings
         self._ledger = ledger
@@ -318,11 +318,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _check_url(url: str) -> None:
+def _check_url(entry: ModelEntry) -> None:
+    url = entry.base_url
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname is not None
     except ValueError:
         usable = False
     if url and not usable:
-        raise SettingsError(f"--llm.base-url: expected a URL such as http://localhost:8000/v1, found {url!r}")
+        raise SettingsError(
+            f"--llm.base-url: expected a URL such as http://localhost:8000/v1 for {entry.title}, found {url!r}"
+        )

@@ -54,7 +54,9 @@ def implementations(context: RunContext, roles: Sequence[str] = ROLES) -> dict[s
         wanted = getattr(context.agents, role)
         if wanted not in ("auto", "builtin") and not configured:
             flag = role.replace("_", "-")
-            raise SettingsError(f"--agents.{flag} {wanted}: no language model is configured; set --llm.model")
+            raise SettingsError(
+                f"--agents.{flag} {wanted}: no language model is configured; set --llm.model or --llm.models"
+            )
         if wanted == "auto":
             best = "llm" if context.paper_mode else BEST_MIX.get(role, "llm")
             wanted = best if configured else "builtin"

@@ -191,7 +191,7 @@ def player(context: KnowledgeContext, role: str) -> str:
     """
     wanted = getattr(context.agents, role)
     if wanted == "llm" and not context.llm.title:
-        raise SettingsError(f"--agents.{role} llm: no language model is configured; set --llm.model")
+        raise SettingsError(f"--agents.{role} llm: no language model is configured; set --llm.model or --llm.models")
     return context.llm.title if context.llm.title and wanted != "builtin" else "built-in"
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from agents.endpoint import EndpointReport
 
 _MAX_LISTED = 6
-_PRICE_FLAGS = "--llm.price-input and --llm.price-output"
 
 
 async def examine_endpoint(context: RunContext) -> list[Finding]:
@@ -46,10 +45,12 @@ async def _examine(context: RunContext, entry: ModelEntry) -> list[Finding]:
     variable = entry.key_variable
     is_set = has_key(variable)
     if not entry.base_url and not is_set:
-        return [fail("key", f"{variable} is not set", "export it, or set --llm.base-url to another endpoint")]
+        return [
+            fail("key", f"{variable} is not set", f"export it, or set {_flag(context, 'base_url')} to another endpoint")
+        ]
     report = await ask_endpoint(context.llm, entry)
     key = f"{variable} is set" if is_set else "none set; this endpoint may need none"
-    return [ok("key", key), *_served(context, entry.model, report), _answer(report)]
+    return [ok("key", key), *_served(context, entry.model, report), _answer(context, report)]
 
 
 def _recording(context: RunContext) -> Finding:
@@ -72,8 +73,8 @@ def _limits(context: RunContext, entry: ModelEntry) -> list[Finding]:
     if limit.usd is not None and price.is_known:
         found.append(ok("price", f"{price.input:g} USD a million tokens read, {price.output:g} written"))
     elif limit.usd is not None:
-        advice = "price_input and price_output of its entry" if context.llm.models else _PRICE_FLAGS
-        found.append(fail("price", f"unknown, and --limit.usd {limit.usd:g} counts money", f"set {advice}"))
+        advice = f"set {_flag(context, 'price_input')} and {_flag(context, 'price_output')}"
+        found.append(fail("price", f"unknown, and --limit.usd {limit.usd:g} counts money", advice))
     most = price.usage(0, entry.max_tokens)
     for name, needed, allowed in (("usd", most.usd, limit.usd), ("tokens", most.tokens, limit.tokens)):
         if allowed is not None and needed > allowed:
@@ -89,13 +90,17 @@ def _served(context: RunContext, model: str, report: EndpointReport) -> list[Fin
         return [ok("model", f"{model}, listed by {report.url}")]
     others = ", ".join(report.models[:_MAX_LISTED]) + (", …" if len(report.models) > _MAX_LISTED else "")
     found = f"{report.url} does not list {model}"
-    flag = "--llm.models" if context.llm.models else "--llm.model"
-    return [warn("model", found, f"{flag}: it lists {others or 'nothing'}")]
+    return [warn("model", found, f"{_flag(context, 'model')}: it lists {others or 'nothing'}")]
 
 
-def _answer(report: EndpointReport) -> Finding:
+def _answer(context: RunContext, report: EndpointReport) -> Finding:
     if report.fault:
-        return fail("answer", report.fault, report.advice or "start the server, or set --llm.base-url")
+        return fail("answer", report.fault, report.advice or f"start the server, or set {_flag(context, 'base_url')}")
     speed = report.tokens_a_second
     told = f"{report.output_tokens} tokens, {speed:.0f} a second" if speed else "tokens are not counted"
     return ok("answer", f"in {report.seconds:.1f} s; {told}")
+
+
+def _flag(context: RunContext, name: str) -> str:
+    """Where a setting of a model is given."""
+    return f"{name} of its entry" if context.llm.models else f"--llm.{name.replace('_', '-')}"

@@ -239,7 +239,7 @@ async def test_every_endpoint_of_several_is_asked(context, monkeypatch):
         ("FAIL", "c"),
     ]
     assert found[4][2] == "set OTHER_KEY to a key it accepts"
-    assert found[5][1] == "c: NO_SUCH_KEY is not set"
+    assert found[5][1:] == ("c: NO_SUCH_KEY is not set", "export it, or set base_url of its entry to another endpoint")
 
 
 async def test_an_endpoint_that_has_other_models_or_refuses(context):
@@ -267,7 +267,11 @@ async def test_a_limit_on_money_needs_the_price_of_every_model(context):
     prices = [told(finding) for finding in found if finding.part == "price"]
     assert prices == [
         ("OK", "a: 0.5 USD a million tokens read, 2 written", ""),
-        ("FAIL", "b: unknown, and --limit.usd 2 counts money", "set price_input and price_output of its entry"),
+        (
+            "FAIL",
+            "b: unknown, and --limit.usd 2 counts money",
+            "set price_input of its entry and price_output of its entry",
+        ),
     ]
     assert told(alone[-1])[::2] == ("FAIL", "set --llm.price-input and --llm.price-output")
 
