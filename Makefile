@@ -44,6 +44,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.idea_store
 	$(BIN)/python -m benchmarks.default_task --seeds 3
 	$(BIN)/python -m benchmarks.fault_mix --seeds 3 --archs 8
+	$(BIN)/python -m benchmarks.replay --archs 100
 	@test -z "$(PAPERS)" || $(BIN)/python -m benchmarks.paper_filter $(PAPERS)
 	@test -z "$(LLM)" || $(BIN)/python -m benchmarks.mutation_formats $(LLM)
 

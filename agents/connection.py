@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -74,7 +75,7 @@ class Connection:
         Raises:
             SettingsError: the base URL is none.
         """
-        _check_url(entry.base_url)
+        _check_url(entry)
         self.entry = entry
         self._settings = settings
         self._ledger = ledger
@@ -117,14 +118,16 @@ class Connection:
             StoppingError: the run is being stopped.
         """
         left = self._settings.max_retries if max_retries is None else max_retries
+        sent = messages if schema is None else with_json_form(messages, schema)
         num_retries = 0
         while True:
             sends_schema = self._sends_schema
-            reception, seconds = await self._request(key, messages, schema)
+            reception, seconds = await self._request(key, sent, schema)
             fault = reception.fault
             if fault is None or reception.is_answer:
-                answer = reception.answer(key.role, self.entry.title, messages, seconds, self._price)
-                return replace(answer, temperature=self.entry.temperature, max_tokens=self.entry.max_tokens)
+                answer = reception.answer(key.role, self.entry.title, sent, seconds, self._price)
+                entry = self.entry
+                return replace(answer, messages=messages, temperature=entry.temperature, max_tokens=entry.max_tokens)
             if fault.is_of_schema and sends_schema and schema is not None and self.entry.json_schema == "auto":
                 self._sends_schema = False
                 continue
@@ -145,7 +148,7 @@ class Connection:
                 num_reserved = await self._wait_for_turn(messages)
                 if self._stopping:
                     raise StoppingError("the call was not begun because the run is being stopped")
-                most = self._price.usage(most_input_tokens(messages), self.entry.max_tokens)
+                most = self._price.usage(self._most_input_tokens(messages, schema), self.entry.max_tokens)
                 number = await self._ledger.reserve(key, self.entry.title, most)
                 began = time.monotonic()
                 reception = await self._receive(messages, schema)
@@ -155,6 +158,12 @@ class Connection:
             self.num_open -= 1
         self._account(reception, num_reserved)
         return reception, seconds
+
+    def _most_input_tokens(self, messages: Messages, schema: Schema | None) -> int:
+        """What a prompt can have at most; some endpoints count the schema as a part of it."""
+        if schema is None or not self._sends_schema:
+            return most_input_tokens(messages)
+        return most_input_tokens((*messages, ("schema", json.dumps(schema))))
 
     async def _wait_for_turn(self, messages: Messages) -> float:
         """Wait until a request may be sent; the tokens that were reserved for it."""
@@ -209,11 +218,10 @@ class Connection:
         chat = self._chat
         reception = Reception()
         silence = self._settings.timeout_seconds
-        sent = messages if schema is None else with_json_form(messages, schema)
         body = self._body(schema if self._sends_schema else None)
         try:
             async with asyncio.timeout(silence) as limit:
-                async for chunk in chat.astream(list(sent), extra_body=body):
+                async for chunk in chat.astream(list(messages), extra_body=body):
                     reception.add(chunk)
                     limit.reschedule(asyncio.get_running_loop().time() + silence)
         except openai.APIStatusError as error:
@@ -310,11 +318,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _check_url(url: str) -> None:
+def _check_url(entry: ModelEntry) -> None:
+    url = entry.base_url
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname is not None
     except ValueError:
         usable = False
     if url and not usable:
-        raise SettingsError(f"--llm.base-url: expected a URL such as http://localhost:8000/v1, found {url!r}")
+        raise SettingsError(
+            f"--llm.base-url: expected a URL such as http://localhost:8000/v1 for {entry.title}, found {url!r}"
+        )

@@ -12,7 +12,7 @@ _FIRST_DELAY_SECONDS = 2.0
 _LONGEST_DELAY_SECONDS = 60.0
 _LONGEST_REQUESTED_DELAY_SECONDS = 600.0
 
-_WHERE = "--llm.base-url to where its API begins (often …/v1)"
+_WHERE = "--llm.base-url to where its API begins (often …/v1), with --llm.models in its entry"
 
 _PASSING = {408, 409, 423, 425, 429}
 _MAY_MEAN_TOO_LONG = {400, 413, 422}

@@ -6,6 +6,8 @@ writes a new module alone, which is checked and then placed.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agents.builtin.module_fitting import Check
 from agents.llm import LanguageModel
 from agents.module_mutation import ROLE, module_site, mutate_by_module
@@ -44,6 +46,11 @@ class LanguageModelMutator:
             site = module_site(request)
             if site is not None:
                 return await mutate_by_module(self._model, self._pack, self._check, site, idea)
+            return _noted(await self._rewrite(request, idea), "no known place for a module")
+        return await self._rewrite(request, idea)
+
+    async def _rewrite(self, request: MutationRequest, idea: str) -> Proposal | Failure:
+        """The parent with edits, or written anew."""
         lessons, parts = request.errand.choices.lessons, at_hand(request.parts, request.parent.source)
         variables = {"idea": idea, "parent": request.parent.source, "lessons": lessons, "parts": parts}
         droppable = tuple(name for name in ("lessons", "parts") if variables[name])
@@ -55,6 +62,13 @@ class LanguageModelMutator:
         question = Question(self._pack, "mutation", variables, droppable)
         answer = await question.ask(self._model, request.errand, Step.MUTATE)
         return completed(read_proposal(answer, Step.MUTATE, prompt=idea), parts)
+
+
+def _noted(answer: Proposal | Failure, remark: str) -> Proposal | Failure:
+    """A proposal whose note says why it was made otherwise than chosen; a failure has no note."""
+    if isinstance(answer, Failure):
+        return answer
+    return replace(answer, note="; ".join(filter(None, (remark, answer.note))))
 
 
 def _asks_for_parts(request: MutationRequest) -> bool:

@@ -13,17 +13,23 @@ from prompts.loader import Pack
 
 
 class LanguageModelStructuralJudge:
-    """A :class:`fairnad.ports.StructuralJudge` that asks a language model."""
+    """A :class:`fairnad.ports.StructuralJudge` that asks a language model.
 
-    def __init__(self, model: LanguageModel, pack: Pack) -> None:
+    Args:
+        as_data: whether the verdict is asked for as a JSON object; otherwise in the form the pack's prompt names, with
+            nothing added to it.
+    """
+
+    def __init__(self, model: LanguageModel, pack: Pack, *, as_data: bool = True) -> None:
         self._model = model
         self._pack = pack
+        self._schema = VERDICT if as_data else None
 
     async def judge(self, request: JudgeRequest) -> Verdict | Failure:
         """The verdict on ``request.judged``; a reply without one, or one that contradicts itself, is a failure."""
         variables = {"judged": request.judged.source, "parent": request.parent.source}
         question = Question(self._pack, "structural_judge", variables)
-        answer = await question.ask(self._model, request.errand, Step.JUDGE, VERDICT)
+        answer = await question.ask(self._model, request.errand, Step.JUDGE, self._schema)
         if isinstance(answer, Failure):
             return answer
         message = "the reply holds no verdict, or one that contradicts itself"

@@ -57,7 +57,6 @@ crop_padding = 0
 class Outcome:
     """What a search left; ``num_requests`` counts what reached the server, refused or not."""
 
-    status: int
     history: History
     num_requests: int
     by_role: Counter[str]
@@ -79,28 +78,45 @@ def search(mode: str, seed: int, archs: int, folder: Path) -> Outcome:
     """Search until so many candidates have trained, in ``folder``, which must be empty."""
     start = time.monotonic()
     model = ScriptedModel(seed)
+    settings = settings_of(mode, seed, archs, folder)
     with ScriptedServer(model) as server:
-        settings = {
-            "pack": _write_pack(folder / "pack"),
-            "runs": folder / "runs",
-            "archs": archs,
-            "seed": seed,
-            "search.initial": 8,
-            "search.max-barren-draws": 200,
-            "search.max-draws": 8,
-            "llm.model": "scripted",
-            "llm.base_url": server.url,
-            "llm.max-retries": 8,
-            **MODES[mode],
-        }
-        command = [sys.executable, "-m", "graphs.search", *search_flags(settings), "--json"]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ended.returncode:
-            raise RuntimeError(f"the search in mode {mode} ended with {ended.returncode}: {ended.stderr[-2000:]}")
+        run_search({**settings, "llm.model": "scripted", "llm.base_url": server.url})
         num_requests = server.num_requests
-    with closing(SqliteHistory(folder / "runs" / "test" / FILE_NAME, read_only=True)) as store:
-        history = History(store.records())
-    return Outcome(ended.returncode, history, num_requests, model.by_role, model.faults, time.monotonic() - start)
+    history = read_history(folder)
+    return Outcome(history, num_requests, model.by_role, model.faults, time.monotonic() - start)
+
+
+def settings_of(mode: str, seed: int, archs: int, folder: Path) -> dict[str, object]:
+    """Settings of a search but for its model; writes the pack with the small task into ``folder``."""
+    return {
+        "pack": _write_pack(folder / "pack"),
+        "runs": folder / "runs",
+        "archs": archs,
+        "seed": seed,
+        "search.initial": 8,
+        "search.max-barren-draws": 200,
+        "search.max-draws": 8,
+        "llm.max-retries": 8,
+        **MODES[mode],
+    }
+
+
+def run_search(settings: Mapping[str, object]) -> None:
+    """A search in a process of its own.
+
+    Raises:
+        RuntimeError: it did not finish; the message is the end of what it said.
+    """
+    command = [sys.executable, "-m", "graphs.search", *search_flags(settings), "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"the search ended with {ended.returncode}: {ended.stderr[-2000:]}")
+
+
+def read_history(folder: Path, run: str = "test") -> History:
+    """What a search in ``folder`` has recorded."""
+    with closing(SqliteHistory(folder / "runs" / run / FILE_NAME, read_only=True)) as store:
+        return History(store.records())
 
 
 def _write_pack(folder: Path) -> Path:

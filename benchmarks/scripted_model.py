@@ -58,6 +58,8 @@ _SIGNS = {
     "refine": "was changed by an idea, and",
 }
 _SOURCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_PARSING = threading.Lock()
+"""Python 3.11 counts the depth of syntax trees for all threads together, and fails where two of them build one."""
 _NO_CODE = "The idea is promising. I would begin with the blocks of the last stage, and measure what it does there."
 
 
@@ -189,7 +191,8 @@ def _drawn(shares: Mapping[str, float], generator: random.Random) -> str:
 
 def _meaning(source: str) -> str:
     """A source without its comments and formatting."""
-    return ast.dump(ast.parse(source))
+    with _PARSING:
+        return ast.dump(ast.parse(source))
 
 
 def _design(request: Request, asked: Asked, fault: str, generator: random.Random) -> str:

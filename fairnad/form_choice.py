@@ -13,11 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairnad.attributes import Granularity
-from fairnad.history import History, Record
+from fairnad.history import History, Record, is_valid
 from fairnad.ideas import Idea, IdeaKind
+from fairnad.ports import BUILT_IN
 
 FORMS = ("full", "edit", "module")
 """Whole files; edits of the parent; a new module alone."""
+
+_FORM_OF_PROMPT = {
+    "mutation": "full",
+    "mutation_edit": "edit",
+    "mutation_module": "module",
+    "idea_mutation_improved": "full",
+    "idea_mutation_degraded": "full",
+    "idea_mutation_edit": "edit",
+}
+"""What is asked for by each prompt that makes a candidate's first source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +60,38 @@ def fitting_forms(idea: Idea) -> tuple[str, ...]:
     return FORMS
 
 
-def choose_form(history: History, model: str, idea: Idea, generator: np.random.Generator) -> str:
+def asked_form(record: Record) -> str:
+    """The form a model was asked for, as its calls show; empty where none was.
+
+    It is another than was chosen at the draw where the parent had no known place for a module.
+    """
+    return next((_FORM_OF_PROMPT[call.role] for call in record.calls if call.role in _FORM_OF_PROMPT), "")
+
+
+def choose_form(history: History, model: str, forms: Sequence[str], generator: np.random.Generator) -> str:
     """The form for a draw.
 
     Args:
-        history: what was drawn before; only draws of this model count.
+        history: what was drawn before; only draws of this model count, each for the form it was asked for.
         model: the model chosen for the draw, as in :class:`fairnad.choices.Choices`.
+        forms: those that come into question, at least one.
         generator: makes the choice the same whenever it is made again.
     """
     worth = {}
-    for form in fitting_forms(idea):
-        drawn = [record for record in history.drawn if (record.choices.model, record.choices.form) == (model, form)]
+    for form in forms:
+        drawn = [record for record in history.drawn if (record.choices.model, asked_form(record)) == (model, form)]
         worth[form] = _passes_per_token(form, drawn, generator)
     return max(worth, key=lambda form: worth[form])
 
 
 def _passes_per_token(form: str, drawn: Sequence[Record], generator: np.random.Generator) -> float:
-    """A pass rate drawn from what is believed of a form, over the tokens one draw of it writes."""
+    """A pass rate drawn from what is believed of a form, over the tokens one draw of it writes.
+
+    What the built-in designer carried out in a model's stead is no success of the form.
+    """
     prior, seen = PRIORS[form], History(drawn).pass_rate()
-    passed = prior.pass_rate * prior.num_draws + seen.num_valid
-    failed = (1 - prior.pass_rate) * prior.num_draws + seen.num_draws - seen.num_valid
+    num_valid = sum(is_valid(record) and not record.note.startswith(BUILT_IN) for record in drawn)
+    passed = prior.pass_rate * prior.num_draws + num_valid
+    failed = (1 - prior.pass_rate) * prior.num_draws + seen.num_draws - num_valid
     tokens = prior.tokens * prior.num_draws + sum(call.output_tokens for record in drawn for call in record.calls)
     return float(generator.beta(passed, failed)) * (prior.num_draws + len(drawn)) / tokens

@@ -22,6 +22,9 @@ from fairnad.prices import Usage
 from fairnad.recipe import Recipe
 from fairnad.sampling import Fairness, Key
 
+BUILT_IN = "built-in"
+"""What the built-in designer is called among players; the note of what it made in a mix begins with that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Errand:

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from fairnad.model_entries import JsonSchemaUse, ModelChoice, ModelEntry, decisive
+from fairnad.quantities import Quantity
 from fairnad.recipe import Precision
-
-_SCALE = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
-
-
-def parse_quantity(value: Any) -> Any:
-    """``"1.5M"`` as 1500000.0; numbers and unknown forms pass through, for pydantic to judge.
-
-    Raises:
-        ValueError: text that is no number with an optional k, M or G.
-    """
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*([kmg]?)\s*", value, re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"expected a number such as 1500000, 1.5M or 0.2G, found {value!r}")
-    return float(Decimal(match[1]) * _SCALE[match[2].lower()])
-
 
 _SHARED = ("temperature", "max_tokens", "concurrency", "json_schema")
 """Settings of the language model that hold for each of several models, unless its entry says otherwise."""
 
-Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(gt=0)]
 Implementation = Literal["auto", "llm", "builtin"]
 MixedImplementation = Literal["auto", "llm", "builtin", "llm-then-builtin", "builtin-then-llm"]
 JudgeImplementation = Literal["auto", "llm", "builtin", "llm-then-builtin", "builtin-then-llm", "both"]
@@ -327,10 +309,15 @@ class RunContext(_Section):
         "none", description="what a person approves, edits or refuses before it goes on", json_schema_extra=CHANGEABLE
     )
     mutation_prompt: str = _prompt("mutation", ("candidate", "mutate"))
+    mutation_edit_prompt: str = _prompt("mutation edit", ("candidate", "mutate"))
+    mutation_module_prompt: str = _prompt("mutation module", ("candidate", "mutate"))
     debug_prompt: str = _prompt("debug", ("candidate", "debug"))
+    debug_edit_prompt: str = _prompt("debug edit", ("candidate", "debug"))
     downscale_prompt: str = _prompt("downscale", ("candidate", "downscale"))
+    downscale_edit_prompt: str = _prompt("downscale edit", ("candidate", "downscale"))
     idea_mutation_improved_prompt: str = _prompt("idea mutation improved", ("candidate", "mutate"))
     idea_mutation_degraded_prompt: str = _prompt("idea mutation degraded", ("candidate", "mutate"))
+    idea_mutation_edit_prompt: str = _prompt("idea mutation edit", ("candidate", "mutate"))
     structural_judge_prompt: str = _prompt("structural judge", ("candidate", "judge"))
     grace_seconds: float = Field(
         20, ge=0, description="seconds running jobs get after Ctrl-C or SIGTERM", json_schema_extra=CHANGEABLE

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fairnad import sampling
-from fairnad.candidate import CandidateId
+from fairnad.candidate import CandidateId, Stage
 from fairnad.choices import Choices
-from fairnad.form_choice import choose_form
+from fairnad.form_choice import FORMS, choose_form, fitting_forms
 from fairnad.history import History
 from fairnad.ideas import Idea, IdeaKind
 from fairnad.lessons import lessons
@@ -17,14 +18,20 @@ from fairnad.repair_choice import kinds_to_resample
 from fairnad.settings import RunContext
 from graphs.roles import cast, mutation_form
 
+if TYPE_CHECKING:
+    from prompts.loader import Pack
+
 Offer = Callable[[Idea, History], tuple[str, ...]]
 """The checked modules that are offered for an idea, by their ids."""
 
 
-def choose(context: RunContext, offer: Offer | None, history: History, place: CandidateId, idea: Idea) -> Choices:
+def choose(
+    context: RunContext, pack: Pack, offer: Offer | None, history: History, place: CandidateId, idea: Idea
+) -> Choices:
     """How the language models are to go about a candidate.
 
     Args:
+        pack: what is not asked for lacks a prompt there.
         offer: asked where there is a library of checked modules.
         history: every record of earlier waves, so that going through a search again repeats its choices.
     """
@@ -35,9 +42,9 @@ def choose(context: RunContext, offer: Offer | None, history: History, place: Ca
     if not context.paper_mode:
         resample = _resample(context, history, place, choices.model)
         choices = replace(choices, resample=resample, lessons=_lessons(context, history, idea))
-    if offer is not None:
+    if offer is not None and place.stage is not Stage.REFINE:
         choices = replace(choices, parts=offer(idea, history))
-    return replace(choices, form=_form(context, history, place, idea, choices.model))
+    return replace(choices, form=_form(context, pack, history, place, idea, choices.model))
 
 
 def has_library(context: RunContext) -> bool:
@@ -45,14 +52,30 @@ def has_library(context: RunContext) -> bool:
     return context.agents.library > 0 and not context.paper_mode and cast(context, ("mutator",))["mutator"]
 
 
-def _form(context: RunContext, history: History, place: CandidateId, idea: Idea, model: str) -> str:
-    """How the mutation is written; empty where no language model writes it."""
+def _form(context: RunContext, pack: Pack, history: History, place: CandidateId, idea: Idea, model: str) -> str:
+    """How the mutation is written; empty where no language model writes it.
+
+    A form that is asked for and cannot be had gives way to the next longer one.
+    """
     if not cast(context, ("mutator",))["mutator"]:
         return ""
-    form = mutation_form(context)
-    if form != "auto":
-        return form
-    return choose_form(history, model, idea, sampling.generator(context.seed, place, "form"))
+    form, offered = mutation_form(context), _offered(pack, place.stage, idea)
+    if form == "auto":
+        forms = [form for form in fitting_forms(idea) if form in offered]
+        return choose_form(history, model, forms, sampling.generator(context.seed, place, "form"))
+    longer = FORMS[FORMS.index(form) :: -1]
+    return next(form for form in longer if form in offered)
+
+
+def _offered(pack: Pack, stage: Stage, idea: Idea) -> Sequence[str]:
+    """The forms there is a prompt for; a module is asked for only where an idea names parts, and in no chain."""
+    if stage is Stage.REFINE:
+        prompts = {"edit": "idea_mutation_edit"}
+    elif idea.kind is IdeaKind.KNOWLEDGE:
+        prompts = {"edit": "mutation_edit", "module": "mutation_module"}
+    else:
+        prompts = {"edit": "mutation_edit"}
+    return ["full", *(form for form, prompt in prompts.items() if pack.has(prompt))]
 
 
 def _resample(context: RunContext, history: History, place: CandidateId, model: str) -> tuple[str, ...]:

@@ -121,13 +121,13 @@ def parse_settings(parser: Parser, arguments: Sequence[str], begun_with: RunCont
 def _with_recorded_model(given: dict[str, object]) -> dict[str, object]:
     """The settings, with those of the language model that is replayed below what is given of it."""
     llm = given.get("llm")
-    replay = llm.get("replay") if isinstance(llm, dict) else None
-    if not replay:
+    if not isinstance(llm, dict) or not llm.get("replay"):
         return given
     from graphs.replaying import recorded_model
 
     runs = str(given.get("runs", RunContext.model_fields["runs"].default))
-    return _merge({"llm": dict(recorded_model(str(replay), runs))}, given)
+    is_named = bool({"model", "models"} & llm.keys())
+    return _merge({"llm": dict(recorded_model(str(llm["replay"]), runs, is_named=is_named))}, given)
 
 
 def _config_parser() -> Parser:

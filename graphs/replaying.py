@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fairnad.errors import ReplayError, SettingsError
-from fairnad.settings import RunContext
-from store.call_file import CALLS_NAME, read_calls
-from store.run_folder import SETTINGS_NAME, read_context
+from fairnad.settings import LanguageModelSettings, RunContext
 
 _OWN = {"base_url", "replay", "price_input", "price_output"}
 """Settings of the language model that are not taken from the recorded run."""
+_NAMES = {"model", "models"}
 
 
 def recorded_calls(replay: str, runs: str) -> Path:
@@ -24,6 +23,8 @@ def recorded_calls(replay: str, runs: str) -> Path:
     Raises:
         ReplayError: there is none.
     """
+    from store.call_file import CALLS_NAME
+
     given = Path(replay).expanduser()
     for place in (given, given / CALLS_NAME, Path(runs) / replay / CALLS_NAME):
         if place.is_file():
@@ -33,28 +34,54 @@ def recorded_calls(replay: str, runs: str) -> Path:
     )
 
 
-def recorded_model(replay: str, runs: str) -> Mapping[str, Any]:
+def recorded_model(replay: str, runs: str, *, is_named: bool = False) -> Mapping[str, Any]:
     """The settings of the language model as they were when the calls were recorded.
 
+    Args:
+        is_named: the models are given anew, and are not taken from there.
+
     Raises:
-        ReplayError: there are no recorded calls.
+        ReplayError: there are no recorded calls, or calls of several models without the settings of their run.
         RunFolderError: the settings of their run cannot be read.
     """
+    from store.call_file import read_calls
+    from store.run_folder import SETTINGS_NAME, read_context
+
     path = recorded_calls(replay, runs)
     if (path.parent / SETTINGS_NAME).is_file():
         recorded = read_context(path.parent).llm.model_dump(mode="json", exclude_none=True)
-        return {name: value for name, value in recorded.items() if name not in _OWN}
-    for _, answer in read_calls(path):
-        asked = {"model": answer.call.model, "temperature": answer.temperature, "max_tokens": answer.max_tokens}
-        return {name: value for name, value in asked.items() if value is not None}
-    raise ReplayError(f"{path} holds no call: there is nothing to replay")
+        own = _OWN | _NAMES if is_named else _OWN
+        return {name: value for name, value in recorded.items() if name not in own}
+    answers = {answer.call.model: answer for _, answer in read_calls(path)}
+    if not answers:
+        raise ReplayError(f"{path} holds no call: there is nothing to replay")
+    if is_named:
+        return {}
+    if len(answers) > 1:
+        raise ReplayError(
+            f"{path} holds calls of {', '.join(sorted(answers))}, and there is no {SETTINGS_NAME} beside it that tells "
+            "how one was chosen: name its run, or give --llm.models"
+        )
+    (answer,) = answers.values()
+    asked = {"model": answer.call.model, "temperature": answer.temperature, "max_tokens": answer.max_tokens}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def check_replay(context: RunContext) -> None:
-    """Nothing, where the settings name the model that is replayed, as the command line sees to.
+    """Nothing, where the settings name the models that are replayed, as the command line sees to.
 
     Raises:
         SettingsError: they do not.
     """
-    if context.llm.replay and not context.llm.model:
-        raise SettingsError("--llm.replay needs the name of the recorded model here: set --llm.model")
+    if context.llm.replay and not context.llm.entries:
+        raise SettingsError("--llm.replay needs the recorded model here: set --llm.model, or --llm.models")
+
+
+def refuse_replay(settings: LanguageModelSettings) -> None:
+    """Nothing, where answers come from an endpoint, as they must for all that is no search.
+
+    Raises:
+        SettingsError: they are to come from a recorded run.
+    """
+    if settings.replay:
+        raise SettingsError("--llm.replay replays a search: leave it out here")

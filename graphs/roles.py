@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairnad.budget import Budget
 from fairnad.errors import SettingsError
-from fairnad.ports import Debugger, Downscaler, IdeaMutator, IdeaStore, Lab, Mutator, StructuralJudge
+from fairnad.ports import BUILT_IN, Debugger, Downscaler, IdeaMutator, IdeaStore, Lab, Mutator, StructuralJudge
 from fairnad.settings import RunContext
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def implementations(context: RunContext, roles: Sequence[str] = ROLES) -> dict[s
         wanted = getattr(context.agents, role)
         if wanted not in ("auto", "builtin") and not configured:
             flag = role.replace("_", "-")
-            raise SettingsError(f"--agents.{flag} {wanted}: no language model is configured; set --llm.model")
+            raise SettingsError(
+                f"--agents.{flag} {wanted}: no language model is configured; set --llm.model or --llm.models"
+            )
         if wanted == "auto":
             best = "llm" if context.paper_mode else BEST_MIX.get(role, "llm")
             wanted = best if configured else "builtin"
@@ -76,7 +78,7 @@ def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]
     model = context.llm.title
     words = {
         "llm": model,
-        "builtin": "built-in",
+        "builtin": BUILT_IN,
         "llm-then-builtin": f"{model}, then built-in",
         "builtin-then-llm": f"built-in, then {model}",
         "both": f"built-in and {model}",
@@ -87,7 +89,7 @@ def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]
 def designers(context: RunContext) -> str:
     """Who takes part at all, in a word or two."""
     wanted = set(implementations(context).values())
-    names = [context.llm.title] * (wanted != {"builtin"}) + ["built-in"] * (wanted != {"llm"})
+    names = [context.llm.title] * (wanted != {"builtin"}) + [BUILT_IN] * (wanted != {"llm"})
     return " + ".join(sorted(names))
 
 
@@ -101,11 +103,9 @@ def describe(context: RunContext) -> str:
 def mutation_form(context: RunContext) -> str:
     """How mutations are written: ``full``, ``edit``, ``module``, or ``auto`` where each draw decides.
 
-    It is whole files in paper mode, and in place of ``auto`` where the prompt for them has another wording.
+    It is whole files in paper mode.
     """
-    wanted = context.agents.mutation_format
-    is_full = context.paper_mode or (wanted == "auto" and context.mutation_prompt)
-    return "full" if is_full else wanted
+    return "full" if context.paper_mode else context.agents.mutation_format
 
 
 def form_text(context: RunContext, pack: Pack) -> str:
@@ -114,6 +114,8 @@ def form_text(context: RunContext, pack: Pack) -> str:
     if form not in ("edit", "module") or pack.has(f"mutation_{form}") or not cast(context, ("mutator",))["mutator"]:
         return ""
     other = "edits" if form == "module" and pack.has("mutation_edit") else "whole files"
+    if context.mutation_prompt:
+        return f"--mutation-prompt is for whole files: the language model writes {other}."
     return f"Pack {pack.name} has no prompt mutation_{form}: the language model writes {other}."
 
 
@@ -132,7 +134,7 @@ def make_roles(
         casts["llm"] = _language_model(context, pack, model, lab)
     if any(one != "llm" for one in wanted.values()):
         casts["builtin"] = _built_in(pack, lab, budgets, ideas)
-    names = {"llm": context.llm.title, "builtin": "built-in"}
+    names = {"llm": context.llm.title, "builtin": BUILT_IN}
     return Roles(**{role: _player(role, wanted[role], casts, names, lab, budgets) for role in ROLES})
 
 
@@ -171,12 +173,13 @@ def _language_model(context: RunContext, pack: Pack, model: LanguageModel, lab: 
     from agents.structural_judge import LanguageModelStructuralJudge
 
     form = mutation_form(context).replace("auto", "full")
+    is_worded = context.paper_mode or bool(context.structural_judge_prompt)
     return Roles(
         LanguageModelMutator(model, pack, form, lab.check),
         LanguageModelIdeaMutator(model, pack, form),
         SparingDebugger(LanguageModelDebugger(model, pack, form)),
         LanguageModelDownscaler(model, pack, form),
-        LanguageModelStructuralJudge(model, pack),
+        LanguageModelStructuralJudge(model, pack, as_data=not is_worded),
     )
 
 

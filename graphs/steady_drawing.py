@@ -16,9 +16,10 @@ from fairnad.candidate import CandidateId, plain
 from fairnad.errors import SettingsError
 from fairnad.history import History
 from fairnad.ideas import Idea
+from fairnad.model_choice import designers
 from fairnad.pipeline import Pace, Place, depth, next_place, staleness
 from fairnad.sampling import Fairness
-from fairnad.settings import RunContext, SearchSettings
+from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
 from graphs.choosing import choose
 from graphs.drawing import DRAW, DRAWN
 from graphs.planning import Draw, candidate_input, draw_idea, steady_slot
@@ -156,7 +157,13 @@ def _depth(bench: Bench, history: History) -> int:
     trainings = [record.evaluation.seconds for record in history.records if record.evaluation is not None]
     valid_share = (len(history.trained) + 1) / (len(history.drawn) + 1)
     pace = Pace(bench.flights.proposal_seconds, mean(trainings[-_MEASURED:]), valid_share)
-    return depth(pace, bench.lab.num_slots, bench.context.llm.concurrency)
+    return depth(pace, bench.lab.num_slots, most_at_once(bench.context.llm))
+
+
+def most_at_once(settings: LanguageModelSettings) -> int:
+    """Calls of those who design that may be under way together; the setting's number where nobody is asked."""
+    names = designers(settings.entries, "mutator")
+    return sum(entry.concurrency for entry in settings.entries if entry.title in names) or settings.concurrency
 
 
 class _Drawer:
@@ -187,7 +194,9 @@ class _Drawer:
         place = next_place(self._current_ids, self._history, search)
         slot = steady_slot(Place(*place[:4]), self._history, search, self._bench.budgets, self._current_ids)
         drawn = draw_idea(slot, place, search, context.seed, self._ideas, self._waiting)
-        drawn = replace(drawn, choices=choose(context, self._bench.offer, self._history, place, drawn.idea))
+        bench = self._bench
+        choices = choose(context, bench.pack, bench.offer, self._history, place, drawn.idea)
+        drawn = replace(drawn, choices=choices)
         made = SteadyDraw(str(place), self._number, slot, tuple(self._settled), drawn)
         self._current_ids[place] = slot["current_id"]
         self._number, self._settled = self._number + 1, []

@@ -43,6 +43,15 @@ FORM_ROLES: Mapping[str, frozenset[str]] = {
 }
 """The prompts for other forms of replies than whole files; a pack may do without any of them."""
 
+_INSTEAD_OF: Mapping[str, frozenset[str]] = {
+    "mutation_edit": frozenset({"mutation"}),
+    "mutation_module": frozenset({"mutation"}),
+    "debug_edit": frozenset({"debug"}),
+    "downscale_edit": frozenset({"downscale"}),
+    "idea_mutation_edit": frozenset({"idea_mutation_improved", "idea_mutation_degraded"}),
+}
+"""The prompts for whole files whose place each prompt for another form takes."""
+
 _OFFERED = {**ROLES, **FORM_ROLES}
 
 
@@ -126,7 +135,9 @@ def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) ->
 
     Args:
         name_or_folder: a pack that comes with the program, or a folder anywhere.
-        wordings: prompts that replace those of the pack, by role; they show the same variables.
+        wordings: prompts that replace those of the pack, by role; they show the same variables. Where a prompt for
+            whole files is worded anew, the pack's own for other forms in its place are left out: nobody would be
+            asked by the new one.
 
     Raises:
         PackError: a file is missing or malformed, or two of them contradict each other; the message names the file,
@@ -136,6 +147,8 @@ def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) ->
     path = folder / "pack.toml"
     text = read_pack_file(path)
     jinja = environment(folder)
+    worded = wordings or {}
+    prompts = {role: one for role, one in _read_prompts(folder, text, jinja).items() if not _gives_way(role, worded)}
     predefined = [*text.upscaling, *text.adjustment, *text.shrinking, text.single_use]
     return Pack(
         name=text.name,
@@ -150,7 +163,7 @@ def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) ->
         attribute_tree=read_attribute_tree(folder / "attribute_tree.yaml"),
         modules=read_modules(folder / "modules.py"),
         tasks=read_tasks(folder / "tasks.toml"),
-        _prompts=_read_prompts(folder, text, jinja) | _reword(folder, text, wordings or {}, jinja),
+        _prompts=prompts | _reword(folder, text, worded, jinja),
         _targets=_read_targets(path, text, jinja),
     )
 
@@ -193,6 +206,10 @@ def _read_prompts(folder: Path, text: PackFile, jinja: Environment) -> dict[str,
     return {
         role: read_prompt(folder / f"{role}.md", shown, _OFFERED[role], jinja) for role, shown in text.prompts.items()
     }
+
+
+def _gives_way(role: str, wordings: Mapping[str, str]) -> bool:
+    return role not in wordings and not _INSTEAD_OF.get(role, frozenset()).isdisjoint(wordings)
 
 
 def _reword(folder: Path, text: PackFile, wordings: Mapping[str, str], jinja: Environment) -> dict[str, Prompt]:

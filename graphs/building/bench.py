@@ -28,6 +28,7 @@ from fairnad.knowledge import (
 )
 from fairnad.knowledge_settings import KnowledgeContext
 from fairnad.ports import Errand
+from graphs.replaying import refuse_replay
 from graphs.steps import Steps
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def player(context: KnowledgeContext, role: str) -> str:
     """
     wanted = getattr(context.agents, role)
     if wanted == "llm" and not context.llm.title:
-        raise SettingsError(f"--agents.{role} llm: no language model is configured; set --llm.model")
+        raise SettingsError(f"--agents.{role} llm: no language model is configured; set --llm.model or --llm.models")
     return context.llm.title if context.llm.title and wanted != "builtin" else "built-in"
 
 
@@ -206,8 +207,7 @@ async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
     from tools.papers.fetching import PoliteFetcher
     from tools.papers.library import PaperLibrary
 
-    if context.llm.replay:
-        raise SettingsError("--llm.replay replays a search: leave it out here")
+    refuse_replay(context.llm)
     by_model = {role: player(context, role) != "built-in" for role in ("structurer", "reader")}
     knowledge = await asyncio.to_thread(load_knowledge_pack, context.pack)
     folder = await asyncio.to_thread(KnowledgeFolder.open, Path(context.out))

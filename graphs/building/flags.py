@@ -18,6 +18,7 @@ from fairnad.knowledge_settings import KnowledgeContext
 from fairnad.settings import RunContext
 from graphs.arguments import Parser, unknown
 from graphs.model_files import with_models_read
+from graphs.replaying import refuse_replay
 
 _PREFIX = "FAIRNAD_"
 
@@ -53,9 +54,11 @@ def read_context(options: argparse.Namespace, **fixed: object) -> KnowledgeConte
         if value is not None:
             _put(settings, path, value)
     try:
-        return KnowledgeContext.model_validate(with_models_read({**settings, **fixed}))
+        context = KnowledgeContext.model_validate(with_models_read({**settings, **fixed}))
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from error
+    refuse_replay(context.llm)
+    return context
 
 
 def check_environment() -> None:

@@ -20,6 +20,7 @@ from fairnad.settings import RunContext
 from graphs.arguments import Parser
 from graphs.command_line import parse_settings
 from graphs.exit_status import report_errors
+from graphs.replaying import refuse_replay
 from graphs.roles import players
 from graphs.telling.terminal import print_json, until_reader_leaves
 from graphs.telling.wording import printable
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _chat(given: Sequence[str]) -> int:
     options, context = _parse(given)
     question = " ".join(options.question).strip()
+    refuse_replay(context.llm)
     players(context, ("librarian",))  # a mistake in the settings is told before anything is opened
     from graphs.chat.conversation import Conversation
 

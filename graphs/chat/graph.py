@@ -18,6 +18,7 @@ from fairnad.settings import RunContext
 from graphs.chat.retrieval import retrieve as look_up
 from graphs.chat.shelf import open_shelf
 from graphs.chat.state import KEPT_TURNS, ChatInput, ChatState, ChatUpdate
+from graphs.replaying import refuse_replay
 from graphs.roles import cast, players
 
 if TYPE_CHECKING:
@@ -67,11 +68,12 @@ async def librarian(context: RunContext) -> AsyncIterator[Librarian]:
     """Whoever understands and answers under these settings.
 
     Raises:
-        SettingsError: a language model is asked for, and none is configured.
+        SettingsError: a language model is asked for, and none is configured; or answers are to be replayed.
         UserError: the pack or the ideas cannot be read.
     """
     from agents.builtin.librarian import BuiltinLibrarian
 
+    refuse_replay(context.llm)
     pack = (await asyncio.to_thread(open_shelf, context)).pack
     built_in = BuiltinLibrarian(pack)
     if not cast(context, _ROLES)["librarian"]:

@@ -1,15 +1,18 @@
-"""The language model: whether its endpoint can be reached, serves the model and answers, and how fast."""
+"""The language models: whether each endpoint can be reached, serves its model and answers, how fast, at which price."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fairnad.errors import SettingsError
+from fairnad.errors import ReplayError, SettingsError
 from fairnad.model_entries import ModelEntry
+from fairnad.prices import price_of
 from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
+from graphs.replaying import recorded_calls
 from graphs.roles import cast
+from graphs.telling.wording import count_text
 
 if TYPE_CHECKING:
     from agents.endpoint import EndpointReport
@@ -18,12 +21,16 @@ _MAX_LISTED = 6
 
 
 async def examine_endpoint(context: RunContext) -> list[Finding]:
-    """Ask every endpoint, where a role is played by a language model."""
+    """Ask every endpoint, where a role is played by a language model; none where a recorded run is replayed."""
     try:
         if not any(cast(context).values()):
             return [ok("model", "none: all roles are built in (--llm.model sets one)")]
+        if context.llm.replay:
+            return [_recording(context)]
         entries = context.llm.entries
-        found = [await _examine(context, entry) for entry in entries]
+        found = [[*await _examine(context, entry), *_limits(context, entry)] for entry in entries]
+    except ReplayError as error:
+        return [fail("model", str(error), "name a run that has one")]
     except SettingsError as error:
         return [fail("model", str(error), "mend the setting")]
     if len(entries) == 1:
@@ -38,25 +45,62 @@ async def _examine(context: RunContext, entry: ModelEntry) -> list[Finding]:
     variable = entry.key_variable
     is_set = has_key(variable)
     if not entry.base_url and not is_set:
-        return [fail("key", f"{variable} is not set", "export it, or set --llm.base-url to another endpoint")]
+        return [
+            fail("key", f"{variable} is not set", f"export it, or set {_flag(context, 'base_url')} to another endpoint")
+        ]
     report = await ask_endpoint(context.llm, entry)
     key = f"{variable} is set" if is_set else "none set; this endpoint may need none"
-    return [ok("key", key), *_served(entry.model, report), _answer(report)]
+    return [ok("key", key), *_served(context, entry.model, report), _answer(context, report)]
 
 
-def _served(model: str, report: EndpointReport) -> list[Finding]:
+def _recording(context: RunContext) -> Finding:
+    """Whether there are calls to replay.
+
+    Raises:
+        ReplayError: there are none, or they cannot be read.
+    """
+    from store.call_file import read_calls
+
+    path = recorded_calls(context.llm.replay, context.runs)
+    num_calls = sum(1 for _ in read_calls(path))
+    return ok("model", f"{context.llm.title}, replayed from {count_text(num_calls, 'call')} in {path}; no endpoint")
+
+
+def _limits(context: RunContext, entry: ModelEntry) -> list[Finding]:
+    """Whether the calls of a model can be held to the limits at all."""
+    limit, price = context.limit, price_of(entry)
+    found = []
+    if limit.usd is not None and price.is_known:
+        found.append(ok("price", f"{price.input:g} USD a million tokens read, {price.output:g} written"))
+    elif limit.usd is not None:
+        advice = f"set {_flag(context, 'price_input')} and {_flag(context, 'price_output')}"
+        found.append(fail("price", f"unknown, and --limit.usd {limit.usd:g} counts money", advice))
+    most = price.usage(0, entry.max_tokens)
+    for name, needed, allowed in (("usd", most.usd, limit.usd), ("tokens", most.tokens, limit.tokens)):
+        if allowed is not None and needed > allowed:
+            told = f"one reply may take {needed:,.6g}, and --limit.{name} allows {allowed:,.10g}: no call will be made"
+            found.append(warn("limit", told, f"raise --limit.{name}, or lower --llm.max-tokens"))
+    return found
+
+
+def _served(context: RunContext, model: str, report: EndpointReport) -> list[Finding]:
     if report.models is None:
         return [] if report.fault else [ok("model", f"{report.url} lists no models")]
     if model in report.models:
         return [ok("model", f"{model}, listed by {report.url}")]
     others = ", ".join(report.models[:_MAX_LISTED]) + (", …" if len(report.models) > _MAX_LISTED else "")
     found = f"{report.url} does not list {model}"
-    return [warn("model", found, f"--llm.model: it lists {others or 'nothing'}")]
+    return [warn("model", found, f"{_flag(context, 'model')}: it lists {others or 'nothing'}")]
 
 
-def _answer(report: EndpointReport) -> Finding:
+def _answer(context: RunContext, report: EndpointReport) -> Finding:
     if report.fault:
-        return fail("answer", report.fault, report.advice or "start the server, or set --llm.base-url")
+        return fail("answer", report.fault, report.advice or f"start the server, or set {_flag(context, 'base_url')}")
     speed = report.tokens_a_second
     told = f"{report.output_tokens} tokens, {speed:.0f} a second" if speed else "tokens are not counted"
     return ok("answer", f"in {report.seconds:.1f} s; {told}")
+
+
+def _flag(context: RunContext, name: str) -> str:
+    """Where a setting of a model is given."""
+    return f"{name} of its entry" if context.llm.models else f"--llm.{name.replace('_', '-')}"

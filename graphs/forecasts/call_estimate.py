@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from fairnad.attributes import Target
 from fairnad.candidate import Stage
 from fairnad.ideas import Idea, MutationTarget
+from fairnad.model_choice import who_may_play
 from fairnad.prices import CHARACTERS_A_TOKEN
 from fairnad.settings import RunContext
-from graphs.roles import cast, implementations
+from graphs.roles import ROLES, cast, implementations
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
@@ -55,12 +56,13 @@ def estimate_calls(
         base_is_over: whether the base must be brought under its limits first.
     """
     usual = _input_tokens(pack, base_source, ideas)
-    longest = _input_tokens(pack, "x" * (context.llm.max_tokens * CHARACTERS_A_TOKEN), ideas)
+    limits = {role: _max_tokens(context, role) for role in ROLES}
+    longest = _input_tokens(pack, "x" * (max(limits.values()) * CHARACTERS_A_TOKEN), ideas)
     reply = math.ceil(len(base_source) / CHARACTERS_A_TOKEN)
     estimates = []
     for role, (least, most) in _num_calls(context, num_trained, base_is_over).items():
         if cast(context)[role] and most:
-            usual_reply = _VERDICT_TOKENS if role == "structural_judge" else min(reply, context.llm.max_tokens)
+            usual_reply = _VERDICT_TOKENS if role == "structural_judge" else min(reply, limits[role])
             estimates.append(
                 CallEstimate(
                     role=role,
@@ -69,10 +71,16 @@ def estimate_calls(
                     least_input_tokens=least * usual[role],
                     most_input_tokens=most * max(longest[role], usual[role]),
                     least_output_tokens=least * usual_reply,
-                    most_output_tokens=most * context.llm.max_tokens,
+                    most_output_tokens=most * limits[role],
                 )
             )
     return estimates
+
+
+def _max_tokens(context: RunContext, role: str) -> int:
+    """How long a reply may be of whichever model answers for a role; the setting's where there is no model."""
+    entries = who_may_play(context.llm.entries, role)
+    return max((entry.max_tokens for entry in entries), default=context.llm.max_tokens)
 
 
 def _num_calls(context: RunContext, num_trained: Mapping[Stage, int], base_is_over: bool) -> dict[str, tuple[int, int]]:

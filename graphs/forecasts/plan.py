@@ -16,6 +16,8 @@ from graphs.forecasts.call_estimate import CallEstimate, estimate_calls
 from graphs.forecasts.schedule import Leg, by_stage, remaining
 from graphs.idea_base import load_ideas
 from graphs.inputs import Inputs, check_recipe, read_inputs
+from graphs.purse import check_prices
+from graphs.replaying import check_replay
 from graphs.stored_runs import open_run
 from store.history_store import FILE_NAME
 from store.run_folder import refuse_changes, run_path
@@ -79,6 +81,8 @@ def make_plan(context: RunContext) -> Plan:
         UserError: the search could not begin with these settings.
         LabError: the sandbox does not start.
     """
+    check_prices(context)
+    check_replay(context)
     inputs = read_inputs(context)
     ideas = load_ideas(context, inputs.pack)
     history = _history_so_far(context)

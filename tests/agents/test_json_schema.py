@@ -145,3 +145,16 @@ async def test_the_judge_reads_a_verdict_in_either_form(
     verdict = await LanguageModelStructuralJudge(connect(server), vision).judge(request)
     assert verdict == Verdict(changed=False, multi_layer=True, reason="same blocks")
     assert server.requests[0]["response_format"]["json_schema"]["schema"] == VERDICT
+
+
+async def test_a_judge_can_be_asked_in_the_words_of_the_pack_alone(
+    serve: Serve, connect: Connect, errand: Errand, vision: Pack
+) -> None:
+    server = serve(lambda request: Reply("changed: yes - a gate\nmulti-layer: yes - by its loop\n##response## yes"))
+    request = JudgeRequest(errand, Model("class Network: ..."), Model("class Network: pass"))
+    verdict = await LanguageModelStructuralJudge(connect(server), vision, as_data=False).judge(request)
+    assert isinstance(verdict, Verdict) and verdict.changed and verdict.multi_layer
+    (asked,) = server.requests
+    assert "response_format" not in asked
+    words = vision.messages("structural_judge", judged="class Network: ...", parent="class Network: pass")
+    assert [message["content"] for message in asked["messages"]] == [text for _, text in words]

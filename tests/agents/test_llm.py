@@ -185,8 +185,8 @@ async def test_a_model_that_is_not_served_is_named(serve: Serve, connect: Connec
         await ask(connect(server), errand)
     assert str(caught.value) == (
         f"endpoint {server.url} (model scripted) has no such model (404: The model `scripted` does not exist.): set "
-        "--llm.model to a model it serves, and --llm.base-url to where its API begins (often …/v1); "
-        "nothing is lost; run the same command again to resume"
+        "--llm.model to a model it serves, and --llm.base-url to where its API begins (often …/v1), with "
+        "--llm.models in its entry; nothing is lost; run the same command again to resume"
     )
 
 
@@ -459,7 +459,7 @@ async def test_a_cancelled_call_is_repeated_by_the_next(serve: Serve, connect: C
 def test_a_base_url_that_is_none_is_refused(url: str, log: SqliteHistory) -> None:
     with pytest.raises(SettingsError) as caught:
         LanguageModel(LanguageModelSettings(model="m", base_url=url), log)
-    assert str(caught.value) == f"--llm.base-url: expected a URL such as http://localhost:8000/v1, found {url!r}"
+    assert str(caught.value) == f"--llm.base-url: expected a URL such as http://localhost:8000/v1 for m, found {url!r}"
 
 
 def test_importing_the_client_loads_no_sdk() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from agents.llm import LanguageModel
+from agents.reply_schemas import VERDICT
 from fairnad.candidate import Failure, Step
 from fairnad.errors import EndpointError
 from fairnad.ports import Answer, CallKey, Errand
-from fairnad.prices import NOTHING, Usage
+from fairnad.prices import NOTHING, Usage, most_input_tokens
 from store.history_store import SqliteHistory
 from tests.openai_server import Reply, Request, ScriptedServer
 
@@ -97,3 +99,20 @@ async def test_what_never_reached_an_endpoint_costs_nothing(connect: Connect, er
     with pytest.raises(EndpointError):
         await ask(connect(url, ledger, max_retries=0, **PRICED), errand)
     assert ledger.settled[0][0] == NOTHING
+
+
+async def test_the_lines_and_the_schema_of_a_reply_that_is_data_are_reserved_too(
+    serve: Serve, connect: Connect, errand: Errand
+) -> None:
+    ledger = Notebook()
+    server = serve(lambda request: Reply('{"reason": "", "changed": true, "multi_layer": true}', usage=None))
+    model = connect(server, ledger, **PRICED)
+    answer = await model.complete("structural_judge", errand, MESSAGES, step=Step.JUDGE, schema=VERDICT)
+    assert isinstance(answer, Answer)
+    (asked,) = server.requests
+    sent = [(message["role"], message["content"]) for message in asked["messages"]]
+    schema = json.dumps(asked["response_format"]["json_schema"]["schema"])
+    ((_, _, most),) = ledger.reserved
+    assert most.input_tokens == most_input_tokens([*sent, ("schema", schema)]) > most_input_tokens(sent) > 27
+    assert answer.messages == MESSAGES, "what is stored is the prompt of the pack"
+    assert answer.call.input_tokens == ledger.settled[0][0].input_tokens

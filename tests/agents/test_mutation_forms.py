@@ -284,6 +284,16 @@ async def test_the_form_chosen_at_the_draw_decides_which_prompt_is_asked(
     assert [call.role for call in log.calls(ERRAND.candidate_id)] == [role]
 
 
+async def test_a_parent_without_a_place_for_a_module_is_said_in_the_note(
+    serve: Serve, connect: Connect, vision: Pack
+) -> None:
+    server = serve(lambda request: Reply("```python\nclass Network: width = 2\n```"))
+    asked = mutation("module", IDEA, "class Network: width = 1\n")
+    proposal = await LanguageModelMutator(connect(server), vision, check=runs).mutate(asked)
+    assert isinstance(proposal, Proposal)
+    assert proposal.note == "no known place for a module; a whole file"
+
+
 async def test_a_pack_without_the_prompts_is_asked_for_whole_files(
     serve: Serve, connect: Connect, plain_pack: Pack, log
 ) -> None:

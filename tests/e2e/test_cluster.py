@@ -18,8 +18,8 @@ import pytest_asyncio
 from fairnad.candidate import Evaluation, Failure, FailureKind
 from fairnad.errors import LabError, SettingsError, StoppingError
 from graphs.runner import run
+from tests.e2e.sameness import same
 from tests.e2e.scripts import lively
-from tests.e2e.test_resuming import same
 from tests.openai_server import Reply, Request, ScriptedServer
 from tests.tools.test_lab import NETWORK, RECIPE, SETTINGS, make_split, make_task, misbehaving
 from tools.lab import TorchLab

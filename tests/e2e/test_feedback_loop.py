@@ -11,7 +11,7 @@ from fairnad.settings import RunContext
 from graphs.runner import run
 from tests.e2e.networks import BROKEN, NO_NETWORK, SINGLE_LAYER, network
 from tests.e2e.scripts import Script, fenced
-from tests.openai_server import ScriptedServer
+from tests.openai_server import ScriptedServer, prompt_of
 
 BASE = network()
 GOOD = network(width=9)
@@ -55,6 +55,16 @@ def test_a_candidate_that_passes_the_first_time(search):
         ("structural_judge", 100, 50),
     ]
     assert history.base is not None and history.base.source == BASE
+    asked = script.requests[1]
+    assert "response_format" not in asked and "JSON" not in prompt_of(asked), "paper mode adds nothing to a prompt"
+
+
+def test_a_judge_beside_other_players_is_asked_for_data(search):
+    script, _ = search(
+        status=0, mutate=[fenced(GOOD)], settings={"agents.mode": "best", "agents.structural_judge": "llm"}
+    )
+    assert script.asked[-1] == "judge"
+    assert script.requests[-1]["response_format"]["type"] == "json_schema"
 
 
 def test_a_candidate_that_is_debugged_once(search):

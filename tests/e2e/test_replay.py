@@ -11,8 +11,9 @@ from graphs.command_line import main
 from graphs.exit_status import LIMIT_REACHED
 from store.ledger_store import LEDGER_NAME, LOST, SqliteLedger
 from tests.e2e.networks import network
+from tests.e2e.sameness import same
 from tests.e2e.scripts import APPROVED, fenced, lively, role_of
-from tests.e2e.test_resuming import SMALL, same, start
+from tests.e2e.test_resuming import SMALL, start
 from tests.openai_server import Reply, Request, ScriptedServer
 
 TOKENS = (400, 50)

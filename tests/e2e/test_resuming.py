@@ -18,12 +18,12 @@ from typing import Self
 
 import pytest
 
-from fairnad.candidate import Step, plain
-from fairnad.history import History, Record
+from fairnad.candidate import Step
 from graphs.command_line import main, parse
 from graphs.runner import run
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import UNJAILED, network
+from tests.e2e.sameness import same
 from tests.e2e.scripts import APPROVED, fenced, lively, role_of
 from tests.openai_server import Reply, Request, ScriptedServer, prompt_of
 
@@ -35,17 +35,6 @@ SMALL = {
     "search.refine": 2,
     "llm.model": "scripted",
 }
-
-
-def same(history: History) -> list[object]:
-    """What two runs of the same search must share: records without times and tokens."""
-    return [plain(_timeless(record)) for record in history.records]
-
-
-def _timeless(record: Record) -> Record:
-    calls = tuple(replace(call, seconds=0.0) for call in record.calls)
-    evaluation = record.evaluation and replace(record.evaluation, seconds=0.0)
-    return replace(record, calls=calls, evaluation=evaluation, seconds=0.0)
 
 
 def test_the_same_seed_and_replies_give_the_same_history_with_any_number_of_slots(context, history):

@@ -15,8 +15,9 @@ from graphs.forking import fork_run, list_checkpoints
 from graphs.steady_drawing import SteadyDraw, steady_draws
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import UNJAILED
+from tests.e2e.sameness import same
 from tests.e2e.scripts import lively
-from tests.e2e.test_resuming import SMALL, Counted, Done, read_lines, same, start
+from tests.e2e.test_resuming import SMALL, Counted, Done, read_lines, start
 from tests.openai_server import Reply, ScriptedServer
 
 STEADY = {**SMALL, "search.schedule": "steady"}

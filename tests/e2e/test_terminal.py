@@ -109,12 +109,17 @@ def test_a_search_tells_its_forecast_in_the_log(flags: Flags, capsys):
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_path):
     with ScriptedServer(lambda request: Reply("never asked")) as server:
-        told = flags(**{"llm.model": "m", "llm.base_url": server.url, "archs": 20, "search.confirm_seeds": 2})
+        settings = {"llm.model": "m", "llm.base_url": server.url, "archs": 20, "search.confirm_seeds": 2}
+        told = flags(**settings, **{"llm.price_input": 2, "llm.price_output": 10})
         before = contents(tmp_path)
         assert main([*told, "--dry-run"]) == 0
         text = capsys.readouterr().out
         assert main([*told, "--dry-run", "--json"]) == 0
         plan = json.loads(capsys.readouterr().out)
+        assert main([*flags(**settings), "--dry-run", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["usd"] is None, "without a price nothing can be told"
+        assert main([*flags(**settings, **{"limit.usd": 3}), "--dry-run"]) == 2
+        assert capsys.readouterr().err.startswith("error: --limit.usd 3 needs the price of every model, and that of m")
         assert server.num_requests == 0
     assert contents(tmp_path) == before
     assert not (tmp_path / "runs").exists()
@@ -139,6 +144,11 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_p
         "downscaler": 320,
         "structural_judge": 80,
     }
+    calls = plan["calls"]
+    least = sum(2 * one["least_input_tokens"] + 10 * one["least_output_tokens"] for one in calls) / 1e6
+    most = sum(2 * one["most_input_tokens"] + 10 * one["most_output_tokens"] for one in calls) / 1e6
+    assert plan["usd"] == {"least": pytest.approx(least), "most": pytest.approx(most)}
+    assert f"cost: {least:.2f} – {most:.2f} USD at the highest price of the models\n" in text
 
 
 def test_a_dry_run_of_a_run_that_has_begun_plans_what_is_left_and_refuses_what_the_search_would(flags: Flags, capsys):

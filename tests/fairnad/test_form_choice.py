@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from fairnad.attributes import Granularity, Tag, Target
 from fairnad.candidate import Call
 from fairnad.choices import Choices
-from fairnad.form_choice import FORMS, choose_form, fitting_forms
+from fairnad.form_choice import FORMS, asked_form, choose_form, fitting_forms
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, IdeaKind
 
@@ -18,14 +19,17 @@ BLOCK_IDEA = Idea("Gate it.", tag=Tag(Target.PERFORMANCE, Granularity.BLOCK, "ga
 NETWORK_IDEA = Idea("Reorder it.", tag=Tag(Target.PERFORMANCE, Granularity.NETWORK, "order"))
 
 
-def drawn(build: Build, number: int, form: str, *, model: str = "", tokens: int = 400) -> Record:
-    call = Call("mutation", model, 1000, tokens, 1.0, True)
+PROMPTS = {"full": "mutation", "edit": "mutation_edit", "module": "mutation_module"}
+
+
+def drawn(build: Build, number: int, form: str, *, model: str = "", tokens: int = 400, asked: str = "") -> Record:
+    call = Call(PROMPTS[asked or form], model, 1000, tokens, 1.0, True)
     choices = Choices(model=model, form=form)
     return build(f"g01-fair-r1-s{number:02d}-d0", choices=choices, calls=(call,))
 
 
 def chosen(history: History, model: str = "", num_draws: int = 200) -> Counter[str]:
-    return Counter(choose_form(history, model, BLOCK_IDEA, np.random.default_rng(seed)) for seed in range(num_draws))
+    return Counter(choose_form(history, model, FORMS, np.random.default_rng(seed)) for seed in range(num_draws))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,7 @@ def chosen(history: History, model: str = "", num_draws: int = 200) -> Counter[s
 )
 def test_an_idea_is_carried_out_in_a_form_that_fits_it(idea: Idea, forms: tuple[str, ...]) -> None:
     assert fitting_forms(idea) == forms
-    assert choose_form(History(), "", idea, np.random.default_rng(0)) in forms
+    assert choose_form(History(), "", forms, np.random.default_rng(0)) in forms
 
 
 def test_before_anything_is_known_modules_come_first_and_every_form_is_tried() -> None:
@@ -67,3 +71,20 @@ def test_what_one_model_does_says_nothing_of_another(failed: Build) -> None:
     records = [drawn(failed, n, "module", model="small") for n in range(40)]
     assert chosen(History(records), model="large") == chosen(History(), model="large")
     assert chosen(History(records), model="small")["module"] < 20
+
+
+def test_a_draw_counts_for_the_form_that_was_asked_for_whatever_was_chosen(trained: Build, failed: Build) -> None:
+    fell_back = [drawn(trained, n, "module", asked="edit") for n in range(30)]
+    assert {asked_form(record) for record in fell_back} == {"edit"}
+    others = [drawn(failed, 30 + n, form) for n, form in enumerate(["module"] * 30 + ["full"] * 30)]
+    assert chosen(History([*fell_back, *others]))["edit"] > 190
+    nobody = [replace(record, calls=()) for record in fell_back]
+    assert chosen(History(nobody)) == chosen(History()), "the built-in designer alone says nothing of a form"
+    chain = Call("idea_mutation_edit", "", 1000, 100, 1.0, True)
+    assert asked_form(replace(fell_back[0], calls=(chain,))) == "edit"
+
+
+def test_what_the_built_in_designer_carried_out_in_its_stead_is_no_success_of_a_form(trained: Build) -> None:
+    rescued = [replace(drawn(trained, n, "module"), note="built-in: a gate") for n in range(30)]
+    assert chosen(History(rescued))["module"] < 20
+    assert chosen(History([replace(record, note="small: a gate") for record in rescued]))["module"] > 190

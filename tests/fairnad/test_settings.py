@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from fairnad.model_entries import decisive
+from fairnad.quantities import parse_quantity
 from fairnad.sampling import Fairness
 from fairnad.settings import (
     CHANGEABLE,
@@ -24,7 +25,6 @@ from fairnad.settings import (
     RunContext,
     SearchSettings,
     changed_settings,
-    parse_quantity,
 )
 
 SECTIONS: dict[str, type[BaseModel]] = {

@@ -91,7 +91,10 @@ def test_errors_become_one_line_and_a_status(capsys):
 
 def test_a_role_cannot_be_a_language_model_where_none_is_configured(capsys, tmp_path):
     assert main(["--agents.debugger", "llm", "--runs", str(tmp_path)]) == 2
-    assert "--agents.debugger llm: no language model is configured; set --llm.model" in capsys.readouterr().err
+    assert (
+        "--agents.debugger llm: no language model is configured; set --llm.model or --llm.models"
+        in capsys.readouterr().err
+    )
 
 
 def test_help_answers_at_once_and_loads_nothing_heavy():

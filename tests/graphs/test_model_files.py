@@ -10,6 +10,7 @@ from fairnad.settings import RunContext
 from graphs.arguments import Parser
 from graphs.building.flags import add_flags, read_context
 from graphs.command_line import parse
+from graphs.steady_drawing import most_at_once
 
 ENTRIES = [{"model": "a", "base_url": "http://a/v1", "weight": 2}, {"model": "b", "extra_body": {"top_k": 1}}]
 YAML = "- model: a\n  base_url: http://a/v1\n  weight: 2\n- {model: b, extra_body: {top_k: 1}}\n"
@@ -116,3 +117,14 @@ def test_a_variable_that_is_no_json_is_refused(monkeypatch):
     monkeypatch.setenv("FAIRNAD_LLM__MODELS", "models.yaml")
     with pytest.raises(SettingsError, match="expected JSON for a list"):
         parse([])
+
+
+def test_a_steady_search_counts_the_calls_of_all_models_that_design():
+    models = [
+        {"model": "a", "concurrency": 3, "base_url": "http://one/v1"},
+        {"model": "a", "concurrency": 4, "base_url": "http://two/v1"},
+        {"model": "b", "concurrency": 16, "roles": ["debugger"]},
+    ]
+    assert most_at_once(parse(["--llm.models", json.dumps(models)]).llm) == 7
+    assert most_at_once(parse(["--llm.model", "m", "--llm.concurrency", "5"]).llm) == 5
+    assert most_at_once(parse([]).llm) == 8

@@ -10,8 +10,9 @@ import pytest
 from fairnad.attributes import Granularity, Tag, Target
 from fairnad.errors import BaseModelError, PackError
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.settings import RunContext
 from fairnad.task import TaskDefaults
-from prompts.loader import ROLES, continuation, load_pack
+from prompts.loader import FORM_ROLES, ROLES, continuation, load_pack
 from prompts.templates import fenced
 
 IDEA = Idea("Gate the channels.", tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation"))
@@ -325,6 +326,25 @@ def test_a_wording_of_the_settings_replaces_a_prompt_of_the_pack() -> None:
     assert pack.messages("structural_judge", **variables) == load_pack("vision").messages(
         "structural_judge", **variables
     )
+
+
+def test_every_prompt_of_a_pack_can_be_worded_in_the_settings() -> None:
+    context = RunContext.model_validate({f"{role}_prompt": role for role in (*ROLES, *FORM_ROLES)})
+    assert context.prompt_wordings == {role: role for role in (*ROLES, *FORM_ROLES)}
+
+
+SHOWN = "{{ failed }}{{ parent }}{{ prompt }}{{ error }}{{ traceback }}{{ shapes }}"
+DEBUG_WORDING = f"# System\nMend it.\n# User\n{SHOWN}\n"
+
+
+def test_a_wording_for_whole_files_leaves_out_the_packs_prompts_in_its_place_unless_they_are_worded_too() -> None:
+    pack = load_pack("vision", {"mutation": WORDING, "debug": DEBUG_WORDING})
+    lost = {"mutation_edit", "mutation_module", "debug_edit"}
+    assert {role for role in FORM_ROLES if not pack.has(role)} == lost
+    pack = load_pack("vision", {"debug": DEBUG_WORDING, "debug_edit": DEBUG_WORDING.replace("Mend", "Edit")})
+    assert all(pack.has(role) for role in FORM_ROLES)
+    variables = dict.fromkeys(ROLES["debug"], "…")
+    assert [pack.messages(role, **variables)[0][1] for role in ("debug", "debug_edit")] == ["Mend it.\n", "Edit it.\n"]
 
 
 def test_a_wording_may_include_files_of_the_pack() -> None:

@@ -160,7 +160,10 @@ def test_the_run_is_chosen_by_name(ask, make_run, runs, capsys):
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        (["--agents.librarian", "llm"], "--agents.librarian llm: no language model is configured; set --llm.model"),
+        (
+            ["--agents.librarian", "llm"],
+            "--agents.librarian llm: no language model is configured; set --llm.model or --llm.models",
+        ),
         (["--ideas", "nowhere.jsonl"], "nowhere.jsonl: expected an idea file, found no such file or directory"),
         (["--chat.limit", "0"], "--chat.limit: input should be greater than or equal to 1, found '0'"),
         (["--jsn"], "unknown flag --jsn; did you mean --json?"),

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from fairnad.errors import TaskError
-from fairnad.settings import AgentSettings, LabSettings, LanguageModelSettings, RunContext
+from fairnad.settings import AgentSettings, LabSettings, LanguageModelSettings, LimitSettings, RunContext
 from graphs.checkup import Finding, Health, data, endpoint, machine, sandbox, stores
 from graphs.command_line import main
 from tests.e2e.networks import costs, network
+from tests.graphs.test_replaying import write_calls
 from tests.openai_server import Reply, ScriptedServer
 
 ROOT = Path(__file__).parents[3]
@@ -238,7 +239,7 @@ async def test_every_endpoint_of_several_is_asked(context, monkeypatch):
         ("FAIL", "c"),
     ]
     assert found[4][2] == "set OTHER_KEY to a key it accepts"
-    assert found[5][1] == "c: NO_SUCH_KEY is not set"
+    assert found[5][1:] == ("c: NO_SUCH_KEY is not set", "export it, or set base_url of its entry to another endpoint")
 
 
 async def test_an_endpoint_that_has_other_models_or_refuses(context):
@@ -251,6 +252,51 @@ async def test_an_endpoint_that_has_other_models_or_refuses(context):
     assert answer.advice.startswith("set --llm.model to a model it serves")
     _, answer = await endpoint.examine_endpoint(with_model(context, server.url))
     assert (answer.health, answer.advice) == (Health.FAIL, "start the server, or set --llm.base-url")
+
+
+async def test_a_limit_on_money_needs_the_price_of_every_model(context):
+    with ScriptedServer(lambda request: Reply("ready"), models=["a", "b"]) as server:
+        models = [
+            {"model": "a", "base_url": server.url, "price_input": 0.5, "price_output": 2},
+            {"model": "b", "base_url": server.url},
+        ]
+        several = {"llm": LanguageModelSettings.model_validate({"models": models}), "limit": LimitSettings(usd=2)}
+        found = await endpoint.examine_endpoint(context.model_copy(update=several))
+        one = {"llm": with_model(context, server.url).llm, "limit": LimitSettings(usd=2)}
+        alone = await endpoint.examine_endpoint(context.model_copy(update=one))
+    prices = [told(finding) for finding in found if finding.part == "price"]
+    assert prices == [
+        ("OK", "a: 0.5 USD a million tokens read, 2 written", ""),
+        (
+            "FAIL",
+            "b: unknown, and --limit.usd 2 counts money",
+            "set price_input of its entry and price_output of its entry",
+        ),
+    ]
+    assert told(alone[-1])[::2] == ("FAIL", "set --llm.price-input and --llm.price-output")
+
+
+async def test_a_limit_that_one_reply_could_pass_is_worth_a_word(context):
+    with ScriptedServer(lambda request: Reply("ready"), models=["m"]) as server:
+        limited = with_model(context, server.url).model_copy(update={"limit": LimitSettings(tokens=2000)})
+        *_, found = await endpoint.examine_endpoint(limited)
+    assert told(found) == (
+        "WARN",
+        "one reply may take 8,192, and --limit.tokens allows 2,000: no call will be made",
+        "raise --limit.tokens, or lower --llm.max-tokens",
+    )
+
+
+async def test_a_replay_needs_no_endpoint_but_recorded_calls(context, tmp_path):
+    log = write_calls(tmp_path / "log", ["m", "m"])
+    llm = LanguageModelSettings(model="m", base_url="http://127.0.0.1:9/v1", replay=str(log))
+    replay = context.model_copy(update={"llm": llm, "limit": LimitSettings(usd=1)})
+    (found,) = await endpoint.examine_endpoint(replay)
+    assert told(found) == ("OK", f"m, replayed from 2 calls in {log}; no endpoint", "")
+    log.unlink()
+    (found,) = await endpoint.examine_endpoint(replay)
+    assert (found.health, found.advice) == (Health.FAIL, "name a run that has one")
+    assert "found none at" in found.found
 
 
 async def test_the_sandbox_is_started_and_the_base_measured(context, tmp_path):

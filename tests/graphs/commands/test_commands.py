@@ -15,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from fairnad.candidate import Call
 from fairnad.errors import RunFolderError, SettingsError
 from fairnad.ideas import Idea, IdeaKind
+from fairnad.ports import CallKey
+from fairnad.prices import Usage
 from graphs.command_line import main
 from graphs.stored_runs import find_run, open_run
 from store.history_store import FILE_NAME
@@ -71,9 +74,66 @@ def test_the_runs_in_a_table_with_the_newest_first(make_run, runs, ask, golden, 
     golden(GOLDEN / "runs.txt", ask("runs"))
 
 
+def spend(run: RunFolder) -> None:
+    """What three requests came to, one of them still open, and a candidate whose call had a price."""
+    for number, candidate_id in enumerate((FAILED, FAILED, PENDING), 1):
+        key = CallKey(candidate_id, "mutation", 0, number, "abc")
+        run.ledger.reserve(number, key, "qwen3-8b", Usage(2000, 8192, 0.02))
+    run.ledger.settle(1, Usage(1234, 812, 0.003), "")
+    run.ledger.settle(2, Usage(2000, 900, 0.004), "")
+    run.ledger.note_work(run.ledger.begin_work(), 61.0)
+    call = Call("idea_mutation", "large", 3000, 500, 9.0, True, usd=0.0125)
+    refined = "g01-refine-r1-s00-d0"
+    run.history.add_record(
+        trained(refined, BEST, 0.93, 22_650, Idea("Wider.", IdeaKind.MUTATED), source="", calls=(call,))
+    )
+
+
+def test_what_was_spent_by_role_stage_model_and_candidate(make_run, ask, golden):
+    with make_run() as run:
+        spend(run)
+        golden(GOLDEN / "ledger.txt", ask("ledger"))
+
+
+def test_what_was_spent_for_programs(make_run, ask):
+    with make_run() as run:
+        spend(run)
+        told = json.loads(ask("ledger", "--json"))
+    assert told["run"] == "made"
+    assert told["by_role"]["mutation"] == {
+        "num_calls": 1,
+        "num_failed": 0,
+        "input_tokens": 1234,
+        "output_tokens": 812,
+        "usd": 0.0,
+        "seconds": 4.1,
+    }
+    assert {stage: one["num_calls"] for stage, one in told["by_stage"].items()} == {"initial": 2, "refine": 1}
+    assert {model: one["usd"] for model, one in told["by_model"].items()} == {"large": 0.0125, "qwen3-8b": 0.0}
+    assert told["by_candidate"] == {
+        FAILED: {"tokens": 4946, "usd": 0.0},
+        "g01-refine-r1-s00-d0": {"tokens": 3500, "usd": 0.0125},
+    }
+    assert told["sent"] == {
+        "num_requests": 3,
+        "num_open": 1,
+        "tokens": 1234 + 812 + 2000 + 900 + 2000 + 8192,
+        "usd": pytest.approx(0.027),
+        "worked_seconds": 61.0,
+    }
+
+
+def test_a_run_without_calls_has_an_empty_ledger(make_context_run, ask):
+    make_context_run("empty").close()
+    assert ask("ledger") == (
+        "no language model was asked for any recorded candidate\n\nsent: 0 requests; 0 tokens\n"
+        "worked: 0s, all starts together\n"
+    )
+
+
 def test_every_golden_file_is_compared():
     names = {"show_best", "show_base", "show_failed", "show_duplicate", "show_pending", "diff", "diff_failed", "best"}
-    assert {file.stem for file in GOLDEN.glob("*.txt")} == names | {"runs"}
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == names | {"runs", "ledger"}
 
 
 def test_show_tells_what_was_validated_before_the_last_epoch(make_run, ask):

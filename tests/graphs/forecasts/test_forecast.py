@@ -125,6 +125,14 @@ def test_a_base_over_its_limits_is_downscaled_at_least_once(pack):
     assert (one.least_calls, one.most_calls) == (1, 4 * 4 + 4)
 
 
+def test_each_role_writes_as_much_as_the_model_that_plays_it(pack):
+    models = [{"model": "a", "max_tokens": 500}, {"model": "b", "max_tokens": 2000, "roles": ("debugger",)}]
+    context = RunContext(archs=1, llm=LanguageModelSettings.model_validate({"models": models}))
+    made = estimate_calls(context, pack, "x", load_ideas(context, pack), {Stage.FAIR: 1}, base_is_over=False)
+    a_reply = {one.role: one.most_output_tokens / one.most_calls for one in made}
+    assert a_reply == {"mutator": 500, "debugger": 2000, "downscaler": 500}
+
+
 def test_tokens_follow_the_prompts_and_the_limit_of_a_reply(pack):
     found = estimates(pack)
     mutator = found["mutator"]
