@@ -14,6 +14,7 @@ from agents.builtin.module_spots import MapShape, Spot, module_spots
 from agents.builtin.new_module import ModuleError, NewModule, read_module
 from agents.edit_replies import stands_alone
 from agents.llm import LanguageModel
+from agents.parts import at_hand, completed, with_parts
 from agents.proposals import Question
 from agents.reception import TAIL_CHARACTERS
 from agents.replies import extract_module, extract_place, extract_source
@@ -39,7 +40,6 @@ class ModuleSite:
     spots: Sequence[Spot]
     names: frozenset[str]
     stages: str
-    block: str
 
     @property
     def places(self) -> list[str]:
@@ -64,9 +64,8 @@ def module_site(request: MutationRequest) -> ModuleSite | None:
         return None
     reading = draft.reading
     stages = [syntax.code(stage.statement.with_changes(leading_lines=[])).strip() for stage in reading.stages]
-    block = syntax.code(draft.read(reading.blocks[0]).node.with_changes(leading_lines=[])) if reading.blocks else ""
     names = frozenset(reading.roles.classes) | frozenset(reading.roles.functions)
-    return ModuleSite(request, spots, names, "\n".join(stages), block)
+    return ModuleSite(request, spots, names, "\n".join(stages))
 
 
 async def mutate_by_module(
@@ -74,25 +73,30 @@ async def mutate_by_module(
 ) -> Proposal | Failure:
     """The parent with a module the model writes after the idea.
 
-    A prompt that is too long loses the lines that build the stages, then the block, then the
-    lessons of earlier draws. A reply that names no place has
-    it drawn.
+    A prompt that is too long loses the lines that build the stages, then the lessons of earlier draws, then the
+    checked modules it offers. A reply that names no place has it drawn.
 
     Args:
         check: runs the module alone.
         prompt: what the candidate was made by, for the roles that come later.
     """
     request = site.request
-    lessons = request.errand.choices.lessons
-    variables = {"idea": request.idea.text, "places": site.places, "stages": site.stages, "block": site.block}
-    droppable = ("stages", "block", *(("lessons",) if lessons else ()))
-    question = Question(pack, ROLE, {**variables, "lessons": lessons}, droppable)
+    lessons, parts = request.errand.choices.lessons, at_hand(request.parts, request.parent.source)
+    variables = {
+        "idea": request.idea.text,
+        "places": site.places,
+        "stages": site.stages,
+        "lessons": lessons,
+        "parts": parts,
+    }
+    droppable = tuple(name for name in ("stages", "lessons", "parts") if variables[name])
+    question = Question(pack, ROLE, variables, droppable)
     answer = await question.ask(model, request.errand, Step.MUTATE)
     if isinstance(answer, Failure):
         return answer
     whole = extract_source(answer.text)
     if whole is not None and stands_alone(whole, request.parent.source):
-        return Proposal(whole, prompt, note="a whole file")
+        return completed(Proposal(whole, prompt, note="a whole file"), parts)
     code = extract_module(answer.text)
     if code is None:
         return _unusable("the reply holds no Python class", answer.text)
@@ -102,11 +106,12 @@ async def mutate_by_module(
         return _unusable(str(error), answer.text)
     place = extract_place(answer.text, site.places)
     spot = site.draft().choose(site.spots) if place is None else site.spots[place]
-    report = await check(module.alone(spot.shapes[:_MOST_SHAPES] or _UNKNOWN_SHAPES))
+    alone, _ = with_parts(module.alone(spot.shapes[:_MOST_SHAPES] or _UNKNOWN_SHAPES), parts)
+    report = await check(alone)
     if isinstance(report, Failure):
         message = f"the module {module.name} alone: {report.message}"
         return Failure(Step.MUTATE, report.kind, message, report.log_tail)
-    return Proposal(_placed(site, spot, module), prompt, note=f"{module.name} {spot.words}")
+    return completed(Proposal(_placed(site, spot, module), prompt, note=f"{module.name} {spot.words}"), parts)
 
 
 def _placed(site: ModuleSite, spot: Spot, module: NewModule) -> str:

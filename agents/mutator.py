@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from agents.llm import LanguageModel
 from agents.module_mutation import ROLE, Check, module_site, mutate_by_module
+from agents.parts import at_hand, completed
 from agents.proposals import Question, propose_by_edits, read_proposal, writes_edits
 from fairnad.candidate import Failure, Step
 from fairnad.ideas import IdeaKind
@@ -34,9 +35,9 @@ class LanguageModelMutator:
     async def mutate(self, request: MutationRequest) -> Proposal | Failure:
         """The parent with the idea carried out; the proposal's ``prompt`` is the idea, worded for its target.
 
-        A prompt that is too long loses the lessons of earlier draws. An idea that scales or adjusts the network, and a
-        parent without a known place for a module, are left to edits; and edits to whole files where the pack has no
-        prompt for them.
+        A prompt that is too long loses the lessons of earlier draws, then the checked modules it offers. An idea that
+        scales or adjusts the network, and a parent without a known place for a module, are left to edits; and edits to
+        whole files where the pack has no prompt for them.
         """
         idea = self._pack.format_idea(request.idea, request.target)
         form = request.errand.choices.form or self._form
@@ -49,15 +50,17 @@ class LanguageModelMutator:
 
     async def _rewrite(self, request: MutationRequest, idea: str) -> Proposal | Failure:
         """The parent with edits, or written anew."""
-        lessons = request.errand.choices.lessons
-        variables = {"idea": idea, "parent": request.parent.source, "lessons": lessons}
-        droppable = ("lessons",) if lessons else ()
+        lessons, parts = request.errand.choices.lessons, at_hand(request.parts, request.parent.source)
+        variables = {"idea": idea, "parent": request.parent.source, "lessons": lessons, "parts": parts}
+        droppable = tuple(name for name in ("lessons", "parts") if variables[name])
         if writes_edits(self._pack, "mutation_edit", request.errand, self._form):
             question = Question(self._pack, "mutation_edit", variables, droppable)
             source = request.parent.source
-            return await propose_by_edits(question, self._model, request.errand, source, idea, Step.MUTATE)
+            edited = await propose_by_edits(question, self._model, request.errand, source, idea, Step.MUTATE)
+            return completed(edited, parts)
         question = Question(self._pack, "mutation", variables, droppable)
-        return read_proposal(await question.ask(self._model, request.errand, Step.MUTATE), Step.MUTATE, prompt=idea)
+        answer = await question.ask(self._model, request.errand, Step.MUTATE)
+        return completed(read_proposal(answer, Step.MUTATE, prompt=idea), parts)
 
 
 def _noted(answer: Proposal | Failure, remark: str) -> Proposal | Failure:

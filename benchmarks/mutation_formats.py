@@ -40,7 +40,9 @@ from fairnad.sampling import Fairness, draw, draw_key, fairness_key
 from fairnad.settings import LabSettings, LanguageModelSettings
 from prompts.loader import Pack, load_pack
 from store.idea_files import read_ideas
+from store.module_store import ChromaModuleStore
 from tools.checks import Checker, lone_checker
+from tools.embedder import HashedEmbedder
 
 FORMS = ("full", "edit", "module")
 
@@ -68,6 +70,7 @@ class Trial:
     seconds: float
     note: str
     replies: tuple[str, ...]
+    library: int = 0
 
     @property
     def valid(self) -> bool:
@@ -75,9 +78,9 @@ class Trial:
         return not self.kind
 
     @property
-    def place(self) -> tuple[str, str, str, str, int]:
+    def place(self) -> tuple[str, str, str, str, int, int]:
         """What is asked once."""
-        return (self.model, self.base, self.prompts, self.form, self.number)
+        return (self.model, self.base, self.prompts, self.form, self.library, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +96,23 @@ class Subject:
     """A language model at work on one base."""
 
     def __init__(
-        self, settings: LanguageModelSettings, pack: Pack, task: str, base: str, checker: Checker, seed: int
+        self,
+        settings: LanguageModelSettings,
+        pack: Pack,
+        task: str,
+        base: str,
+        checker: Checker,
+        seed: int,
+        library: int,
     ) -> None:
         self._settings = settings
         self._pack = pack
         self._base = base
         self._checker = checker
         self._seed = seed
+        self._library = library
+        self._modules = ChromaModuleStore(HashedEmbedder())
+        self._modules.add(pack.modules)
         limits = pack.tasks[task]
         self._budgets = (
             Budget("params", "parameters", limits.max_params),
@@ -118,7 +131,9 @@ class Subject:
         errand = Errand(str(place), 0, self._seed, Choices(form=form))
         parent = await self._parent()
         mutator = LanguageModelMutator(model, self._pack, form, self._checker.check)
-        proposal = await mutator.mutate(MutationRequest(errand, question.idea, question.target, parent))
+        near = self._modules.nearest(question.idea.text, [module.module_id for module in self._pack.modules])
+        parts = tuple(near[: self._library])
+        proposal = await mutator.mutate(MutationRequest(errand, question.idea, question.target, parent, parts))
         await model.aclose()
         runs, failure = await self._judge(proposal, parent, errand)
         calls = [answer.call for answer in memory.answers]
@@ -139,6 +154,7 @@ class Subject:
             seconds=round(sum(call.seconds for call in calls), 1),
             note="" if isinstance(proposal, Failure) else proposal.note,
             replies=tuple(answer.text for answer in memory.answers),
+            library=self._library,
         )
 
     async def _parent(self) -> Model:
@@ -192,15 +208,16 @@ def read_trials(path: Path) -> list[Trial]:
 
 
 def table(trials: Sequence[Trial]) -> Iterator[str]:
-    """A row for each model, base, form and wording of the prompts."""
+    """A row for each model, base, form, number of modules at hand, and wording of the prompts."""
     yield (
-        "| model | base | form | prompts | runs | valid (95% interval) | seconds a try | seconds a valid one "
+        "| model | base | form | at hand | prompts | runs | valid (95% interval) | seconds a try | seconds a valid one "
         "| tokens a try (in + out) | tokens a valid one | valid an hour |"
     )
-    yield "|---|---|---|---|---:|---|---:|---:|---:|---:|---:|"
-    groups: dict[tuple[str, str, str, str], list[Trial]] = {}
+    yield "|---|---|---|---:|---|---:|---|---:|---:|---:|---:|---:|"
+    groups: dict[tuple[str, str, str, str, str], list[Trial]] = {}
     for trial in trials:
-        groups.setdefault((trial.model, trial.base, trial.form, trial.prompts), []).append(trial)
+        key = (trial.model, trial.base, trial.form, str(trial.library), trial.prompts)
+        groups.setdefault(key, []).append(trial)
     for name, group in groups.items():
         yield f"| {' | '.join([*name, *_cells(group)])} |"
     for name, group in groups.items():
@@ -240,10 +257,10 @@ async def study(options: argparse.Namespace) -> None:
     )
     known = {trial.place for trial in read_trials(options.out)}
     async with lone_checker(LabSettings(), num_classes=10, image_size=defaults.image_size) as checker:
-        subject = Subject(settings, pack, options.task, base, checker, options.seed)
+        subject = Subject(settings, pack, options.task, base, checker, options.seed, options.library)
         for question in draw_questions(pack, options.ideas, options.seed):
             for form in options.forms:
-                if (options.model, base, pack.digest, form, question.number) in known:
+                if (options.model, base, pack.digest, form, options.library, question.number) in known:
                     continue
                 trial = await subject.attempt(form, question)
                 with options.out.open("a") as file:
@@ -262,6 +279,7 @@ def main() -> None:
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="default: all")
     parser.add_argument("--ideas", type=int, default=12, help="ideas (default: 12)")
     parser.add_argument("--seed", type=int, default=0, help="decides which ideas (default: 0)")
+    parser.add_argument("--library", type=int, default=4, help="modules at hand, as in a search (default: 4)")
     parser.add_argument("--task", default="digits", help="image size and limits (default: digits)")
     parser.add_argument("--base", default="", help="model of the pack to change (default: the task's)")
     parser.add_argument("--max-tokens", type=int, default=2048, help="tokens of a reply (default: 2048)")

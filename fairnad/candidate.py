@@ -194,6 +194,10 @@ class CandidateId(NamedTuple):
         return (self.generation, self.stage.order, self.round, self.draw, self.slot)
 
 
+BASE_ID = str(CandidateId(0, Stage.BASE, 1, 0, 0))
+"""The base's; what concerns a run as a whole is stored under it."""
+
+
 def is_candidate_id(text: str) -> bool:
     """Whether ``text`` has the form of a candidate id."""
     return _ID.fullmatch(text) is not None

@@ -11,13 +11,14 @@ class Choices:
 
     ``model`` is the language model that designs it; ``form`` how its mutation is written; ``resample`` the kinds of
     failures after which a fresh draw is better than a repair; ``lessons`` what earlier draws of the idea's category
-    taught, a line each, for the prompts.
+    taught, a line each, for the prompts; ``parts`` the ids of the checked modules the mutator is offered.
     """
 
     model: str = ""
     form: str = ""
     resample: tuple[str, ...] = ()
     lessons: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 NO_CHOICES = Choices()

@@ -17,6 +17,7 @@ from fairnad.candidate import Call, CandidateId, CheckReport, Evaluation, Failur
 from fairnad.choices import NO_CHOICES, Choices
 from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.modules import CheckedModule
 from fairnad.prices import Usage
 from fairnad.recipe import Recipe
 from fairnad.sampling import Fairness, Key
@@ -69,12 +70,13 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class MutationRequest:
-    """Algorithm 1, lines 3–4."""
+    """Algorithm 1, lines 3–4. ``parts`` are checked modules the source may use by their names."""
 
     errand: Errand
     idea: Idea
     target: MutationTarget
     parent: Model
+    parts: tuple[CheckedModule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

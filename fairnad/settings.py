@@ -194,6 +194,9 @@ class AgentSettings(_Section):
         "learned", description="what does not run is repaired, or drawn anew where that was learned to bring more"
     )
     lessons: bool = Field(True, description="show the mutators what earlier ideas of the category came to")
+    library: int = Field(
+        4, ge=0, le=20, description="checked modules the mutator is offered to compose from, by what they do; 0: none"
+    )
     mutation_format: Literal["full", "edit", "module", "auto"] = Field(
         "auto",
         description="how a language model writes a mutation: the whole file, edits of the parent, or a new module "

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from fairnad.ports import CallLog
 from fairnad.settings import RunContext
+from graphs.choosing import has_library
 from graphs.context import Bench
 from graphs.flights import Flights
-from graphs.idea_base import open_ideas, selecting
+from graphs.idea_base import make_embedder, open_ideas, selecting
 from graphs.inputs import check_recipe, read_inputs
 from graphs.isolation import refuse_weak_isolation
+from graphs.library import Library
 from graphs.limits import settle_budgets
 from graphs.purse import Purse, check_prices
 from graphs.replaying import check_replay, recorded_calls
@@ -23,7 +25,9 @@ from graphs.steady_drawing import draws_to_follow
 from graphs.steps import Steps
 
 if TYPE_CHECKING:
+    from prompts.loader import Pack
     from store.run_folder import RunFolder
+    from tools.lab import TorchLab
 
 
 async def open_bench(context: RunContext) -> Bench:
@@ -78,6 +82,7 @@ async def open_bench(context: RunContext) -> Bench:
             lab=lab,
             purse=purse,
             language_model=model,
+            library=await _library(context, pack, folder, steps, lab, undo),
             select=select,
             roles=make_roles(context, pack, model, lab, budgets, select(())),
             steps=steps,
@@ -87,6 +92,21 @@ async def open_bench(context: RunContext) -> Bench:
         check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()
     return bench
+
+
+async def _library(
+    context: RunContext, pack: Pack, folder: RunFolder, steps: Steps, lab: TorchLab, undo: contextlib.AsyncExitStack
+) -> Library | None:
+    """The modules a mutator may compose from; ``None`` where no language model mutates, or none are wanted."""
+    from store.module_store import ChromaModuleStore
+
+    if not has_library(context):
+        return None
+    store = ChromaModuleStore(make_embedder(context))
+    library = Library(pack, store, folder.history, steps, lab, context.agents.library)
+    undo.push_async_callback(asyncio.to_thread, library.close)
+    await library.open()
+    return library
 
 
 def _call_log(context: RunContext, folder: RunFolder, pack_digest: str) -> CallLog:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,18 @@ from graphs.roles import cast, mutation_form
 if TYPE_CHECKING:
     from prompts.loader import Pack
 
+Offer = Callable[[Idea, History], tuple[str, ...]]
+"""The checked modules that are offered for an idea, by their ids."""
 
-def choose(context: RunContext, pack: Pack, history: History, place: CandidateId, idea: Idea) -> Choices:
+
+def choose(
+    context: RunContext, pack: Pack, offer: Offer | None, history: History, place: CandidateId, idea: Idea
+) -> Choices:
     """How the language models are to go about a candidate.
 
     Args:
-        pack: what is not asked for lacks a prompt there.
+        pack: what it has no prompt for is not asked for.
+        offer: asked where there is a library of checked modules.
         history: every record of earlier waves, so that going through a search again repeats its choices.
     """
     choices = Choices()
@@ -36,7 +42,14 @@ def choose(context: RunContext, pack: Pack, history: History, place: CandidateId
     if not context.paper_mode:
         resample = _resample(context, history, place, choices.model)
         choices = replace(choices, resample=resample, lessons=_lessons(context, history, idea))
+    if offer is not None:
+        choices = replace(choices, parts=offer(idea, history))
     return replace(choices, form=_form(context, pack, history, place, idea, choices.model))
+
+
+def has_library(context: RunContext) -> bool:
+    """Whether a language model that mutates is offered checked modules."""
+    return context.agents.library > 0 and not context.paper_mode and cast(context, ("mutator",))["mutator"]
 
 
 def _form(context: RunContext, pack: Pack, history: History, place: CandidateId, idea: Idea, model: str) -> str:

@@ -27,7 +27,9 @@ from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
 
 if TYPE_CHECKING:
     from agents.llm import LanguageModel
+    from graphs.choosing import Offer
     from graphs.flights import Flights
+    from graphs.library import Library
     from graphs.roles import Roles
     from graphs.state import CandidateInput, CandidateState, SearchState
     from graphs.steady_drawing import SteadyDraw
@@ -44,7 +46,8 @@ CHOICES = TypeAdapter(Choices)
 class Bench:
     """Everything a node needs of the world.
 
-    ``language_model`` is ``None`` where no role is played by one; ``select`` gives the ideas that may be drawn, with a
+    ``language_model`` is ``None`` where no role is played by one, ``library`` where none is offered checked modules;
+    ``select`` gives the ideas that may be drawn, with a
     person's own beside them. ``recipes`` are the search's own and those its best are promoted to. ``flights`` are empty
     but in the steady schedule, ``to_follow`` are the draws of a steady search that is replayed.
     """
@@ -59,6 +62,7 @@ class Bench:
     lab: TorchLab
     purse: Purse
     language_model: LanguageModel | None
+    library: Library | None
     select: Callable[[Sequence[Idea]], IdeaSelection]
     roles: Roles
     steps: Steps
@@ -72,6 +76,11 @@ class Bench:
     def errand(self, state: CandidateInput, version: int) -> Errand:
         """What names a role's work on one version of a candidate."""
         return Errand(state["candidate_id"], version, self.context.seed, self.choices(state))
+
+    @property
+    def offer(self) -> Offer | None:
+        """Says which checked modules are offered for an idea, ``None`` where there is no library."""
+        return self.library.offered if self.library else None
 
     async def history(self) -> History:
         """Every record so far."""
@@ -138,7 +147,8 @@ class Bench:
         if stage is Stage.REFINE:
             return await self.roles.idea_mutator.mutate_idea(await self._refinement(state, errand))
         target, parent = MutationTarget(state["target"]), await self.model(state["parent_id"])
-        return await self.roles.mutator.mutate(MutationRequest(errand, self.idea(state), target, parent))
+        parts = await asyncio.to_thread(self.library.parts, errand.choices.parts) if self.library else ()
+        return await self.roles.mutator.mutate(MutationRequest(errand, self.idea(state), target, parent, parts))
 
     async def _refinement(self, state: CandidateState, errand: Errand) -> IdeaMutationRequest:
         current = await self.record(state["current_id"])
@@ -198,7 +208,9 @@ class Bench:
         return sampling.draw(self.pack.shrinking_ideas, generator)
 
     async def add_record(self, record: Record) -> None:
-        """Store a record, and let the candidates that wait for it go on."""
+        """Store a record with the modules it brings, and let the candidates that wait for it go on."""
+        if self.library is not None:
+            await self.library.admit(record, await self.source(record.parent_id))
         await asyncio.to_thread(self.folder.history.add_record, record)
         self.steps.let_others_be_judged(record.candidate_id)
 
@@ -220,6 +232,8 @@ class Bench:
         if self.language_model is not None:
             await self.language_model.aclose()
         await self.purse.close()
+        if self.library is not None:
+            await asyncio.to_thread(self.library.close)
         await asyncio.to_thread(self.folder.close)
 
 

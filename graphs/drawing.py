@@ -52,7 +52,7 @@ def _draw_once(bench: Bench, state: SearchState) -> list[CandidateInput]:
         search,
         bench.context.seed,
         ideas,
-        choose=functools.partial(choose, bench.context, pack, before),
+        choose=functools.partial(choose, bench.context, pack, bench.offer, before),
         known=known,
         own=[idea for idea in own if idea.idea_id not in drawn_ids and selection.allows(idea)],
         review=bench.context.review == "candidates",

@@ -21,6 +21,7 @@ from fairnad.history import Record
 from fairnad.settings import RunContext
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.drawing import DRAW
+from graphs.library import ADMIT
 from graphs.limits import LIMITS
 from graphs.results.ending import FINAL_TEST
 from graphs.reviewing import REVIEW_IDEA
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 
-_SEARCHING = frozenset({*Step, DRAW, LIMITS, REVIEW_IDEA})
+_SEARCHING = frozenset({*Step, DRAW, LIMITS, REVIEW_IDEA, ADMIT})
 """The steps of a search; those after it, its finals for one, are taken anew."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from fairnad.budget import Budget, Costs
-from fairnad.candidate import CandidateId, Failure, Stage
+from fairnad.candidate import BASE_ID, Failure
 from fairnad.errors import BaseModelError
 from fairnad.ports import Lab
 from fairnad.settings import RunContext
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from store.history_store import SqliteHistory
 
 _BUDGETS: TypeAdapter[tuple[Budget, ...]] = TypeAdapter(tuple[Budget, ...])
-_BASE_ID = str(CandidateId(0, Stage.BASE, 1, 0, 0))
 LIMITS = "limits"
 """The step that settles them."""
 UNITS = {"params": "parameters", "flops": "multiply-adds an image"}
@@ -75,10 +74,10 @@ async def settle_budgets(stated: Sequence[Budget], base_source: str, lab: Lab, s
             raise BaseModelError(f"the base model cannot be used: {report.step}: {report.message}")
         return derive_budgets(stated, report.costs)
 
-    return await steps.once(_BASE_ID, LIMITS, 0, _BUDGETS, find)
+    return await steps.once(BASE_ID, LIMITS, 0, _BUDGETS, find)
 
 
 def stored_budgets(history: SqliteHistory) -> tuple[Budget, ...] | None:
     """The limits a run was begun with, ``None`` where it ended before it had any."""
-    stored = history.find_step(_BASE_ID, LIMITS, 0)
+    stored = history.find_step(BASE_ID, LIMITS, 0)
     return None if stored is None else _BUDGETS.validate_python(stored["result"])

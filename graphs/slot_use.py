@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from fairnad.candidate import CandidateId, Stage, plain
+from fairnad.candidate import BASE_ID, plain
 from fairnad.slot_use import SlotUse
 
 if TYPE_CHECKING:
     from graphs.context import Bench
     from store.history_store import SqliteHistory
 
-_RUN = str(CandidateId(0, Stage.BASE, 1, 0, 0))
 _SLOT_USE = "slot use"
 _USE: TypeAdapter[SlotUse] = TypeAdapter(SlotUse)
 
@@ -32,8 +31,8 @@ def slot_use(history: SqliteHistory) -> SlotUse:
 
 
 def _add(history: SqliteHistory, use: SlotUse) -> None:
-    history.add_step(_RUN, _SLOT_USE, len(_sessions(history)), {"result": plain(use)})
+    history.add_step(BASE_ID, _SLOT_USE, len(_sessions(history)), {"result": plain(use)})
 
 
 def _sessions(history: SqliteHistory) -> list[SlotUse]:
-    return [_USE.validate_python(one.result["result"]) for one in history.steps(_RUN) if one.step == _SLOT_USE]
+    return [_USE.validate_python(one.result["result"]) for one in history.steps(BASE_ID) if one.step == _SLOT_USE]

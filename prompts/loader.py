@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from fairnad.attributes import AttributeTree
 from fairnad.errors import BaseModelError, PackError
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.modules import CheckedModule
 from fairnad.task import TaskDefaults
 from prompts.pack_files import PackFile, listed, read_attribute_tree, read_bytes, read_pack_file, read_tasks, read_text
+from prompts.pack_modules import read_modules
 from prompts.templates import Messages, Prompt, environment, parse_prompt, read_prompt
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ FORM_ROLES: Mapping[str, frozenset[str]] = {
     "debug_edit": ROLES["debug"],
     "downscale_edit": ROLES["downscale"],
     "idea_mutation_edit": frozenset({*_REFINEMENT, "improved"}),
-    "mutation_module": frozenset({"idea", "places", "stages", "block"}),
+    "mutation_module": frozenset({"idea", "places", "stages"}),
 }
 """The prompts for other forms of replies than whole files; a pack may do without any of them."""
 
@@ -59,7 +61,8 @@ class Pack:
 
     ``digest`` is twelve hexadecimal digits that change whenever any file of the pack does. ``actions`` says for a
     predefined idea, by its text, what the built-in designer does; ideas without an action are left out.
-    ``ideas_file`` is where the pack's ideas lie; the idea store reads it.
+    ``ideas_file`` is where the pack's ideas lie; the idea store reads it. ``modules`` are those a language model is
+    offered to compose from; a pack may have none.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Pack:
     single_use_idea: str
     actions: Mapping[str, str]
     attribute_tree: AttributeTree
+    modules: tuple[CheckedModule, ...]
     tasks: Mapping[str, TaskDefaults]
     _prompts: Mapping[str, Prompt] = field(repr=False)
     _targets: Mapping[MutationTarget, Template] = field(repr=False)
@@ -157,6 +161,7 @@ def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) ->
         single_use_idea=text.single_use.idea,
         actions={entry.idea: entry.action for entry in predefined if entry.action is not None},
         attribute_tree=read_attribute_tree(folder / "attribute_tree.yaml"),
+        modules=read_modules(folder / "modules.py"),
         tasks=read_tasks(folder / "tasks.toml"),
         _prompts=prompts | _reword(folder, text, worded, jinja),
         _targets=_read_targets(path, text, jinja),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Messages = tuple[tuple[str, str], ...]
 """What a model is shown: (``system`` | ``user`` | ``assistant``, text), in order."""
 
-OPTIONAL: Mapping[str, object] = {"lessons": ()}
+OPTIONAL: Mapping[str, object] = {"lessons": (), "parts": ()}
 """Variables a prompt may show without declaring them, with what they are where nothing fills them in."""
 
 _PARTS = re.compile(r"\A\s*# System\n(?P<system>.*?)^# User\n(?P<user>.*)\Z", re.DOTALL | re.MULTILINE)

@@ -31,7 +31,7 @@ def script(request: Request) -> Reply:
 def options(out: Path, url: str, *, ideas: int) -> argparse.Namespace:
     return argparse.Namespace(
         out=out, base_url=url, model="scripted", forms=["full", "edit", "module"], ideas=ideas, seed=0, task="digits",
-        base="", max_tokens=500, temperature=0.7,
+        base="", max_tokens=500, temperature=0.7, library=4,
     )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ async def test_a_study_judges_every_form_and_goes_on_where_it_was_cut_off(tmp_pa
     with ScriptedServer(script) as server:
         await study(options(out, server.url, ideas=1))
         asked = server.num_requests
-        assert asked == 4, "one for each form, and edits that are none are asked for once more"
+        assert asked == 3, "one for each form"
         await study(options(out, server.url, ideas=1))
         assert server.num_requests == asked
         await study(options(out, server.url, ideas=2))
@@ -51,7 +51,7 @@ async def test_a_study_judges_every_form_and_goes_on_where_it_was_cut_off(tmp_pa
     assert [trial.kind for trial in trials[:3]] == ["unchanged", "reply", ""]
     assert [trial.runs for trial in trials[:3]] == [True, False, True]
     assert trials[0].idea == trials[2].idea != trials[3].idea
-    assert (trials[1].num_calls, trials[1].output_tokens) == (2, 400)
+    assert (trials[1].num_calls, trials[1].output_tokens) == (1, 200)
     rows = [line for line in table(trials) if line.startswith("| scripted")]
     assert [row.split(" | ")[2] for row in rows] == ["full", "edit", "module"]
     assert "2 of 2, 100% (34 to 100%)" in rows[2]

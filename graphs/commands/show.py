@@ -17,6 +17,7 @@ from rich.text import Text
 
 from fairnad.budget import load
 from fairnad.candidate import Call, Evaluation
+from fairnad.choices import Choices
 from fairnad.history import Record
 from fairnad.lineage import gain
 from graphs.arguments import Parser
@@ -106,10 +107,22 @@ def _origin(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
         yield "from", " ".join(filter(None, [f"{idea.source.title}{year}", idea.source.section, idea.source.link]))
     if record.note:
         yield "done", record.note
+    for number, (name, chosen) in enumerate(_chosen(record.choices)):
+        yield "" if number else "chosen", f"{name:<10}  {chosen}"
     if record.parent_id:
         yield "parent", f"{record.parent_id}  {_accuracy(run.history.get(record.parent_id))}".rstrip()
     for number, child in enumerate(children(run, record)):
         yield "" if number else "children", f"{child.candidate_id:<21}  {_accuracy(child)}"
+
+
+def _chosen(choices: Choices) -> Iterator[tuple[str, str]]:
+    """What was decided at the draw, in words."""
+    yield from ((name, value) for name, value in (("model", choices.model), ("form", choices.form)) if value)
+    if choices.resample:
+        yield "drawn anew", f"after {', '.join(choices.resample)}"
+    yield from (("lesson", lesson) for lesson in choices.lessons)
+    if choices.parts:
+        yield "at hand", ", ".join(choices.parts)
 
 
 def _outcome(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,10 @@ def _told(result: Any) -> str:
             return f"{winner_id} won of {len(finalists)}"
         case {"folder": folder, "trial": _}:
             return str(folder)
+        case [{"module_id": _}, *_]:
+            return ", ".join(module["name"] for module in result)
+        case []:
+            return "no new module"
         case float():
             return f"accuracy {result:.4f}"
     return _told_in_search(result)

@@ -111,8 +111,8 @@ async def test_a_module_is_checked_alone_and_placed_where_the_reply_says(
     assert [shape[1:] for kind, _, shape in report.blocks if kind == "Gate"] == [(4, 8, 8)]
     prompt = prompt_of(server.requests[0])
     assert "3. behind the stem `self.stem`: 4 × 8 × 8" in prompt
-    assert "class BaseBlock" in prompt and "self.layers2 = self._make_layers(4, 8" in prompt
-    assert "class Network" not in prompt and len(prompt) < 5000
+    assert "self.layers2 = self._make_layers(4, 8" in prompt
+    assert "class BaseBlock" not in prompt and "class Network" not in prompt and len(prompt) < 5000
 
 
 @with_lab
@@ -135,6 +135,28 @@ async def test_a_module_that_does_not_run_alone_is_a_failure_with_its_traceback(
     assert failure.message.startswith("the module Gate alone: ")
     assert message in failure.message
     assert "in forward\n" in failure.log_tail
+
+
+@with_lab
+async def test_a_module_may_use_modules_at_hand_by_name(
+    serve: Serve, connect: Connect, vision: Pack, lab: TorchLab
+) -> None:
+    parts = vision.modules
+    composed = GATE.replace("nn.Conv2d(channels, channels, 1)", "AddContext(channels)")
+    server = serve(lambda request: Reply(f"Place: 3\n\n{composed}"))
+    mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
+    request = MutationRequest(errand("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab), parts)
+    first = await mutator.mutate(request)
+    assert isinstance(first, Proposal)
+    assert first.note == "Gate behind the stem `self.stem`; uses AddContext"
+    report = await lab.check(first.source)
+    assert isinstance(report, CheckReport), report
+    assert "- `AddContext`: Global context" in prompt_of(server.requests[0])
+    assert "- `" not in prompt_of(server.requests[0]).split("Use one by its name")[1]
+    again = await mutator.mutate(replace(request, parent=Model(first.source, report)))
+    assert isinstance(again, Proposal), "a part the parent has already is used from there"
+    assert again.source.count("class AddContext") == 1
+    assert isinstance(await lab.check(again.source), CheckReport)
 
 
 async def runs(source: str) -> CheckReport | Failure:

@@ -29,8 +29,8 @@ def context(*, model: str = "small", wording: str = "", edit_wording: str = "", 
 def chosen(settings: RunContext, idea: Idea = IDEA, *, pack: str = "vision", stage: str = "fair") -> set[str]:
     loaded = load_pack(pack, settings.prompt_wordings)
     places = [CandidateId.parse(f"g01-{stage}-r1-s{slot:02d}-d0") for slot in range(40)]
-    forms = [choose(settings, loaded, History(), place, idea).form for place in places]
-    assert forms == [choose(settings, loaded, History(), place, idea).form for place in places]
+    forms = [choose(settings, loaded, None, History(), place, idea).form for place in places]
+    assert forms == [choose(settings, loaded, None, History(), place, idea).form for place in places]
     return set(forms)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from fairnad.modules import CheckedModule
 from prompts.loader import Pack, load_pack
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -74,7 +75,18 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
             "idea": "Gate the channels.",
             "places": ["behind the stem: 4 × 8 × 8", "behind `self.layers1`: 8 × 4 × 4"],
             "stages": "self.layers1 = self._make_layers(4, 8)",
-            "block": "class BaseBlock(nn.Module):\n    pass\n",
+        },
+    ),
+    "mutation_with_parts": (
+        "mutation",
+        {
+            "idea": "Design a new module: gate the channels.",
+            "parent": PARENT,
+            "lessons": ("A gate: +1.2 points",),
+            "parts": [
+                CheckedModule("pack/Gate", "Gate", "Gates the channels.", "class Gate: pass"),
+                CheckedModule("pack/Mix", "Mix", "Mixes the channels.", "class Mix: pass"),
+            ],
         },
     ),
     "idea_mutation_edit_improved": ("idea_mutation_edit", {**REFINEMENT, "improved": True}),
@@ -195,7 +207,7 @@ SAID = {
         "The idea: Gate the channels.",
         "1. behind the stem: 4 × 8 × 8\n2. behind `self.layers1`: 8 × 4 × 4\n",
         "self.layers1 = self._make_layers(4, 8)",
-        "class BaseBlock(nn.Module):",
+        "Nothing of the network exists inside the module",
         "`__init__` takes `channels` and nothing else",
         "exactly the shape of `x`",
         "one line `Place: ` with the number of a place",
