@@ -31,7 +31,7 @@ def choose(
     """How the language models are to go about a candidate.
 
     Args:
-        pack: what is not asked for lacks a prompt there.
+        pack: what it has no prompt for is not asked for.
         offer: asked where there is a library of checked modules.
         history: every record of earlier waves, so that going through a search again repeats its choices.
     """

@@ -194,9 +194,8 @@ class _Drawer:
         place = next_place(self._current_ids, self._history, search)
         slot = steady_slot(Place(*place[:4]), self._history, search, self._bench.budgets, self._current_ids)
         drawn = draw_idea(slot, place, search, context.seed, self._ideas, self._waiting)
-        bench = self._bench
-        choices = choose(context, bench.pack, bench.offer, self._history, place, drawn.idea)
-        drawn = replace(drawn, choices=choices)
+        pack, offer = self._bench.pack, self._bench.offer
+        drawn = replace(drawn, choices=choose(context, pack, offer, self._history, place, drawn.idea))
         made = SteadyDraw(str(place), self._number, slot, tuple(self._settled), drawn)
         self._current_ids[place] = slot["current_id"]
         self._number, self._settled = self._number + 1, []
