@@ -89,8 +89,7 @@ async def mutate_by_module(
         "lessons": lessons,
         "parts": parts,
     }
-    droppable = tuple(name for name in ("stages", "lessons", "parts") if variables[name])
-    question = Question(pack, ROLE, variables, droppable)
+    question = Question(pack, ROLE, variables, ("stages", "lessons", "parts"))
     answer = await question.ask(model, request.errand, Step.MUTATE)
     if isinstance(answer, Failure):
         return answer
