@@ -31,8 +31,7 @@ class LanguageModelDebugger:
             "traceback": request.failure.log_tail,
             "shapes": request.failure.shape_trace,
         }
-        shapes = ("shapes",) if request.failure.shape_trace else ()
-        droppable = ("parent", *shapes, "traceback")
+        droppable = ("parent", "shapes", "traceback")
         if writes_edits(self._pack, "debug_edit", request.errand, self._form):
             question = Question(self._pack, "debug_edit", variables, droppable)
             source = request.failed

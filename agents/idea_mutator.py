@@ -47,8 +47,7 @@ class LanguageModelIdeaMutator:
             "lessons": request.errand.choices.lessons,
         }
         not_edited = "previous" if request.improved else "current"
-        lessons = ("lessons",) if request.errand.choices.lessons else ()
-        droppable = (*lessons, "performance_attributes", "efficiency_attributes", "refinement_ideas", not_edited)
+        droppable = ("lessons", "performance_attributes", "efficiency_attributes", "refinement_ideas", not_edited)
         if writes_edits(self._pack, "idea_mutation_edit", request.errand, self._form):
             return await self._by_edits(request, {**variables, "improved": request.improved}, droppable)
         answer = await Question(self._pack, role, variables, droppable).ask(self._model, request.errand, Step.MUTATE)

@@ -8,7 +8,7 @@ search: nothing is lost, and the run can be resumed.
 the endpoint                                                what follows
 ==========================================================  =========================================================
 answers                                                     the text, without ``<think>…</think>``
-stops at the token limit                                    asked once to go on, else failure ``truncated``
+stops at the token limit                                    asked to go on up to three times, else ``truncated``
 thinks until the token limit                                failure ``truncated``
 answers nothing                                             asked once more, else failure ``reply``
 breaks an answer off: stream cut, no choices, garbage       asked again up to ``max_retries``, else failure ``reply``
@@ -42,6 +42,8 @@ from prompts.templates import Messages
 
 Ask = Callable[[Messages, float], Awaitable[Answer]]
 """One numbered call: the stored answer, or a fresh one after so many seconds."""
+
+_MOST_CONTINUATIONS = 3
 
 
 class LanguageModel:
@@ -135,12 +137,17 @@ class LanguageModel:
         return answer
 
     async def _go_on(self, ask: Ask, answer: Answer) -> Answer:
-        """An answer that was cut off, with its continuation; still of finish ``length`` where there is none."""
-        messages = (*answer.messages, ("assistant", answer.text), ("user", continuation()))
-        rest = await self._ask_unbroken(ask, messages)
-        if rest.finish in (CONTEXT, BROKEN):
-            return answer
-        return replace(rest, messages=answer.messages, text=join_replies(answer.text, rest.text))
+        """An answer that was cut off, with its continuations; still of finish ``length`` where they do not end it."""
+        for _ in range(_MOST_CONTINUATIONS):
+            messages = (*answer.messages, ("assistant", answer.text), ("user", continuation()))
+            rest = await self._ask_unbroken(ask, messages)
+            if rest.finish in (CONTEXT, BROKEN):
+                break
+            before = answer.text
+            answer = replace(rest, messages=answer.messages, text=join_replies(before, rest.text))
+            if not is_cut(answer) or answer.text == before:
+                break
+        return answer
 
     async def _ask(
         self,

@@ -77,8 +77,7 @@ async def mutate_by_module(
     request = site.request
     lessons, parts = request.errand.choices.lessons, at_hand(request.parts, request.parent.source)
     variables = {"idea": request.idea.text, "places": site.places, "lessons": lessons, "parts": parts}
-    droppable = tuple(name for name in ("lessons", "parts") if variables[name])
-    question = Question(pack, ROLE, variables, droppable)
+    question = Question(pack, ROLE, variables, ("lessons", "parts"))
     answer = await question.ask(model, request.errand, Step.MUTATE)
     if isinstance(answer, Failure):
         return answer

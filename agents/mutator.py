@@ -53,7 +53,7 @@ class LanguageModelMutator:
         """The parent with edits, or written anew."""
         lessons, parts = request.errand.choices.lessons, at_hand(request.parts, request.parent.source)
         variables = {"idea": idea, "parent": request.parent.source, "lessons": lessons, "parts": parts}
-        droppable = tuple(name for name in ("lessons", "parts") if variables[name])
+        droppable = ("lessons", "parts")
         if writes_edits(self._pack, "mutation_edit", request.errand, self._form):
             question = Question(self._pack, "mutation_edit", variables, droppable)
             source = request.parent.source

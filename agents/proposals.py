@@ -40,10 +40,14 @@ class Question:
         return self.pack.messages(self.role, **self.variables)
 
     def shortened(self, num_left_out: int) -> Messages | None:
-        """The prompt with the first ``num_left_out`` droppable variables empty; ``None`` past the last."""
-        if num_left_out > len(self.droppable):
+        """The prompt with the first ``num_left_out`` droppable variables empty; ``None`` past the last.
+
+        Variables that say nothing are not counted: without them the prompt would be no shorter.
+        """
+        present = [name for name in self.droppable if self.variables[name]]
+        if num_left_out > len(present):
             return None
-        emptied = dict.fromkeys(self.droppable[:num_left_out], "")
+        emptied = dict.fromkeys(present[:num_left_out], "")
         return self.pack.messages(self.role, **{**self.variables, **emptied})
 
     async def ask(

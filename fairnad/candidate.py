@@ -59,7 +59,7 @@ class FailureKind(StrEnum):
     CONTEXT = "context"
     """the prompt does not fit the model's context even when shortened"""
     TRUNCATED = "truncated"
-    """the reply was cut off, also after one continuation"""
+    """the reply was cut off, also after its continuations"""
     NOT_APPLICABLE = "not applicable"
     """a built-in transformation found no place for the idea"""
     SYNTAX = "syntax"

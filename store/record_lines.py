@@ -11,6 +11,9 @@ The keys of a JSON line, in this order:
     failure                     null, or {step, kind, message, log_tail, shape_trace}
     duplicate_of                the record whose architecture this one repeats; empty for none
     num_debugs, num_downscales  retries that were spent
+    repairs                     [{kind, version, mended, num_calls}, …], the debugs one by one: the kind of the failure,
+                                the version of the source, whether it ran, a language model's calls
+    choices                     {model, form, resample, lessons} made at the draw; empty where nothing was chosen
     num_edits                   how often a person changed the idea or the source
     calls                       [{role, model, input_tokens, output_tokens, seconds, ok, note}, …]
     seconds                     wall-clock time of the candidate
@@ -54,6 +57,8 @@ def json_line(record: Record) -> str:
                 "duplicate_of": record.duplicate_of,
                 "num_debugs": record.num_debugs,
                 "num_downscales": record.num_downscales,
+                "repairs": plain(record.repairs),
+                "choices": plain(record.choices),
                 "num_edits": record.num_edits,
                 "calls": plain(record.calls),
                 "seconds": record.seconds,

@@ -2,7 +2,7 @@
 
 The fewest: every candidate passes everything the first time. The most: every candidate is reached with the last of
 its slot's draws, and each draw needs all its repairs and reductions. Retries after an endpoint's faults, and
-continuations of replies that were cut off, come on top.
+up to three continuations of a reply that was cut off, come on top.
 """
 
 from __future__ import annotations

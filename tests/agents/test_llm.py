@@ -88,7 +88,7 @@ async def test_reasoning_that_takes_all_tokens_is_truncated_and_not_continued(
     assert log.calls(errand.candidate_id)[0].output_tokens == 50
 
 
-async def test_an_answer_cut_at_the_token_limit_is_continued_once(
+async def test_an_answer_cut_at_the_token_limit_is_continued(
     serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory
 ) -> None:
     server = serve(in_turn(Reply("class Network:\n    layers = 3", "length"), Reply("    layers = 32\n")))
@@ -101,12 +101,34 @@ async def test_an_answer_cut_at_the_token_limit_is_continued_once(
     assert [call.note for call in log.calls(errand.candidate_id)] == ["cut off at the token limit", ""]
 
 
-async def test_an_answer_cut_twice_is_truncated(serve: Serve, connect: Connect, errand: Errand) -> None:
-    server = serve(in_turn(Reply("one, ", "length"), Reply("two, ", "length")))
+async def test_an_answer_cut_three_times_is_continued_as_often(serve: Serve, connect: Connect, errand: Errand) -> None:
+    parts = [Reply("one, ", "length"), Reply("two, ", "length"), Reply("three, ", "length"), Reply("four")]
+    server = serve(in_turn(*parts))
+    answer = await ask(connect(server), errand)
+    assert isinstance(answer, Answer)
+    assert answer.text == "one, two, three, four"
+    assert server.requests[3]["messages"][2]["content"] == "one, two, three, "
+    assert server.num_requests == 4
+
+
+async def test_an_answer_that_never_ends_is_truncated(serve: Serve, connect: Connect, errand: Errand) -> None:
+    parts = [Reply(f"{number}, ", "length") for number in ("one", "two", "three", "four")]
+    server = serve(in_turn(*parts))
     failure = await ask(connect(server, max_tokens=64), errand)
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.log_tail) == (FailureKind.TRUNCATED, "one, two, ")
+    assert (failure.kind, failure.log_tail) == (FailureKind.TRUNCATED, "one, two, three, four, ")
     assert failure.message == "the reply does not end within 64 tokens (--llm.max-tokens)"
+    assert server.num_requests == 4
+
+
+async def test_a_continuation_that_brings_nothing_new_is_the_last(
+    serve: Serve, connect: Connect, errand: Errand
+) -> None:
+    same = Reply("self.conv = nn.Conv2d(8, 8, 3)", "length")
+    server = serve(in_turn(same, same))
+    failure = await ask(connect(server), errand)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.TRUNCATED
     assert server.num_requests == 2
 
 
@@ -357,6 +379,7 @@ async def test_text_without_a_utf_8_form_is_replaced(serve: Serve, connect: Conn
 CONVERSATIONS: dict[str, list[Reply]] = {
     "an answer": [Reply("a network")],
     "a continuation": [Reply("a net", "length"), Reply("work")],
+    "several continuations": [Reply("a ", "length"), Reply("net", "length"), Reply("work")],
     "a shortened prompt": [TOO_LONG, Reply("a network")],
     "an empty answer": [Reply(""), Reply("a network")],
     "a broken answer": [Reply.cut("a"), Reply("a network")],

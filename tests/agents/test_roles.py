@@ -10,6 +10,7 @@ from agents.downscaler import LanguageModelDownscaler
 from agents.idea_mutator import LanguageModelIdeaMutator
 from agents.llm import LanguageModel
 from agents.mutator import LanguageModelMutator
+from agents.proposals import Question
 from agents.structural_judge import LanguageModelStructuralJudge
 from fairnad.attributes import Granularity, Tag, Target
 from fairnad.candidate import Failure, FailureKind, Step
@@ -262,6 +263,16 @@ def test_the_roles_fulfil_their_protocols(connect: Connect, vision: Pack) -> Non
     idea_mutator: IdeaMutator = LanguageModelIdeaMutator(model, vision)
     judge: StructuralJudge = LanguageModelStructuralJudge(model, vision)
     assert all((mutator, debugger, downscaler, idea_mutator, judge))
+
+
+def test_what_says_nothing_is_not_left_out_of_a_shorter_prompt(vision: Pack) -> None:
+    variables = {"idea": "Add a gate.", "parent": "PARENT", "lessons": (), "parts": ()}
+    question = Question(vision, "mutation", variables, ("lessons", "parent", "parts"))
+    shorter = question.shortened(1)
+    assert shorter is not None
+    assert "PARENT" in str(question.messages())
+    assert "PARENT" not in str(shorter)
+    assert question.shortened(2) is None
 
 
 async def test_lessons_of_earlier_draws_are_the_first_to_go(connect: Connect, serve: Serve, vision: Pack) -> None:

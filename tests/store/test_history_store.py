@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from fairnad.attributes import Granularity, Tag, Target
 from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step, plain
+from fairnad.choices import NO_CHOICES, Choices
 from fairnad.errors import RunFolderError, StorageError
-from fairnad.history import Record
+from fairnad.history import Record, Repair
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.ports import Answer, CallKey, HistoryStore
 from store.history_store import FILE_NAME, SCHEMA_VERSION, SqliteHistory, StepResult
@@ -415,7 +417,8 @@ def test_every_record_is_printed_as_one_json_object_with_stable_keys(run: Path, 
     failed, trained = map(json.loads, done.stdout.splitlines())
     assert list(trained) == [
         "candidate_id", "generation", "stage", "round", "slot", "draw", "parent_id", "idea", "note", "accuracy",
-        "costs", "failure", "duplicate_of", "num_debugs", "num_downscales", "num_edits", "calls", "seconds",
+        "costs", "failure", "duplicate_of", "num_debugs", "num_downscales", "repairs", "choices", "num_edits", "calls",
+        "seconds",
         "fingerprint", "recipe_digest", "train_loss", "curve", "train_seconds", "isolation", "findings", "source",
     ]  # fmt: skip
     assert trained["candidate_id"] == "g01-fair-r1-s01-d0"
@@ -432,6 +435,21 @@ def test_every_record_is_printed_as_one_json_object_with_stable_keys(run: Path, 
         "shape_trace": "",
     }  # fmt: skip
     assert (failed["num_downscales"], failed["duplicate_of"]) == (4, "g00-base-r1-s00-d0")
+
+
+def test_what_was_chosen_and_repaired_can_be_read_back_from_a_line(
+    tmp_path: Path, root: Path, make_record: Callable[..., Record]
+) -> None:
+    choices = Choices("qwen", "edit", ("shape", "memory"), ("A gate: +1.2 points",))
+    repairs = (Repair(FailureKind.SHAPE, 1, False, 2), Repair(FailureKind.RUNTIME, 2, True))
+    history = SqliteHistory(tmp_path / "history.sqlite")
+    history.add_record(make_record(0))
+    history.add_record(make_record(1, choices=choices, repairs=repairs, num_debugs=2))
+    history.close()
+    plain_line, line = map(json.loads, print_history(root, tmp_path, "--jsonl").stdout.splitlines())
+    assert TypeAdapter(Choices).validate_python(line["choices"]) == choices
+    assert TypeAdapter(tuple[Repair, ...]).validate_python(line["repairs"]) == repairs
+    assert (plain_line["repairs"], TypeAdapter(Choices).validate_python(plain_line["choices"])) == ([], NO_CHOICES)
 
 
 def test_a_number_json_does_not_know_is_printed_as_null(
