@@ -32,7 +32,7 @@ from agents.connection import Connection, Schema
 from agents.faults import backoff_seconds
 from agents.model_pool import ModelPool
 from agents.reception import BROKEN, CONTEXT, failure, is_cut, is_empty
-from agents.replies import join_replies
+from agents.replies import join_replies, repeats_itself
 from fairnad.candidate import Failure, Step
 from fairnad.ledger import UNLIMITED
 from fairnad.ports import Answer, CallKey, CallLog, Errand, Ledger
@@ -137,8 +137,13 @@ class LanguageModel:
         return answer
 
     async def _go_on(self, ask: Ask, answer: Answer) -> Answer:
-        """An answer that was cut off, with its continuations; still of finish ``length`` where they do not end it."""
+        """An answer that was cut off, with its continuations; still of finish ``length`` where they do not end it.
+
+        A reply that goes round in circles is not continued.
+        """
         for _ in range(_MOST_CONTINUATIONS):
+            if repeats_itself(answer.text):
+                break
             messages = (*answer.messages, ("assistant", answer.text), ("user", continuation()))
             rest = await self._ask_unbroken(ask, messages)
             if rest.finish in (CONTEXT, BROKEN):

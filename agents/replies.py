@@ -30,6 +30,10 @@ _NETWORK = re.compile(r"^[ \t]*class\s+Network\b", re.MULTILINE)
 _SHORTEST_OVERLAP = 12
 """Characters: a shorter repetition may be what the code says, not the model repeating itself."""
 _LONGEST_OVERLAP = 2000
+_LOOP = 120
+"""Characters: no network says so much in the same words by chance,"""
+_MOST_REPEATS = 3
+"""and not so many times."""
 _MOST_PROSE_LINES = 100
 _LIKE_A_PLACE = 0.5
 """The share of words two places have in common from which one is taken for the other."""
@@ -81,6 +85,12 @@ def join_replies(first: str, rest: str) -> str:
         if first.endswith(rest[:length]) and (repeats_the_line or len(rest[:length].strip()) >= _SHORTEST_OVERLAP):
             return first + rest[length:]
     return first + rest
+
+
+def repeats_itself(text: str) -> bool:
+    """Whether the end of a reply stands in it several times: a model in a loop, which goes on for ever."""
+    end = text.rstrip()[-_LOOP:]
+    return len(end) == _LOOP and text.count(end) >= _MOST_REPEATS
 
 
 def extract_source(text: str) -> str | None:

@@ -287,8 +287,8 @@ async def test_a_silent_endpoint_is_asked_again_and_given_up(
     serve: Serve, connect: Connect, errand: Errand, delays: list[float]
 ) -> None:
     server = serve(lambda request: Reply("too late", until=threading.Event()))
-    with pytest.raises(EndpointError, match=r"does not answer: silent for 0.2 seconds;"):
-        await ask(connect(server, timeout_seconds=0.2, max_retries=1), errand)
+    with pytest.raises(EndpointError, match=r"does not answer: silent for 0.5 seconds;"):
+        await ask(connect(server, timeout_seconds=0.5, max_retries=1), errand)
     assert server.wait_until_asked(2)
     assert delays == [2.0]
 
