@@ -18,7 +18,10 @@ from graphs.planning import Draw, draw_wave
 from graphs.state import CandidateInput, SearchState
 
 if TYPE_CHECKING:
+    from fairnad.selection import IdeaSelection
+    from fairnad.settings import RunContext
     from graphs.context import Bench
+    from prompts.loader import Pack
 
 DRAW = "draw"
 DRAWN: TypeAdapter[Draw] = TypeAdapter(Draw)
@@ -33,25 +36,27 @@ async def draw_once(bench: Bench, state: SearchState) -> list[CandidateInput]:
     return await asyncio.to_thread(_draw_once, bench, state)
 
 
-def _draw_once(bench: Bench, state: SearchState) -> list[CandidateInput]:
+def idea_sampler(context: RunContext, pack: Pack, selection: IdeaSelection, history: History) -> IdeaSampler:
+    """Draws fairly among the ideas of a selection, but for those that are spent where a search remembers."""
     from agents.idea_sampler import FairIdeaSampler
 
+    fairness = Fairness(context.search.fairness)
+    ideas = FairIdeaSampler(selection, fairness, pack.upscaling_ideas, pack.adjustment_ideas)
+    return UnspentIdeas(ideas, spent_ideas(history.drawn)) if remembers(context) else ideas
+
+
+def _draw_once(bench: Bench, state: SearchState) -> list[CandidateInput]:
     history, pack, search = bench.folder.history, bench.pack, bench.context.search
     own = bench.folder.own_ideas(pack.attribute_tree)
     selection = bench.select(own)
     known = {name: DRAWN.validate_python(stored["result"]) for name, stored in history.find_steps(DRAW, 0)}
     drawn_ids = {drawn.idea.idea_id for drawn in known.values()}
     before = _before(state, History(history.records()))
-    ideas: IdeaSampler = FairIdeaSampler(
-        selection, Fairness(search.fairness), pack.upscaling_ideas, pack.adjustment_ideas
-    )
-    if remembers(bench.context):
-        ideas = UnspentIdeas(ideas, spent_ideas(before.drawn))
     wave = draw_wave(
         state,
         search,
         bench.context.seed,
-        ideas,
+        idea_sampler(bench.context, pack, selection, before),
         choose=functools.partial(choose, bench.context, pack, bench.offer, before),
         known=known,
         own=[idea for idea in own if idea.idea_id not in drawn_ids and selection.allows(idea)],

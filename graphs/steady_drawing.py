@@ -18,10 +18,9 @@ from fairnad.history import History
 from fairnad.ideas import Idea
 from fairnad.model_choice import designers
 from fairnad.pipeline import Pace, Place, depth, next_place, staleness
-from fairnad.sampling import Fairness
 from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
 from graphs.choosing import choose
-from graphs.drawing import DRAW, DRAWN
+from graphs.drawing import DRAW, DRAWN, idea_sampler
 from graphs.planning import Draw, candidate_input, draw_idea, steady_slot
 from graphs.replaying import recorded_calls
 from graphs.state import CandidateInput, SearchState, Slot
@@ -170,16 +169,14 @@ class _Drawer:
     """Makes new draws, one after the other, from the same records."""
 
     def __init__(self, bench: Bench, history: History, draws: Sequence[SteadyDraw]) -> None:
-        from agents.idea_sampler import FairIdeaSampler
-
-        pack, search = bench.pack, bench.context.search
+        pack = bench.pack
         own = bench.folder.own_ideas(pack.attribute_tree)
         selection = bench.select(own)
         used = {draw.drawn.idea.idea_id for draw in draws}
         self._bench = bench
         self._history = history
         self._waiting: list[Idea] = [idea for idea in own if idea.idea_id not in used and selection.allows(idea)]
-        self._ideas = FairIdeaSampler(selection, Fairness(search.fairness), pack.upscaling_ideas, pack.adjustment_ideas)
+        self._ideas = idea_sampler(bench.context, pack, selection, history)
         self._current_ids = {CandidateId.parse(draw.candidate_id): draw.slot["current_id"] for draw in draws}
         self._number = draws[-1].number + 1 if draws else 0
         seen = {name for draw in draws for name in draw.settled}

@@ -132,6 +132,16 @@ async def test_a_continuation_that_brings_nothing_new_is_the_last(
     assert server.num_requests == 2
 
 
+async def test_a_reply_that_goes_round_in_circles_is_not_continued(
+    serve: Serve, connect: Connect, errand: Errand
+) -> None:
+    server = serve(lambda request: Reply("self.conv = nn.Conv2d(8, 8, 3)\n" * 40, "length"))
+    failure = await ask(connect(server), errand)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.TRUNCATED
+    assert server.num_requests == 1
+
+
 async def test_a_continuation_that_does_not_fit_is_truncated(serve: Serve, connect: Connect, errand: Errand) -> None:
     failure = await ask(connect(serve(in_turn(Reply("one, ", "length"), TOO_LONG))), errand)
     assert isinstance(failure, Failure)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agents.replies import extract_idea, extract_source, extract_verdict, join_replies, strip_reasoning
+from agents.replies import extract_idea, extract_source, extract_verdict, join_replies, repeats_itself, strip_reasoning
 from fairnad.attributes import AttributeTree, Granularity, Tag, Target
 from fairnad.ideas import Idea, IdeaKind
 from fairnad.ports import Verdict
@@ -280,3 +280,10 @@ def test_a_source_too_deep_to_parse_is_still_returned() -> None:
     with pytest.raises(MemoryError):
         ast.parse(deep)
     assert extract_source(f"```python\n{deep}```") == deep
+
+
+def test_a_reply_that_goes_round_in_circles_is_known_by_its_end():
+    line = "        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)\n" * 2
+    assert repeats_itself("class Gate(nn.Module):\n" + line * 3)
+    assert not repeats_itself("class Gate(nn.Module):\n" + line)
+    assert not repeats_itself("so " * 20)

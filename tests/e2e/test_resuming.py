@@ -39,10 +39,9 @@ SMALL = {
 
 def test_the_same_seed_and_replies_give_the_same_history_with_any_number_of_slots(context, history):
     with ScriptedServer(lively) as server:
-        for name, slots in (("one", 1), ("two", 2), ("again", 2)):
+        for name, slots in (("one", 1), ("two", 2)):
             assert run(context(run=name, **{**SMALL, "llm.base_url": server.url, "lab.slots": slots})) == 0
-    one, two, again = same(history("one")), same(history("two")), same(history("again"))
-    assert one == two == again
+    assert same(history("one")) == same(history("two"))
     stages = {record.stage for record in history("one").records}
     assert stages == {"base", "initial", "fair", "pareto", "refine"}
 
@@ -187,16 +186,15 @@ def wait_for(file: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_search_kills_its_jobs_after_their_grace_and_can_be_resumed(flags, history, tmp_path, number):
+def test_a_stopped_search_kills_its_jobs_after_their_grace_and_can_be_resumed(flags, history, tmp_path):
     began = tmp_path / "began"
     with ScriptedServer(Endless(began)) as server:
         told = flags(**{**UNJAILED, "llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.2})
         process = start(told)
         wait_for(began)
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
-        assert process.returncode == 128 + number
+        assert process.returncode == 128 + signal.SIGINT
         assert "stopping: running jobs get 0.2 s (--grace-seconds)" in output
         assert "Run the same command again to resume" in output
         assert [record.stage for record in history().records] == ["base"], "the killed candidate stays pending"

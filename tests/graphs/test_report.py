@@ -16,7 +16,7 @@ from fairnad.budget import Budget
 from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Finding, Stage, Step, plain
 from fairnad.errors import StorageError
 from fairnad.finals import Finalist, Finals
-from fairnad.history import History, Record
+from fairnad.history import History, Record, Repair
 from fairnad.ideas import Idea, IdeaKind, Source
 from fairnad.lineage import lineage
 from fairnad.settings import RunContext
@@ -288,6 +288,17 @@ def test_failures_are_counted_by_step_and_kind_with_the_first_message(page):
     assert f"execute: shape 2 message of {shapes[0].candidate_id} {shapes[0].candidate_id}" in text
     assert f"mutate: reply 1 message of {FIRST}" in text
     assert text.index("execute: shape 2") < text.index("mutate: reply 1")
+
+
+def test_what_was_mended_is_told_by_kind_with_calls_by_model_also_where_nothing_failed(page):
+    calls = (Call("mutator", "small", 500, 100, 9.0, ok=True), Call("mutator", "large", 700, 80, 9.0, ok=False))
+    mended = trained(FIRST, 0.6, calls=calls, num_debugs=1, repairs=(Repair(FailureKind.SHAPE, 1, True, 1),))
+    text = page([BASE, mended]).text
+    assert "execute: shape shape mismatch 1 1 0" in text
+    assert "Pass rate 1.00 (n=1)" in text
+    assert "incomplete generation 0, component hallucination 0, shape mismatch 1, downscaling failure 0" in text
+    assert "mutator large 1 1 700 80 mutator small 1 0 500 100" in text
+    assert "the first of them" not in text
 
 
 def test_findings_are_listed_with_their_candidates_and_left_out_where_there_are_none(page):

@@ -1,0 +1,34 @@
+"""What a search learns from its history, and who is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from fairnad.attributes import Granularity, Tag, Target
+from fairnad.candidate import CandidateId, Failure, FailureKind, Step
+from fairnad.history import History, Record
+from fairnad.ideas import Idea, IdeaKind
+from graphs.choosing import choose
+from graphs.command_line import parse
+
+GATE = Idea("Gate the output.", tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "gates"))
+FAILURE = Failure(Step.EXECUTE, FailureKind.SHAPE, "16 is not 24")
+HISTORY = History([Record("g01-fair-r1-s00-d0", "g00-base-r1-s00-d0", GATE, "", failure=FAILURE)])
+PLACE = CandidateId.parse("g02-fair-r1-s00-d0")
+MODEL = ["--llm.model", "scripted", "--llm.base-url", "http://127.0.0.1:9/v1"]
+LESSON = "Gate the output: shape, 1 of 1: 16 is not 24"
+
+
+@pytest.mark.parametrize(
+    ("flags", "idea", "told"),
+    [
+        ([*MODEL, "--agents.mutator", "llm"], GATE, (LESSON,)),
+        ([*MODEL, "--agents.mutator", "llm"], Idea("", IdeaKind.NONE), ()),
+        ([*MODEL, "--agents.mutator", "llm", "--agents.lessons", "false"], GATE, ()),
+        ([*MODEL, "--agents.mode", "paper"], GATE, ()),
+        ([], GATE, ()),
+    ],
+    ids=["a mutator", "no idea", "lessons off", "paper mode", "no language model"],
+)
+def test_lessons_go_to_language_models_that_mutate(flags, idea, told):
+    assert choose(parse(flags), None, HISTORY, PLACE, idea).lessons == told
