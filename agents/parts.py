@@ -94,7 +94,7 @@ def _read(text: str, name: str) -> NewModule | None:
         module = read_module(text, ())
     except ModuleError:
         return None
-    return module if (module.name, module.num_widths) == (name, 1) else None
+    return module if (module.name, module.num_widths, module.arguments) == (name, 1, ()) else None
 
 
 def _parse(source: str) -> ast.Module | None:

@@ -1,4 +1,7 @@
-"""What a module lacks that is to be placed, mended without a call: known repairs, and an adapter to its contract."""
+"""What a module lacks that is to be placed, mended without a call: known repairs, and an adapter to its contract.
+
+Also repairs that make another module of it are made, as the built-in debugger's are: what cannot be placed is lost.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from math import gcd
 
-from agents.builtin.debugger import known_repair
+import numpy as np
+
+from agents.builtin.debugger import mend
 from agents.builtin.new_module import ModuleError, NewModule, read_module
+from agents.builtin.repairs import REPAIRS
 from fairnad.candidate import CheckReport, Failure
 
 Check = Callable[[str], Awaitable[CheckReport | Failure]]
@@ -62,8 +68,8 @@ async def fitted(
 
 
 def _repaired(source: str, failure: Failure, taken: Collection[str]) -> tuple[NewModule, str] | None:
-    mended = known_repair(source, failure)
-    if mended is None:
+    mended = mend(source, failure, "", np.random.default_rng(0), REPAIRS)
+    if isinstance(mended, Failure):
         return None
     try:
         return read_module(mended[0], taken), mended[1]

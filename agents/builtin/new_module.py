@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -16,6 +16,23 @@ from agents.builtin.number_roles import methods
 
 _WIDTH = re.compile(r"channels?|dim|planes|width|features|filters|^(?:c|n|in_?c|out_?c|inp|oup|cin|cout|ch)$", re.I)
 _MOST_WIDTHS = 3
+_USUAL: Mapping[str, str] = {
+    "stride": "1",
+    "kernel_size": "3",
+    "kernel": "3",
+    "padding": "1",
+    "dilation": "1",
+    "groups": "1",
+    "num_groups": "1",
+    "heads": "1",
+    "num_heads": "1",
+    "reduction": "4",
+    "ratio": "4",
+    "expansion": "2",
+    "dropout": "0.0",
+    "bias": "True",
+}
+"""What a module is built with that asks for more than widths."""
 
 _FRAME = """
 import torch
@@ -52,12 +69,17 @@ class ModuleError(ValueError):
 
 @dataclass(frozen=True)
 class NewModule:
-    """A module with all it needs. ``num_widths`` is how many arguments its constructor needs, each the width."""
+    """A module with all it needs.
+
+    ``num_widths`` is how many arguments its constructor needs that are the width each; ``arguments`` are all it needs,
+    by name, where some are of another kind: those have values, and widths have none.
+    """
 
     name: str
     num_widths: int
     imports: tuple[cst.SimpleStatementLine, ...]
     definitions: tuple[cst.BaseStatement, ...]
+    arguments: tuple[tuple[str, str], ...] = ()
 
     @property
     def attribute(self) -> str:
@@ -71,6 +93,8 @@ class NewModule:
 
     def built(self, width: str) -> str:
         """The expression that builds it."""
+        if self.arguments:
+            return f"{self.name}({', '.join(f'{name}={value or width}' for name, value in self.arguments)})"
         return f"{self.name}({', '.join([width] * self.num_widths)})"
 
     def add_to(self, draft: Draft) -> None:
@@ -130,13 +154,13 @@ def read_module(code: str, taken: Collection[str]) -> NewModule:
     dropped = {other for other in classes if other != name and (other in taken or other == "Network")}
     definitions = [node for node in tree.body if _is_definition(node) and _defined(node) not in dropped]
     node = modules[name]
-    num_widths = _num_widths(name, node)
+    num_widths, arguments = _needed(name, node)
     _check_forward(name, node)
     new_names = {n: free_name(n, set(taken)) for n in map(_defined, definitions) if n in taken}
     for old, new in new_names.items():
         definitions = [syntax.renamed_everywhere(definition, old, new) for definition in definitions]
     imports = tuple(line for line in tree.body if isinstance(line, cst.SimpleStatementLine) and _is_import(line))
-    return NewModule(new_names.get(name, name), num_widths, imports, tuple(definitions))
+    return NewModule(new_names.get(name, name), num_widths, imports, tuple(definitions), arguments)
 
 
 def _outermost(classes: dict[str, cst.ClassDef]) -> str:
@@ -151,20 +175,23 @@ def _outermost(classes: dict[str, cst.ClassDef]) -> str:
     return (outermost or list(classes))[-1]
 
 
-def _num_widths(name: str, node: cst.ClassDef) -> int:
-    """How many widths the constructor needs."""
+def _needed(name: str, node: cst.ClassDef) -> tuple[int, tuple[tuple[str, str], ...]]:
+    """How many widths the constructor needs, and all that it needs where there is more; see :class:`NewModule`."""
     init = methods(node).get("__init__")
     if init is None:
-        return 0
+        return 0, ()
     given = syntax.parameters(init)
     needed = [parameter.name.value for parameter in given if parameter.default is None]
-    if odd := [parameter for parameter in needed if not _WIDTH.search(parameter)]:
+    widths = [parameter for parameter in needed if parameter not in _USUAL and _WIDTH.search(parameter)]
+    if odd := [parameter for parameter in needed if parameter not in _USUAL and parameter not in widths]:
         raise ModuleError(f"{name} asks for {', '.join(odd)}; a module is built with channels alone")
-    if len(needed) > _MOST_WIDTHS:
-        raise ModuleError(f"{name} asks for {', '.join(needed)}; a module is built with channels alone")
+    if len(widths) > _MOST_WIDTHS:
+        raise ModuleError(f"{name} asks for {', '.join(widths)}; a module is built with channels alone")
     if not needed and given and _WIDTH.search(given[0].name.value):
-        return 1
-    return len(needed)
+        return 1, ()
+    if widths == needed:
+        return len(widths), ()
+    return len(widths), tuple((parameter, _USUAL.get(parameter, "")) for parameter in needed)
 
 
 def _check_forward(name: str, node: cst.ClassDef) -> None:

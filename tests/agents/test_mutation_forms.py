@@ -150,6 +150,7 @@ async def test_a_module_that_does_not_run_alone_is_a_failure_with_its_traceback(
         ),
         ("torch.sigmoid(self.conv(x))", "self.conv(x) / channels", "channels kept by the constructor of Gate"),
         ("self.conv = nn.Conv2d", "self.conv = nn.Conv2D", "nn.Conv2d for Conv2D"),
+        ("nn.Conv2d(channels, channels, 1)", "nn.LayerNorm(channels)", "normalization for four-dimensional maps"),
     ],
 )
 async def test_a_module_that_only_just_misses_its_contract_is_fitted_without_a_call(
@@ -242,7 +243,7 @@ async def test_a_place_is_named_by_number_or_in_words(
     ("text", "message"),
     [
         ("I would rather not.", "the reply holds no Python class"),
-        (GATE.replace("self, channels", "self, channels, stride"), "Gate asks for stride; a module is built"),
+        (GATE.replace("self, channels", "self, channels, blocks"), "Gate asks for blocks; a module is built"),
     ],
 )
 async def test_a_reply_without_a_module_is_a_failure(

@@ -84,6 +84,12 @@ def test_a_module_of_two_widths_gets_both_and_one_of_none_none() -> None:
     assert read_module(without, ()).built("w") == "Shift()"
 
 
+def test_a_module_that_asks_for_more_than_widths_gets_what_is_usual() -> None:
+    module = read_module(GATE.replace("channels, reduction=4", "stride, channels, reduction"), ())
+    assert module.built("w") == "Gate(stride=1, channels=w, reduction=4)"
+    assert build(module.alone([(4, 8, 8)]))(torch.randn(2, 3, 8, 8)).shape == (2, 10)
+
+
 def test_alone_a_module_that_changes_the_shape_says_which() -> None:
     shrinking = GATE.replace("return x *", "return x[:, :, ::2] *")
     source = read_module(shrinking, ()).alone([(4, 8, 8)])
@@ -97,7 +103,7 @@ def test_alone_a_module_that_changes_the_shape_says_which() -> None:
         ("class Gate(:", "the module does not parse: Syntax Error"),
         ("def gate(x):\n    return x\n", "the reply holds no class with a forward"),
         ("class Network(nn.Module):\n    def forward(self, x):\n        return x\n", "a class Network, but no module"),
-        (GATE.replace("reduction=4", "stride"), "Gate asks for stride; a module is built with channels alone"),
+        (GATE.replace("reduction=4", "blocks"), "Gate asks for blocks; a module is built with channels alone"),
         (
             GATE.replace("channels, reduction=4", "c1_dim, c2_dim, c3_dim, c4_dim"),
             "Gate asks for c1_dim, c2_dim, c3_dim, c4_dim; a module is built with channels alone",
