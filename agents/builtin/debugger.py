@@ -12,7 +12,8 @@ import numpy as np
 from agents.builtin import syntax
 from agents.builtin.draft import Draft, UnreadableSourceError
 from agents.builtin.number_roles import methods
-from agents.builtin.repairs import REPAIRS, Case, Repair
+from agents.builtin.repair_case import Case, Repair
+from agents.builtin.repairs import REPAIRS
 from agents.builtin.torch_layers import LAYERS, layer_name
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ports import DebugRequest, Proposal

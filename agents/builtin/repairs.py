@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
-from agents.builtin.draft import Draft
 from agents.builtin.network_edits import stride_literal
 from agents.builtin.number_roles import methods
+from agents.builtin.repair_case import Case, Repair
 from agents.builtin.scaling import Sizing
 from agents.builtin.torch_layers import LAYERS, layer_name
 from agents.builtin.torch_names import FUNCTION_NAMES, LAYER_NAMES, torch_name
@@ -32,44 +31,6 @@ _IMPORTS = {
     "Tuple": "from typing import Tuple",
     "trunc_normal_": "from torch.nn.init import trunc_normal_",
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    """What a repair works on: ``lines`` are those of the failing source the traceback names, innermost last."""
-
-    draft: Draft
-    failure: Failure
-    parent: str
-    lines: tuple[int, ...]
-    failed: str
-
-    def failing_classes(self) -> list[str]:
-        """The classes the traceback passes through, innermost first; all of them where it names none."""
-        spans = {
-            node.name: (node.lineno, node.end_lineno or node.lineno)
-            for node in ast.parse(self.failed).body
-            if isinstance(node, ast.ClassDef)
-        }
-        found = [
-            name for line in reversed(self.lines) for name, (first, last) in spans.items() if first <= line <= last
-        ]
-        known = self.draft.reading.roles.classes
-        named = [name for name in dict.fromkeys(found) if name in known and name != "Network"]
-        return named or [name for name in known if name != "Network"]
-
-
-@dataclass(frozen=True)
-class Repair:
-    """A cure. ``symptom`` is searched for in the failure's message and log; ``mend`` says what it did, else ``""``.
-
-    What is certain changes nothing that the network was meant to be; the others make it another one that runs.
-    """
-
-    name: str
-    symptom: re.Pattern[str]
-    mend: Callable[[Case], str]
-    is_certain: bool = True
 
 
 def add_missing_name(case: Case) -> str:
@@ -282,12 +243,27 @@ def _last_variable(reading: ClassReading) -> str:
     return found
 
 
+def map_channels(case: Case) -> str:
+    """Pointwise convolutions for linear layers that are given a map."""
+    owner = case.innermost
+    if owner in ("", "Network") or owner not in case.draft.reading.roles.classes:
+        return ""
+    edits: dict[cst.CSTNode, cst.CSTNode] = {}
+    for call in syntax.calls(case.draft.read(owner).node):
+        bound = syntax.arguments(call, LAYERS["Linear"]) if layer_name(call.func) == "Linear" else {}
+        if {"in_features", "out_features"} <= set(bound):
+            widths = ", ".join(syntax.code(bound[name].value) for name in ("in_features", "out_features"))
+            bias = f", bias={syntax.code(bound['bias'].value)}" if "bias" in bound else ""
+            edits[call] = syntax.expression(f"nn.Conv2d({widths}, 1{bias})")
+    return _replaced(case, edits, f"pointwise convolutions for linear layers of {owner}")
+
+
 def match_head(case: Case) -> str:
     """As many inputs of the classifier as there are features."""
     match = re.search(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", _text(case.failure))
     head = case.draft.reading.head
     bound = syntax.arguments(head[1], LAYERS["Linear"]) if head else {}
-    if match is None or "in_features" not in bound:
+    if match is None or "in_features" not in bound or case.innermost not in ("", "Network"):
         return ""
     return _replaced(case, {bound["in_features"].value: cst.Integer(match[2])}, f"{match[2]} inputs of the head")
 
@@ -377,6 +353,7 @@ REPAIRS = (
     Repair("small map", _symptom(_TOO_SMALL), lower_last_stride, is_certain=False),
     Repair("too large", _symptom(rf"^({FailureKind.MEMORY}|{FailureKind.TIMEOUT})\n"), repeat_less, is_certain=False),
     Repair("nothing returned", _symptom(r"NoneType|return missing"), return_result),
+    Repair("linear on a map", _symptom(r"mat1 and mat2 shapes cannot be multiplied"), map_channels, is_certain=False),
     Repair("head", _symptom(r"mat1 and mat2 shapes cannot be multiplied"), match_head),
     Repair("in place", _symptom(r"modified by an inplace operation|in-place operation"), write_anew),
     Repair("view", _symptom(r"view size is not compatible"), reshape_instead_of_view),

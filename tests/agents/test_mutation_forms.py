@@ -150,6 +150,11 @@ async def test_a_module_that_does_not_run_alone_is_a_failure_with_its_traceback(
         ),
         ("torch.sigmoid(self.conv(x))", "self.conv(x) / channels", "channels kept by the constructor of Gate"),
         ("self.conv = nn.Conv2d", "self.conv = nn.Conv2D", "nn.Conv2d for Conv2D"),
+        (
+            "nn.Conv2d(channels, channels, 1)",
+            "nn.Linear(channels, channels)",
+            "pointwise convolutions for linear layers of Gate",
+        ),
         ("nn.Conv2d(channels, channels, 1)", "nn.LayerNorm(channels)", "normalization for four-dimensional maps"),
     ],
 )
