@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.builtin.draft import Draft, UnreadableSourceError
-from agents.builtin.module_fitting import Check, fitted
+from agents.builtin.module_fitting import fitted
 from agents.builtin.module_spots import MapShape, Spot, module_spots
 from agents.builtin.new_module import ModuleError, NewModule, read_module
 from agents.edit_replies import stands_alone
@@ -19,7 +19,7 @@ from agents.proposals import Question
 from agents.reception import TAIL_CHARACTERS
 from agents.replies import extract_module, extract_place, extract_source
 from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.ports import MutationRequest, Proposal
+from fairnad.ports import Check, MutationRequest, Proposal
 from prompts.loader import Pack
 
 ROLE = "mutation_module"

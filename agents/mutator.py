@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agents.builtin.module_fitting import Check
 from agents.llm import LanguageModel
 from agents.module_mutation import ROLE, module_site, mutate_by_module
 from agents.parts import at_hand, completed
 from agents.proposals import Question, propose_by_edits, read_proposal, writes_edits
 from fairnad.candidate import Failure, Step
-from fairnad.ideas import IdeaKind
-from fairnad.ports import MutationRequest, Proposal
+from fairnad.ports import Check, MutationRequest, Proposal
 from prompts.loader import Pack
 
 
@@ -42,7 +40,7 @@ class LanguageModelMutator:
         """
         idea = self._pack.format_idea(request.idea, request.target)
         form = request.errand.choices.form or self._form
-        if form == "module" and self._check is not None and self._pack.has(ROLE) and _asks_for_parts(request):
+        if form == "module" and self._check is not None and self._pack.has(ROLE) and request.idea.asks_for_a_module:
             site = module_site(request)
             if site is not None:
                 return await mutate_by_module(self._model, self._pack, self._check, site, idea)
@@ -69,8 +67,3 @@ def _noted(answer: Proposal | Failure, remark: str) -> Proposal | Failure:
     if isinstance(answer, Failure):
         return answer
     return replace(answer, note="; ".join(filter(None, (remark, answer.note))))
-
-
-def _asks_for_parts(request: MutationRequest) -> bool:
-    """Whether an idea can be carried out by a new module: predefined ones scale and adjust what is there."""
-    return request.idea.kind in (IdeaKind.KNOWLEDGE, IdeaKind.MUTATED)

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from agents.builtin.module_spots import MapShape
 from agents.builtin.new_module import ModuleError, NewModule, read_module
+from agents.replies import parse
 from fairnad.candidate import Failure
-from fairnad.modules import CheckedModule, defined_names, first_line, module_text, names_of, statement_text
+from fairnad.modules import CheckedModule, SourceFile, first_line
 from fairnad.ports import Proposal
 
 _TRIED_ON: tuple[MapShape, ...] = ((8, 8, 8), (16, 7, 5), (12, 2, 2))
@@ -29,27 +30,22 @@ def with_parts(source: str, parts: Sequence[CheckedModule]) -> tuple[str, list[s
 
     A source that does not parse stays as it is.
     """
-    tree = _parse(source)
-    known = set(defined_names(tree))
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else set()
-    used = [part for part in parts if part.name in names - known]
-    if tree is None or not used:
+    tree = parse(source)
+    if tree is None:
         return source, []
-    lines = source.splitlines(keepends=True)
-    first = next((first_line(node) for node in tree.body if isinstance(node, ast.ClassDef)), len(lines))
+    file = SourceFile(source, tree)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used = [part for part in parts if part.name in names - file.nodes.keys()]
+    if not used:
+        return source, []
+    first = next((first_line(node) for node in tree.body if isinstance(node, ast.ClassDef)), len(file.lines))
     statements = dict.fromkeys(statement for part in used for statement in _statements(part.source))
     present = {ast.unparse(node) for node in tree.body}
     missing = [text for text, is_import in statements if is_import and text not in present]
-    definitions = [text for text, is_import in statements if not is_import]
+    definitions = [f"{text}\n\n" for text, is_import in statements if not is_import]
     top = min(first, next((first_line(node) for node in tree.body if not _comes_first(node)), first))
-    written = [
-        *lines[:top],
-        *(f"{line}\n" for line in missing),
-        *lines[top:first],
-        *(f"{definition}\n\n\n" for definition in definitions),
-        *lines[first:],
-    ]
-    return "".join(written), [part.name for part in used]
+    written = [*file.lines[:top], *missing, *file.lines[top:first], *definitions, *file.lines[first:]]
+    return "\n".join(written), [part.name for part in used]
 
 
 def completed(proposal: Proposal | Failure, parts: Sequence[CheckedModule]) -> Proposal | Failure:
@@ -67,14 +63,14 @@ def new_modules(source: str, parent: str) -> Iterator[tuple[str, str, str]]:
     It is none of the parent's, is built of its channels alone, and gets one map; whether it keeps its shape
     is seen when the network is run.
     """
-    old = set(defined_names(_parse(parent)))
-    tree = ast.parse(source)
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name not in old and node.name != "Network":
-            text = module_text(source, node.name)
-            module = _read(text, node.name)
+    old = _definitions(parent)
+    file = SourceFile(source, ast.parse(source))
+    for name, node in file.nodes.items():
+        if isinstance(node, ast.ClassDef) and name not in old and name != "Network":
+            text = file.module(name)
+            module = _read(text, name)
             if module is not None:
-                yield node.name, text, module.alone(_TRIED_ON)
+                yield name, text, module.alone(_TRIED_ON)
 
 
 def alone(part: CheckedModule) -> str:
@@ -94,29 +90,26 @@ def _read(text: str, name: str) -> NewModule | None:
         module = read_module(text, ())
     except ModuleError:
         return None
-    return module if (module.name, module.num_widths, module.arguments) == (name, 1, ()) else None
-
-
-def _parse(source: str) -> ast.Module | None:
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None
+    return module if module.name == name and module.is_built_of_channels else None
 
 
 def _definitions(source: str) -> dict[str, str]:
     """What each name stands for that a source defines at its top level."""
-    tree = _parse(source)
-    return {name: statement_text(source, node) for node in (tree.body if tree else ()) for name in names_of(node)}
+    tree = parse(source)
+    if tree is None:
+        return {}
+    file = SourceFile(source, tree)
+    return {name: file.text(node) for name, node in file.nodes.items()}
 
 
 def _statements(source: str) -> Iterator[tuple[str, bool]]:
     """Each statement's text, and whether it is an import."""
-    for node in ast.parse(source).body:
+    file = SourceFile(source, ast.parse(source))
+    for node in file.tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield ast.unparse(node), True
         elif not _comes_first(node):
-            yield statement_text(source, node), False
+            yield file.text(node), False
 
 
 def _comes_first(node: ast.stmt) -> bool:

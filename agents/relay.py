@@ -6,13 +6,14 @@ neither is asked twice. ``note`` of a proposal names the player it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from fairnad.budget import Budget, within
 from fairnad.candidate import CheckReport, Failure, Step
 from fairnad.ports import (
+    Check,
     Debugger,
     DebugRequest,
     Downscaler,
@@ -28,8 +29,6 @@ from fairnad.ports import (
 )
 
 Player = TypeVar("Player")
-Check = Callable[[str], Awaitable[CheckReport | Failure]]
-"""Runs a source once, however often it is asked, and reports its costs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,8 @@ _SHORTEST_OVERLAP = 12
 """Characters: a shorter repetition may be what the code says, not the model repeating itself."""
 _LONGEST_OVERLAP = 2000
 _LOOP = 120
-"""Characters: no network says so much in the same words by chance,"""
+"""Characters, and how often they stand in a reply: no network says so much in the same words so many times."""
 _MOST_REPEATS = 3
-"""and not so many times."""
 _MOST_PROSE_LINES = 100
 _LIKE_A_PLACE = 0.5
 """The share of words two places have in common from which one is taken for the other."""
@@ -116,7 +115,7 @@ def extract_module(text: str) -> str | None:
     """
     text = strip_reasoning(text).replace("\r\n", "\n").removeprefix("\ufeff")
     sources = [_tidy(block) for block in _blocks(text) if _CLASS.search(block.code)]
-    return next((source for source in sources if _parse(source) is not None), None) or extract_source(text)
+    return next((source for source in sources if parse(source) is not None), None) or extract_source(text)
 
 
 def extract_place(text: str, places: Sequence[str]) -> int | None:
@@ -210,24 +209,25 @@ def _tidy(block: _Block) -> str:
     """The code of a block; what a model said after code that no fence ends is cut off, indented lines never."""
     lines = block.code.strip("\n").rstrip().split("\n")
     whole = "\n".join(lines) + "\n"
-    if block.closed or _parse(whole) is not None:
+    if block.closed or parse(whole) is not None:
         return whole
     for end in range(len(lines) - 1, max(0, len(lines) - _MOST_PROSE_LINES), -1):
         if lines[end].startswith((" ", "\t")):
             break
         shorter = "\n".join(lines[:end]).rstrip() + "\n"
-        if lines[end] and _parse(shorter) is not None:
+        if lines[end] and parse(shorter) is not None:
             return shorter
     return whole
 
 
 def _completeness(source: str) -> tuple[bool, bool, bool]:
-    tree = _parse(source)
+    tree = parse(source)
     imports = tree is not None and any(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body)
     return _NETWORK.search(source) is not None, tree is not None, imports
 
 
-def _parse(source: str) -> ast.Module | None:
+def parse(source: str) -> ast.Module | None:
+    """The syntax tree of a source, ``None`` where it is no Python."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an invalid escape in generated code is not the user's to mend
         try:

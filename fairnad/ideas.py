@@ -78,6 +78,11 @@ class Idea:
         """A short stable name made of the text and the tag."""
         return hashlib.sha256(f"{self.kind}|{self.tag}|{self.text}".encode()).hexdigest()[:12]
 
+    @property
+    def asks_for_a_module(self) -> bool:
+        """Whether a new module can carry it out: predefined ideas scale and adjust what is there."""
+        return self.kind in (IdeaKind.KNOWLEDGE, IdeaKind.MUTATED)
+
 
 def mutation_targets(idea: Idea) -> tuple[MutationTarget, ...]:
     """The targets an idea may be formatted for, one of which is drawn uniformly (§4.3.1, F.2.3).

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 CONTRACT = "(B, C, H, W) → (B, C, H, W)"
 """What every one of them keeps, for any batch, width and size of the map: shape and dtype of what it is given."""
@@ -33,35 +34,42 @@ def distinct(modules: Iterable[CheckedModule], limit: int) -> list[CheckedModule
     return kept
 
 
-def module_text(code: str, name: str) -> str:
-    """A class of ``code`` with all of its imports, and those of its top-level definitions the class needs.
+@dataclass(frozen=True)
+class SourceFile:
+    """A Python file as the statements at its top level; ``tree`` is what ``code`` parses to."""
 
-    Raises:
-        SyntaxError: ``code`` does not parse.
-        KeyError: it defines nothing of that name.
-    """
-    tree = ast.parse(code)
-    nodes = {defined: node for node in tree.body for defined in names_of(node)}
-    needed, waiting = {name}, [name]
-    while waiting:
-        for node in ast.walk(nodes[waiting.pop()]):
-            if isinstance(node, ast.Name) and node.id in nodes and node.id not in needed:
-                needed.add(node.id)
-                waiting.append(node.id)
-    imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    wanted = dict.fromkeys(statement_text(code, node) for defined, node in nodes.items() if defined in needed)
-    return "\n\n\n".join(["\n".join(imports), *wanted]).lstrip("\n") + "\n"
+    code: str
+    tree: ast.Module
 
+    @cached_property
+    def nodes(self) -> Mapping[str, ast.stmt]:
+        """What defines each class, function and constant."""
+        return {name: node for node in self.tree.body for name in _names_of(node)}
 
-def defined_names(tree: ast.Module | None) -> Iterator[str]:
-    """The classes, functions and constants a file defines at its top level; none where there is no file."""
-    for node in tree.body if tree else ():
-        yield from names_of(node)
+    @cached_property
+    def lines(self) -> Sequence[str]:
+        """Its lines as Python counts them, without their ends."""
+        return self.code.split("\n")
 
+    def text(self, node: ast.stmt) -> str:
+        """The lines of a statement, its decorators included."""
+        return "\n".join(self.lines[first_line(node) : node.end_lineno])
 
-def statement_text(source: str, node: ast.stmt) -> str:
-    """The lines of a top-level statement, its decorators included."""
-    return "\n".join(source.splitlines()[first_line(node) : node.end_lineno])
+    def module(self, name: str) -> str:
+        """A class with all of the imports, and those of the other definitions it needs.
+
+        Raises:
+            KeyError: nothing of that name is defined.
+        """
+        needed, waiting = {name}, [name]
+        while waiting:
+            for node in ast.walk(self.nodes[waiting.pop()]):
+                if isinstance(node, ast.Name) and node.id in self.nodes and node.id not in needed:
+                    needed.add(node.id)
+                    waiting.append(node.id)
+        imports = [ast.unparse(node) for node in self.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        wanted = dict.fromkeys(self.text(node) for defined, node in self.nodes.items() if defined in needed)
+        return "\n\n\n".join(["\n".join(imports), *wanted]).lstrip("\n") + "\n"
 
 
 def first_line(node: ast.stmt) -> int:
@@ -70,8 +78,7 @@ def first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
 
 
-def names_of(node: ast.stmt) -> Iterator[str]:
-    """What a top-level statement defines."""
+def _names_of(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.ClassDef | ast.FunctionDef):
         yield node.name
     elif isinstance(node, ast.Assign):

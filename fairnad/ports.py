@@ -7,7 +7,7 @@ in (``agents/builtin/``), and passes the same contract tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,9 @@ from fairnad.modules import CheckedModule
 from fairnad.prices import Usage
 from fairnad.recipe import Recipe
 from fairnad.sampling import Fairness, Key
+
+Check = Callable[[str], Awaitable[CheckReport | Failure]]
+"""Builds a source and runs it forward and backward: :meth:`Lab.check`."""
 
 BUILT_IN = "built-in"
 """What the built-in designer is called among players; the note of what it made in a mix begins with that."""

@@ -98,12 +98,12 @@ async def _library(
     context: RunContext, pack: Pack, folder: RunFolder, steps: Steps, lab: TorchLab, undo: contextlib.AsyncExitStack
 ) -> Library | None:
     """The modules a mutator may compose from; ``None`` where no language model mutates, or none are wanted."""
-    from store.module_store import ChromaModuleStore
-
     if not has_library(context):
         return None
+    from store.module_store import ChromaModuleStore
+
     store = ChromaModuleStore(make_embedder(context))
-    library = Library(pack, store, folder.history, steps, lab, context.agents.library)
+    library = Library(pack, store, folder.history, steps, lab.check, context.agents.library)
     undo.push_async_callback(asyncio.to_thread, library.close)
     await library.open()
     return library

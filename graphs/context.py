@@ -47,9 +47,9 @@ class Bench:
     """Everything a node needs of the world.
 
     ``language_model`` is ``None`` where no role is played by one, ``library`` where none is offered checked modules;
-    ``select`` gives the ideas that may be drawn, with a
-    person's own beside them. ``recipes`` are the search's own and those its best are promoted to. ``flights`` are empty
-    but in the steady schedule, ``to_follow`` are the draws of a steady search that is replayed.
+    ``select`` gives the ideas that may be drawn, with a person's own beside them. ``recipes`` are the search's own and
+    those its best are promoted to. ``flights`` are empty but in the steady schedule, ``to_follow`` are the draws of a
+    steady search that is replayed.
     """
 
     context: RunContext

@@ -14,17 +14,17 @@ from pydantic import TypeAdapter
 from fairnad.candidate import BASE_ID, Failure, Stage
 from fairnad.errors import PackError
 from fairnad.history import History, Record
-from fairnad.ideas import Idea, IdeaKind
+from fairnad.ideas import Idea
 from fairnad.modules import CheckedModule, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fairnad.ports import Check
     from graphs.steps import Steps
     from prompts.loader import Pack
     from store.history_store import SqliteHistory
     from store.module_store import ChromaModuleStore
-    from tools.lab import TorchLab
 
 ADMIT = "admit"
 """The step that finds a candidate's modules and tries each alone."""
@@ -37,6 +37,7 @@ class Library:
     """Modules to compose from.
 
     Args:
+        check: tries a module alone.
         size: how many a mutator is offered.
     """
 
@@ -46,14 +47,14 @@ class Library:
         store: ChromaModuleStore,
         history: SqliteHistory,
         steps: Steps,
-        lab: TorchLab,
+        check: Check,
         size: int,
     ) -> None:
         self._pack = pack
         self._store = store
         self._history = history
         self._steps = steps
-        self._lab = lab
+        self._check = check
         self._size = size
 
     async def open(self) -> None:
@@ -75,8 +76,9 @@ class Library:
 
         async def find() -> tuple[CheckedModule, ...]:
             found = []
-            for name, text, alone in await asyncio.to_thread(lambda: list(new_modules(record.source, parent))):
-                if not isinstance(await self._lab.check(alone), Failure):
+            # Not in a thread: Python 3.11 fails where two threads parse at a time.
+            for name, text, alone in new_modules(record.source, parent):
+                if not isinstance(await self._check(alone), Failure):
                     found.append(CheckedModule(f"{record.candidate_id}/{name}", name, record.idea.text, text))
             return tuple(found)
 
@@ -88,7 +90,7 @@ class Library:
         Args:
             earlier: the records whose modules may be among them.
         """
-        if idea.kind not in (IdeaKind.KNOWLEDGE, IdeaKind.MUTATED):
+        if not idea.asks_for_a_module:
             return ()
         own = list(self._own(earlier))
         self._store.add(own)
@@ -121,7 +123,7 @@ class Library:
 
         place = f"{self._pack.folder / 'modules.py'}: class {module.name}"
         try:
-            report = await self._lab.check(alone(module))
+            report = await self._check(alone(module))
         except ModuleError as error:
             raise PackError(f"{place}: {error}: mend it") from error
         if isinstance(report, Failure):

@@ -79,9 +79,9 @@ def players(context: RunContext, roles: Sequence[str] = ROLES) -> dict[str, str]
     words = {
         "llm": model,
         "builtin": BUILT_IN,
-        "llm-then-builtin": f"{model}, then built-in",
-        "builtin-then-llm": f"built-in, then {model}",
-        "both": f"built-in and {model}",
+        "llm-then-builtin": f"{model}, then {BUILT_IN}",
+        "builtin-then-llm": f"{BUILT_IN}, then {model}",
+        "both": f"{BUILT_IN} and {model}",
     }
     return {role: words[wanted] for role, wanted in implementations(context, roles).items()}
 

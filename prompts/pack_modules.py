@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from fairnad.errors import PackError
-from fairnad.modules import CheckedModule, module_text
+from fairnad.modules import CheckedModule, SourceFile
 from prompts.pack_files import read_text
 
 
@@ -23,17 +23,18 @@ def read_modules(path: Path) -> tuple[CheckedModule, ...]:
         return ()
     text = read_text(path)
     try:
-        tree = ast.parse(text)
+        file = SourceFile(text, ast.parse(text))
     except (SyntaxError, ValueError) as error:
         raise PackError(f"{path}: not valid Python: {error}: mend it") from error
-    return tuple(_read(path, text, node) for node in tree.body if isinstance(node, ast.ClassDef) and _is_module(node))
+    classes = [node for node in file.tree.body if isinstance(node, ast.ClassDef)]
+    return tuple(_read(path, file, node) for node in classes if _is_module(node))
 
 
-def _read(path: Path, text: str, node: ast.ClassDef) -> CheckedModule:
+def _read(path: Path, file: SourceFile, node: ast.ClassDef) -> CheckedModule:
     said = ast.get_docstring(node)
     if not said:
         raise PackError(f"{path}: class {node.name}: expected a docstring that says what it does, found none: add one")
-    return CheckedModule(f"pack/{node.name}", node.name, said.splitlines()[0], module_text(text, node.name))
+    return CheckedModule(f"pack/{node.name}", node.name, said.splitlines()[0], file.module(node.name))
 
 
 def _is_module(node: ast.ClassDef) -> bool:

@@ -13,7 +13,7 @@ The keys of a JSON line, in this order:
     num_debugs, num_downscales  retries that were spent
     repairs                     [{kind, version, mended, num_calls}, …], the debugs one by one: the kind of the failure,
                                 the version of the source, whether it ran, a language model's calls
-    choices                     {model, form, resample, lessons} made at the draw; empty where nothing was chosen
+    choices                     {model, form, resample, lessons, parts} made at the draw; empty where nothing was chosen
     num_edits                   how often a person changed the idea or the source
     calls                       [{role, model, input_tokens, output_tokens, seconds, ok, note}, …]
     seconds                     wall-clock time of the candidate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,10 +11,7 @@ from agents.builtin.scaling import Size, Sizing, shrinking_sizes
 from agents.builtin.single_use import use_once
 from fairnad.budget import Budget, within
 from fairnad.candidate import CheckReport, Failure, FailureKind, Step
-from fairnad.ports import DownscaleRequest, Proposal
-
-Check = Callable[[str], Awaitable[CheckReport | Failure]]
-"""Runs a source and reports its costs."""
+from fairnad.ports import Check, DownscaleRequest, Proposal
 
 _OTHER_WAY = {
     "shrink-depth-middle": "shrink-width-proportional",

@@ -6,7 +6,7 @@ Also repairs that make another module of it are made, as the built-in debugger's
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from math import gcd
 
 import numpy as np
@@ -14,10 +14,9 @@ import numpy as np
 from agents.builtin.debugger import mend
 from agents.builtin.new_module import ModuleError, NewModule, read_module
 from agents.builtin.repairs import REPAIRS
-from fairnad.candidate import CheckReport, Failure
+from fairnad.candidate import Failure
+from fairnad.ports import Check
 
-Check = Callable[[str], Awaitable[CheckReport | Failure]]
-"""Runs a source."""
 Alone = Callable[[NewModule], str]
 """A network of nothing but a module."""
 
@@ -50,17 +49,19 @@ async def fitted(
     Args:
         taken: the names the network's source defines.
     """
-    first = found = await check(alone(module))
+    source = alone(module)
+    first = found = await check(source)
     notes: list[str] = []
     for _ in range(_MOST_REPAIRS):
         if not isinstance(found, Failure):
             break
-        mended = _adapted(module, found) or _repaired(alone(module), found, taken)
+        mended = _adapted(module, found) or _repaired(source, found, taken)
         if mended is None:
             break
         module, note = mended
         notes.append(note)
-        found = await check(alone(module))
+        source = alone(module)
+        found = await check(source)
     if isinstance(found, Failure):
         assert isinstance(first, Failure), "what ran needed no repair"
         return first

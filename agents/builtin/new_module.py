@@ -71,20 +71,28 @@ class ModuleError(ValueError):
 class NewModule:
     """A module with all it needs.
 
-    ``num_widths`` is how many arguments its constructor needs that are the width each; ``arguments`` are all it needs,
-    by name, where some are of another kind: those have values, and widths have none.
+    ``arguments`` are those its constructor needs, each with its value, which is empty for a width.
     """
 
     name: str
-    num_widths: int
+    arguments: tuple[tuple[str, str], ...]
     imports: tuple[cst.SimpleStatementLine, ...]
     definitions: tuple[cst.BaseStatement, ...]
-    arguments: tuple[tuple[str, str], ...] = ()
 
     @property
     def attribute(self) -> str:
         """The name a member made of it gets."""
         return snake_case(self.name)
+
+    @property
+    def num_widths(self) -> int:
+        """How many of its arguments are the width."""
+        return sum(not value for _, value in self.arguments)
+
+    @property
+    def is_built_of_channels(self) -> bool:
+        """Whether it is built as ``Name(channels)``."""
+        return len(self.arguments) == self.num_widths == 1
 
     @property
     def text(self) -> str:
@@ -93,9 +101,9 @@ class NewModule:
 
     def built(self, width: str) -> str:
         """The expression that builds it."""
-        if self.arguments:
+        if any(value for _, value in self.arguments):
             return f"{self.name}({', '.join(f'{name}={value or width}' for name, value in self.arguments)})"
-        return f"{self.name}({', '.join([width] * self.num_widths)})"
+        return f"{self.name}({', '.join([width] * len(self.arguments))})"
 
     def add_to(self, draft: Draft) -> None:
         """Put the definitions before the network of a draft, with the imports they need."""
@@ -154,13 +162,13 @@ def read_module(code: str, taken: Collection[str]) -> NewModule:
     dropped = {other for other in classes if other != name and (other in taken or other == "Network")}
     definitions = [node for node in tree.body if _is_definition(node) and _defined(node) not in dropped]
     node = modules[name]
-    num_widths, arguments = _needed(name, node)
+    arguments = _needed(name, node)
     _check_forward(name, node)
     new_names = {n: free_name(n, set(taken)) for n in map(_defined, definitions) if n in taken}
     for old, new in new_names.items():
         definitions = [syntax.renamed_everywhere(definition, old, new) for definition in definitions]
     imports = tuple(line for line in tree.body if isinstance(line, cst.SimpleStatementLine) and _is_import(line))
-    return NewModule(new_names.get(name, name), num_widths, imports, tuple(definitions), arguments)
+    return NewModule(new_names.get(name, name), arguments, imports, tuple(definitions))
 
 
 def _outermost(classes: dict[str, cst.ClassDef]) -> str:
@@ -175,12 +183,10 @@ def _outermost(classes: dict[str, cst.ClassDef]) -> str:
     return (outermost or list(classes))[-1]
 
 
-def _needed(name: str, node: cst.ClassDef) -> tuple[int, tuple[tuple[str, str], ...]]:
-    """How many widths the constructor needs, and all that it needs where there is more; see :class:`NewModule`."""
+def _needed(name: str, node: cst.ClassDef) -> tuple[tuple[str, str], ...]:
+    """The arguments the constructor needs, as :class:`NewModule` has them; a first width with a default among them."""
     init = methods(node).get("__init__")
-    if init is None:
-        return 0, ()
-    given = syntax.parameters(init)
+    given = syntax.parameters(init) if init is not None else ()
     needed = [parameter.name.value for parameter in given if parameter.default is None]
     widths = [parameter for parameter in needed if parameter not in _USUAL and _WIDTH.search(parameter)]
     if odd := [parameter for parameter in needed if parameter not in _USUAL and parameter not in widths]:
@@ -188,10 +194,8 @@ def _needed(name: str, node: cst.ClassDef) -> tuple[int, tuple[tuple[str, str], 
     if len(widths) > _MOST_WIDTHS:
         raise ModuleError(f"{name} asks for {', '.join(widths)}; a module is built with channels alone")
     if not needed and given and _WIDTH.search(given[0].name.value):
-        return 1, ()
-    if widths == needed:
-        return len(widths), ()
-    return len(widths), tuple((parameter, _USUAL.get(parameter, "")) for parameter in needed)
+        needed = [given[0].name.value]
+    return tuple((parameter, _USUAL.get(parameter, "")) for parameter in needed)
 
 
 def _check_forward(name: str, node: cst.ClassDef) -> None:

@@ -27,7 +27,7 @@ from fairnad.knowledge import (
     ReferenceModel,
 )
 from fairnad.knowledge_settings import KnowledgeContext
-from fairnad.ports import Errand
+from fairnad.ports import BUILT_IN, Errand
 from graphs.replaying import refuse_replay
 from graphs.steps import Steps
 
@@ -192,7 +192,7 @@ def player(context: KnowledgeContext, role: str) -> str:
     wanted = getattr(context.agents, role)
     if wanted == "llm" and not context.llm.title:
         raise SettingsError(f"--agents.{role} llm: no language model is configured; set --llm.model or --llm.models")
-    return context.llm.title if context.llm.title and wanted != "builtin" else "built-in"
+    return context.llm.title if context.llm.title and wanted != "builtin" else BUILT_IN
 
 
 async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
@@ -208,7 +208,7 @@ async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
     from tools.papers.library import PaperLibrary
 
     refuse_replay(context.llm)
-    by_model = {role: player(context, role) != "built-in" for role in ("structurer", "reader")}
+    by_model = {role: player(context, role) != BUILT_IN for role in ("structurer", "reader")}
     knowledge = await asyncio.to_thread(load_knowledge_pack, context.pack)
     folder = await asyncio.to_thread(KnowledgeFolder.open, Path(context.out))
     try:

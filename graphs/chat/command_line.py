@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairnad.candidate import is_candidate_id
 from fairnad.errors import FairnadError
+from fairnad.ports import BUILT_IN
 from fairnad.settings import RunContext
 from graphs.arguments import Parser
 from graphs.command_line import parse_settings
@@ -113,7 +114,7 @@ def _questions() -> Iterator[str]:
 
 def _introduction(context: RunContext) -> str:
     player = players(context, ("librarian",))["librarian"]
-    who = player if player != "built-in" else "built in, no language model (--llm.model sets one)"
+    who = player if player != BUILT_IN else "built in, no language model (--llm.model sets one)"
     return f"librarian: {who}; ask about ideas, categories, candidates, lineages and differences; exit ends"
 
 

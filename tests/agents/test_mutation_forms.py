@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -26,13 +25,10 @@ from fairnad.ports import (
     MutationRequest,
     Proposal,
 )
-from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
-from fairnad.task import TaskReport
 from prompts.loader import Pack, load_pack
 from tests.openai_server import Reply, Script, ScriptedServer, prompt_of
-from tools.datasets.tasks import Split, Task
-from tools.lab import TorchLab
+from tools.checks import Checker, lone_checker
 
 Connect = Callable[..., LanguageModel]
 Serve = Callable[[Script], ScriptedServer]
@@ -59,36 +55,17 @@ def errand(form: str) -> Errand:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TorchLab]:
-    """A lab for images of 8 pixels and ten classes."""
-    split = Split(np.zeros((4, 3, 8, 8), dtype=np.uint8), np.arange(4))
-    task = Task(
-        name="blank",
-        num_classes=10,
-        image_size=8,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        flip_probability=0.0,
-        crop_padding=0,
-        digest="blank",
-        class_names=tuple("abcdefghij"),
-        train=split,
-        validation=split,
-        report=TaskReport("blank", "", 8, 4, 4, None, {}, {}, {}, ()),
-        _load_held_out=lambda: split,
-    )
-    recipe = Recipe("test", num_epochs=1, batch_size=4, learning_rate=0.1, flip_probability=0.0, crop_padding=0)
+async def lab() -> AsyncIterator[Checker]:
+    """Checks networks for images of 8 pixels and ten classes."""
     settings = LabSettings(slots=1, device="cpu", memory=1e9, isolation="E")
-    lab = TorchLab(task, recipe, settings, tmp_path_factory.mktemp("lab"))
-    await lab.start()
-    yield lab
-    await lab.close()
+    async with lone_checker(settings, num_classes=10, image_size=8) as checker:
+        yield checker
 
 
 with_lab = pytest.mark.asyncio(loop_scope="module")
 
 
-async def parent(lab: TorchLab) -> Model:
+async def parent(lab: Checker) -> Model:
     report = await lab.check(BASE)
     assert isinstance(report, CheckReport)
     return Model(BASE, report)
@@ -96,7 +73,7 @@ async def parent(lab: TorchLab) -> Model:
 
 @with_lab
 async def test_a_module_is_checked_alone_and_placed_where_the_reply_says(
-    serve: Serve, connect: Connect, vision: Pack, lab: TorchLab
+    serve: Serve, connect: Connect, vision: Pack, lab: Checker
 ) -> None:
     server = serve(lambda request: Reply(f"Place: 3\n\n{GATE}"))
     mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
@@ -124,7 +101,7 @@ async def test_a_module_is_checked_alone_and_placed_where_the_reply_says(
     ],
 )
 async def test_a_module_that_does_not_run_alone_is_a_failure_with_its_traceback(
-    serve: Serve, connect: Connect, vision: Pack, lab: TorchLab, old: str, new: str, kind: FailureKind, message: str
+    serve: Serve, connect: Connect, vision: Pack, lab: Checker, old: str, new: str, kind: FailureKind, message: str
 ) -> None:
     server = serve(lambda request: Reply(f"Place: 1\n\n{GATE.replace(old, new)}"))
     mutator = LanguageModelMutator(connect(server), vision, "module", lab.check)
@@ -159,7 +136,7 @@ async def test_a_module_that_does_not_run_alone_is_a_failure_with_its_traceback(
     ],
 )
 async def test_a_module_that_only_just_misses_its_contract_is_fitted_without_a_call(
-    serve: Serve, connect: Connect, vision: Pack, lab: TorchLab, old: str, new: str, note: str
+    serve: Serve, connect: Connect, vision: Pack, lab: Checker, old: str, new: str, note: str
 ) -> None:
     server = serve(lambda request: Reply(f"Place: 4\n\n{GATE.replace(old, new)}"))
     mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
@@ -174,7 +151,7 @@ async def test_a_module_that_only_just_misses_its_contract_is_fitted_without_a_c
 
 @with_lab
 async def test_what_is_mended_is_mended_one_after_the_other(
-    serve: Serve, connect: Connect, vision: Pack, lab: TorchLab
+    serve: Serve, connect: Connect, vision: Pack, lab: Checker
 ) -> None:
     spoiled = GATE.replace("nn.Conv2d(", "nn.Conv2D(").replace("x * torch", "torch.cat([x, x], 1) / channels + torch")
     spoiled = spoiled.replace("self.conv(x))", "self.conv(x).repeat(1, 2, 1, 1))")
@@ -189,7 +166,7 @@ async def test_what_is_mended_is_mended_one_after_the_other(
 
 @with_lab
 async def test_a_module_may_use_modules_at_hand_by_name(
-    serve: Serve, connect: Connect, vision: Pack, lab: TorchLab
+    serve: Serve, connect: Connect, vision: Pack, lab: Checker
 ) -> None:
     parts = vision.modules
     composed = GATE.replace("nn.Conv2d(channels, channels, 1)", "AddContext(channels)")

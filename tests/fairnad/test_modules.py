@@ -2,7 +2,7 @@ import ast
 
 import pytest
 
-from fairnad.modules import CheckedModule, distinct, module_text
+from fairnad.modules import CheckedModule, SourceFile, distinct
 
 CODE = '''\
 """A file."""
@@ -36,10 +36,11 @@ class Gate(Squeeze):
 if RATIO:
     pass
 '''
+FILE = SourceFile(CODE, ast.parse(CODE))
 
 
 def test_a_module_comes_with_all_it_needs_and_nothing_else() -> None:
-    text = module_text(CODE, "Gate")
+    text = FILE.module("Gate")
     assert [type(node).__name__ for node in ast.parse(text).body] == [
         *("Import", "Import", "Assign", "FunctionDef", "ClassDef", "ClassDef"),
     ]
@@ -50,7 +51,7 @@ def test_a_module_comes_with_all_it_needs_and_nothing_else() -> None:
 
 def test_what_is_not_there_is_no_module() -> None:
     with pytest.raises(KeyError):
-        module_text(CODE, "Missing")
+        FILE.module("Missing")
 
 
 def test_of_modules_that_are_alike_the_first_is_kept() -> None:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -14,17 +13,14 @@ from fairnad.errors import PackError
 from fairnad.history import History, Record
 from fairnad.ideas import Idea, IdeaKind
 from fairnad.modules import CheckedModule
-from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
-from fairnad.task import TaskReport
 from graphs.library import ADMIT, Library
 from graphs.steps import Steps
 from prompts.loader import Pack, load_pack
 from store.history_store import SqliteHistory
 from store.module_store import ChromaModuleStore
-from tools.datasets.tasks import Split, Task
+from tools.checks import Checker, lone_checker
 from tools.embedder import HashedEmbedder
-from tools.lab import TorchLab
 
 PARENT = "import torch\nimport torch.nn as nn\n\n\nclass Network(nn.Module):\n    pass\n"
 NEW = """\
@@ -57,35 +53,28 @@ SECOND = record("g01-fair-r1-s01-d0", BROKEN)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TorchLab]:
-    split = Split(np.zeros((4, 3, 8, 8), dtype=np.uint8), np.arange(4))
-    report = TaskReport("blank", "", 8, 4, 4, None, {}, {}, {}, ())
-    half = (0.5, 0.5, 0.5)
-    task = Task("blank", 10, 8, half, half, 0.0, 0, "blank", tuple("abcdefghij"), split, split, report, lambda: split)
-    recipe = Recipe("test", num_epochs=1, batch_size=4, learning_rate=0.1, flip_probability=0.0, crop_padding=0)
+async def lab() -> AsyncIterator[Checker]:
     settings = LabSettings(slots=2, device="cpu", memory=1e9, isolation="E")
-    made = TorchLab(task, recipe, settings, tmp_path_factory.mktemp("lab"))
-    await made.start()
-    yield made
-    await made.close()
+    async with lone_checker(settings, num_classes=10, image_size=8) as checker:
+        yield checker
 
 
 class Shelf:
     """A library over one history, opened anew as often as wanted."""
 
-    def __init__(self, path: Path, lab: TorchLab, pack: Pack) -> None:
+    def __init__(self, path: Path, lab: Checker, pack: Pack) -> None:
         self.history = SqliteHistory(path / "history.sqlite")
         self.lab, self.pack = lab, pack
 
     async def library(self, size: int = 3) -> Library:
         store = ChromaModuleStore(HashedEmbedder(256))
-        library = Library(self.pack, store, self.history, Steps(self.history), self.lab, size)
+        library = Library(self.pack, store, self.history, Steps(self.history), self.lab.check, size)
         await library.open()
         return library
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, lab: TorchLab) -> Shelf:
+def shelf(tmp_path: Path, lab: Checker) -> Shelf:
     return Shelf(tmp_path, lab, load_pack("vision"))
 
 

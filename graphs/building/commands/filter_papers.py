@@ -17,6 +17,7 @@ from typing import Any
 from fairnad.errors import SettingsError
 from fairnad.knowledge import Paper, PaperVerdict, Problem
 from fairnad.knowledge_settings import KnowledgeContext
+from fairnad.ports import BUILT_IN
 from graphs.arguments import Parser
 from graphs.building.flags import add_flags, read_context
 from graphs.telling.terminal import print_json
@@ -40,7 +41,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
 
     rows = read_rows(options.papers)
     papers = [paper_of_row(row) for row in rows]
-    by_model = player(context, "reader") != "built-in"
+    by_model = player(context, "reader") != BUILT_IN
     verdicts = asyncio.run(_ask_model(context, papers)) if by_model else _judge(context, papers)
     complete = len(verdicts) == len({paper.paper_id for paper in papers})
     if complete:
