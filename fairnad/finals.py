@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import mean
+from statistics import mean, stdev
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,50 @@ class Finalist:
 
 
 @dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """The mean difference of two networks over paired trainings, in the unit of the differences.
+
+    ``deviation`` is the standard deviation of the ``n`` differences, ``low`` and ``high`` bound the 95% interval of
+    Student's t; all three are ``None`` for a single pair, which says nothing about the noise.
+    """
+
+    mean: float
+    n: int
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, differences: Sequence[float]) -> PairedDifference:
+        """The statistics of at least one difference."""
+        from scipy.special import stdtrit
+
+        n, middle = len(differences), mean(differences)
+        if n == 1:
+            return cls(middle, n)
+        deviation = stdev(differences)
+        half = float(stdtrit(n - 1, 0.975)) * deviation / n**0.5
+        return cls(middle, n, deviation, middle - half, middle + half)
+
+    @property
+    def exceeds_noise(self) -> bool:
+        """Whether the whole 95% interval is above 0."""
+        return self.low is not None and self.low > 0
+
+
+class Comparison(NamedTuple):
+    """The winner minus the network it is compared with, and the images that was measured on."""
+
+    images: Literal["held out", "validation"]
+    difference: PairedDifference
+
+
+@dataclass(frozen=True, slots=True)
 class Finals:
     """Who took part, the finalists by rank and the base last, and who won; all trained by one recipe.
 
-    ``rung`` says which of the run's recipes that was, from 0: the search's own.
+    ``rung`` says which of the run's recipes that was, from 0: the search's own. ``control_id`` names the network of
+    about the limits' size that a person gets by widening alone: the base where the search widened it, else empty.
     """
 
     rung: int
@@ -48,6 +89,7 @@ class Finals:
     base_id: str
     winner_id: str
     finalists: tuple[Finalist, ...]
+    control_id: str = ""
 
     def __post_init__(self) -> None:
         for candidate_id in (self.base_id, self.winner_id):
@@ -77,6 +119,29 @@ class Finals:
     def base(self) -> Finalist:
         """The base model, which wins only where its mean is above every finalist's."""
         return self[self.base_id]
+
+    @property
+    def base_title(self) -> str:
+        """What the base is called in tables: ``control`` where it was widened to the limits."""
+        return "control" if self.control_id == self.base_id else "base"
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Winner minus base over the seeds both trained with, on held-out images if those are open.
+
+        ``None`` where the base is the winner, or no seed trained both.
+        """
+        if self.winner_id == self.base_id:
+            return None
+        pairs = _differences(self.winner.held_out, self.base.held_out)
+        if pairs:
+            return Comparison("held out", PairedDifference.of(pairs))
+        pairs = _differences(self.winner.validation, self.base.validation)
+        return Comparison("validation", PairedDifference.of(pairs)) if pairs else None
+
+
+def _differences(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
+    return [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
 
 
 def winner_of(finalists: Sequence[Finalist]) -> Finalist | None:

@@ -62,6 +62,11 @@ class SearchSettings(_Section):
     single_use_above: float = Field(
         1.5, ge=1, description="above this multiple of a limit the added module is used once"
     )
+    scale_base: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="widen the base to just below its limits before the search; auto: unless the task or the mode is "
+        "the paper's, or --base is given",
+    )
     upscale_below: float = Field(0.9, gt=0, le=1, description="below this fraction of a limit a parent is scaled up")
     upscale_when: Literal["any", "all"] = Field("any", description="how many budgets must have that room")
     fairness: Literal["none", "granularity", "main", "sub"] = Field(

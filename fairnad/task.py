@@ -18,6 +18,7 @@ class TaskDefaults:
     the base. ``image_size`` is the side in pixels, 0: what suits the images. ``num_train`` and ``num_validation`` count
     images, 0: all of the task's own split. ``flip_probability`` is the share of training images that are mirrored,
     ``crop_padding`` the zero pixels at each side a crop may reach into, for ``image_size`` or :data:`REFERENCE_SIZE`.
+    ``scale_base`` says whether a search widens the base to its limits before it starts.
     """
 
     base: str
@@ -29,6 +30,7 @@ class TaskDefaults:
     num_validation: int
     flip_probability: float
     crop_padding: int
+    scale_base: bool = False
 
     def padding(self, image_size: int) -> int:
         """The crop padding in pixels for images of another side."""

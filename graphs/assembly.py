@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fairnad.ports import CallLog
 from fairnad.settings import RunContext
+from graphs.base_scaling import settle_base
 from graphs.choosing import has_library
 from graphs.context import Bench
 from graphs.flights import Flights
@@ -68,6 +69,7 @@ async def open_bench(context: RunContext) -> Bench:
         refuse_weak_isolation(context, lab.isolation)
         steps = Steps(folder.history)
         budgets = await settle_budgets(inputs.stated_budgets, inputs.base_source, lab, steps)
+        base = await settle_base(inputs.base_source, lab.check, budgets, steps, scales=inputs.scales_base)
         await asyncio.to_thread(folder.note_task, inputs.task.report)
         calls = await asyncio.to_thread(_call_log, context, folder, pack.digest) if by_model else folder.history
         model = LanguageModel(context.llm, calls, ledger=purse) if by_model else None
@@ -78,7 +80,7 @@ async def open_bench(context: RunContext) -> Bench:
             task=inputs.task,
             recipes=inputs.recipes,
             budgets=budgets,
-            base_source=inputs.base_source,
+            base=base,
             lab=lab,
             purse=purse,
             language_model=model,

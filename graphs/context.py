@@ -27,6 +27,7 @@ from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
 
 if TYPE_CHECKING:
     from agents.llm import LanguageModel
+    from graphs.base_scaling import Base
     from graphs.choosing import Offer
     from graphs.flights import Flights
     from graphs.library import Library
@@ -58,7 +59,7 @@ class Bench:
     task: Task
     recipes: Sequence[Recipe]
     budgets: Sequence[Budget]
-    base_source: str
+    base: Base
     lab: TorchLab
     purse: Purse
     language_model: LanguageModel | None
@@ -110,7 +111,7 @@ class Bench:
 
     async def source(self, candidate_id: str) -> str:
         """A recorded candidate's source; the base model where ``candidate_id`` is empty."""
-        return (await self.record(candidate_id)).source if candidate_id else self.base_source
+        return (await self.record(candidate_id)).source if candidate_id else self.base.source
 
     async def model(self, candidate_id: str) -> Model:
         """The same with its report."""
@@ -143,7 +144,7 @@ class Bench:
             return Failure(Step.MUTATE, FailureKind.REVIEW, "a person refused the idea")
         errand, stage = self.errand(state, 0), self.stage(state["candidate_id"])
         if stage is Stage.BASE:
-            return Proposal(self.base_source, prompt="")
+            return Proposal(self.base.source, prompt="", note=self.base.note)
         if stage is Stage.REFINE:
             return await self.roles.idea_mutator.mutate_idea(await self._refinement(state, errand))
         target, parent = MutationTarget(state["target"]), await self.model(state["parent_id"])

@@ -5,18 +5,19 @@ from __future__ import annotations
 import difflib
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairnad.budget import Budget, Costs
 from fairnad.candidate import CheckReport, Failure
-from fairnad.errors import SettingsError
-from fairnad.history import History
+from fairnad.errors import BaseModelError, SettingsError
+from fairnad.history import History, Record
 from fairnad.recipe import RECIPES, Recipe
 from fairnad.settings import LabSettings, RunContext
 from fairnad.task import TaskDefaults
+from graphs.base_scaling import Base, make_base, wants_scaling
 from graphs.limits import derive_budgets, resolve_budgets
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ _PATIENCE_SECONDS = 3
 class Inputs:
     """Everything a search is given, read and checked; nothing is started or written for it.
 
-    ``recipes`` are the search's own and those its best are promoted to.
+    ``recipes`` are the search's own and those its best are promoted to. ``scales_base`` says whether the base is
+    widened to its limits before the search.
     """
 
     pack: Pack
@@ -39,6 +41,7 @@ class Inputs:
     task: Task
     recipes: tuple[Recipe, ...]
     stated_budgets: tuple[Budget, ...]
+    scales_base: bool
 
     @property
     def recipe(self) -> Recipe:
@@ -59,9 +62,34 @@ class Inputs:
         device = measuring_device(settings)
         return await check_alone(self.base_source, settings, task.num_classes, task.image_size, limited, device)
 
-    def budgets(self, base_costs: Costs) -> tuple[Budget, ...]:
-        """All limits; those nobody states follow from the base's costs."""
-        return derive_budgets(self.stated_budgets, base_costs)
+    async def measure_base(self, settings: LabSettings, record: Record | None) -> tuple[Base, Costs, Sequence[Budget]]:
+        """The base a search starts from with its costs, and all limits, in a sandbox of its own.
+
+        Args:
+            record: the base's, where the run has one already; it is not scaled again.
+
+        Raises:
+            BaseModelError: it does not run.
+            StorageError: there is no room for its files.
+            LabError: the sandbox did not start or broke.
+        """
+        from tools.checks import lone_checker
+        from tools.slots import measuring_device
+
+        limited, task = [budget.name for budget in self.stated_budgets], self.task
+        device = measuring_device(settings)
+        async with lone_checker(settings, task.num_classes, task.image_size, limited, device) as checker:
+            given = await checker.check(self.base_source)
+            if isinstance(given, Failure):
+                raise BaseModelError(f"the base model cannot be used: {given.step}: {given.message}")
+            budgets = derive_budgets(self.stated_budgets, given.costs)
+            source, scales = (record.source, False) if record is not None else (self.base_source, self.scales_base)
+            base = await make_base(source, checker.check, budgets, scales=scales)
+            measured = await checker.check(base.source)
+        assert isinstance(measured, CheckReport), "it has just been checked"
+        if record is not None:
+            base = replace(base, note=record.note)
+        return base, measured.costs, budgets
 
 
 def read_inputs(context: RunContext, stop: threading.Event | None = None) -> Inputs:
@@ -81,7 +109,8 @@ def read_inputs(context: RunContext, stop: threading.Event | None = None) -> Inp
     base_source, defaults = _base_and_defaults(context, pack)
     task = _load_task(context, defaults, stop or threading.Event())
     recipes = resolve_recipes(context, defaults, task, environment(context.lab))
-    return Inputs(pack, base_source, task, recipes, resolve_budgets(context, defaults, task.image_size))
+    stated = resolve_budgets(context, defaults, task.image_size)
+    return Inputs(pack, base_source, task, recipes, stated, wants_scaling(context, defaults))
 
 
 def check_recipe(history: History, recipe: Recipe, folder: Path) -> None:

@@ -32,6 +32,7 @@ from graphs.limits import resolve_budgets, stored_budgets
 from graphs.results.finals import find_finals
 from graphs.roles import describe
 from graphs.telling.charts import charts
+from graphs.telling.finals_text import verdict_text
 from graphs.telling.spending import usd_text, yield_text
 from graphs.telling.wording import duration_text, quantity_text, rate_text, spread_text
 from store.disk import write_whole
@@ -67,9 +68,10 @@ def write_report(
         "budgets": budgets,
         "history": history,
         "finals": finals,
+        "verdict": verdict_text(finals) if finals is not None else "",
         "base": history.base if history.base is not None and history.base.trained else None,
         "best": best,
-        "compared": _compared(history, winner if finals else None),
+        "compared": _compared(history, winner if finals else None, finals.base_title if finals else "base"),
         "recipes": {record.evaluation.recipe_digest for record in trained if record.evaluation},
         "charts": charts(history, budgets),
         "charted_stages": [stage for stage in Stage if any(record.stage is stage for record in trained)],
@@ -109,9 +111,9 @@ def _template() -> Template:
     return environment.get_template(TEMPLATE_NAME)
 
 
-def _compared(history: History, winner: Record | None) -> list[tuple[str, Record]]:
+def _compared(history: History, winner: Record | None, base_title: str) -> list[tuple[str, Record]]:
     """What stands side by side: base, best, and the winner of the finals where it is neither of them."""
-    records = [("base", history.base), ("best", history.best if history.trained else None), ("winner", winner)]
+    records = [(base_title, history.base), ("best", history.best if history.trained else None), ("winner", winner)]
     compared: dict[str, tuple[str, Record]] = {}
     for name, record in records:
         if record is not None and record.trained:

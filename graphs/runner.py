@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairnad.settings import RunContext
 from graphs.arguments import SPOKEN, Presentation
+from graphs.base_scaling import base_text
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.context import Bench
 from graphs.exit_status import LIMIT_REACHED
@@ -66,6 +67,8 @@ async def _run(context: RunContext, presentation: Presentation) -> int:
                 return 128 + stopping.result()
             if is_spoken:
                 console.print(task_text(bench.task.report, bench.budgets))
+                if text := base_text(context, bench.base):
+                    console.print(text)
                 console.print(isolation_text(context, bench.lab.isolation))
                 if text := form_text(context, bench.pack):
                     console.print(text)

@@ -13,6 +13,7 @@ from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
 from graphs.inputs import Inputs
 from graphs.isolation import refuse_weak_isolation
+from graphs.limits import derive_budgets
 from graphs.telling.wording import share_text
 from tools.checks import check_alone
 from tools.sandbox.isolation import Level, find_level
@@ -48,7 +49,7 @@ async def examine_sandbox(context: RunContext, inputs: Inputs | None) -> list[Fi
         advice = "choose another --base" if context.base else "mend the pack's base model"
         return [ok("sandbox", "starts"), _isolation(context, level), fail("base", _line(report), advice)]
     started = f"starts in {seconds - report.seconds:.1f} s, a check takes {report.seconds:.1f} s"
-    base = [_base(report, inputs.budgets(report.costs))] if inputs else []
+    base = [_base(report, derive_budgets(inputs.stated_budgets, report.costs))] if inputs else []
     return [ok("sandbox", started), _isolation(context, level), *base]
 
 

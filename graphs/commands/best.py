@@ -2,7 +2,8 @@
 
 With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id``, ``accuracy``, ``costs``,
 ``limits`` and ``shares`` of them, ``validation`` and ``held_out`` (of trainings with fresh seeds, after a search),
-``base`` (``accuracy``, ``validation`` and ``held_out`` likewise), ``over_base`` (gain), ``lineage``
+``base`` (``accuracy``, ``validation`` and ``held_out`` likewise), ``comparison`` (of winner and control or base, see
+:func:`graphs.telling.finals_text.comparison_facts`), ``over_base`` (gain), ``lineage``
 (``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``), the oldest first.
 """
 
@@ -24,6 +25,7 @@ from graphs.arguments import Parser
 from graphs.commands.options import add_run
 from graphs.results.result_folder import RESULT
 from graphs.stored_runs import StoredRun, find_run, open_run
+from graphs.telling.finals_text import comparison_facts, verdict_text
 from graphs.telling.terminal import make_console, print_json, print_text
 from graphs.telling.wording import printable, quantity_text, share_text, signed_text, spread_text
 
@@ -55,9 +57,12 @@ def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluatio
     gained = accuracy_change(base, best) if base is not None and base is not best else None
     ahead = f", {signed_text(gained)} over the base" if gained is not None else ""
     console.print(f"  validation accuracy {evaluation.accuracy:.4f}{ahead}")
+    title = run.finals.base_title if run.finals else "base"
     for what, values, base_values in _fresh(run):
-        beside = f"; the base {spread_text(base_values)}" if base is not best else ""
+        beside = f"; the {title} {spread_text(base_values)}" if base is not best else ""
         console.print(f"  {what} {spread_text(values)}{beside}")
+    if run.finals is not None:
+        print_text(console, verdict_text(run.finals), indent=2)
     shares = load(evaluation.costs, run.budgets)
     for name, cost in evaluation.costs.items():
         limit = next((budget.limit for budget in run.budgets if budget.name == name), None)
@@ -121,6 +126,7 @@ def _plain(run: StoredRun, best: Record, evaluation: Evaluation) -> dict[str, An
         **_finals_plain(run.finals.winner if run.finals else None),
         "base": {"accuracy": base.evaluation.accuracy if base and base.evaluation else None}
         | _finals_plain(run.finals.base if run.finals else None),
+        "comparison": comparison_facts(run.finals),
         "over_base": accuracy_change(base, best) if base is not None else None,
         "lineage": [_ancestor(run, record) for record in lineage(run.history, best)],
     }

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fairnad.budget import Budget, load, within
-from fairnad.candidate import CheckReport, Failure
-from fairnad.errors import BaseModelError
+from fairnad.budget import Budget, Costs, load, within
 from fairnad.history import History
 from fairnad.promotion import Ending, ending
 from fairnad.settings import RunContext
+from graphs.base_scaling import Base
 from graphs.forecasts.call_estimate import CallEstimate, estimate_calls
 from graphs.forecasts.schedule import Leg, by_stage, remaining
 from graphs.idea_base import load_ideas
@@ -30,7 +29,9 @@ class Plan:
 
     context: RunContext
     inputs: Inputs
-    base: CheckReport
+    base: Base
+    base_costs: Costs
+    budgets: Sequence[Budget]
     num_ideas: int
     num_already: int
     has_base: bool
@@ -41,12 +42,7 @@ class Plan:
     @property
     def shares(self) -> dict[str, float]:
         """The costs of the base as shares of the limits."""
-        return load(self.base.costs, self.budgets)
-
-    @property
-    def budgets(self) -> Sequence[Budget]:
-        """The limits; those nobody states follow from the base's costs."""
-        return self.inputs.budgets(self.base.costs)
+        return load(self.base_costs, self.budgets)
 
     @property
     def base_is_over(self) -> bool:
@@ -87,17 +83,15 @@ def make_plan(context: RunContext) -> Plan:
     ideas = load_ideas(context, inputs.pack)
     history = _history_so_far(context)
     check_recipe(history, inputs.recipe, run_path(context))
-    base = asyncio.run(inputs.check_base(context.lab))
-    if isinstance(base, Failure):
-        raise BaseModelError(f"the base model cannot be used: {base.step}: {base.message}")
+    base, costs, budgets = asyncio.run(inputs.measure_base(context.lab, history.base))
     planned = remaining(context.search, context.archs, len(history.trained))
     has_base = history.base is not None
-    base_is_over = not has_base and not within(base.costs, inputs.budgets(base.costs))
-    calls = estimate_calls(
-        context, inputs.pack, inputs.base_source, ideas, by_stage(planned), base_is_over=base_is_over
-    )
+    base_is_over = not has_base and not within(costs, budgets)
+    calls = estimate_calls(context, inputs.pack, base.source, ideas, by_stage(planned), base_is_over=base_is_over)
     slots = num_slots(context.lab)
-    return Plan(context, inputs, base, len(ideas), len(history.trained), has_base, slots, planned, calls)
+    return Plan(
+        context, inputs, base, costs, budgets, len(ideas), len(history.trained), has_base, slots, planned, calls
+    )
 
 
 def _history_so_far(context: RunContext) -> History:

@@ -1,7 +1,8 @@
 """``--dry-run``: what a search with these settings would do, and what it costs at most. Nothing is begun or written.
 
 With ``--json`` one object: ``run``, ``folder``, ``num_trained`` already, ``task`` (``name``, ``num_train``,
-``num_validation``, ``num_classes``, ``image_size``), ``base`` (``costs``, ``shares``), ``budgets`` (limits by name),
+``num_validation``, ``num_classes``, ``image_size``), ``base`` (``costs``, ``shares``, ``scaling``: which widths are
+raised before the search), ``budgets`` (limits by name),
 ``recipe`` (``name``, ``digest``, ``num_epochs``, ``batch_size``), ``num_ideas``, ``designers`` by role, ``device``,
 ``num_slots``, ``legs`` (``generation``, ``stage``, ``num_trained``), ``num_generations``, ``trainings`` (``base``,
 ``candidates``, ``promotions``, ``finals``), ``most_draws``, ``calls`` (see
@@ -21,6 +22,7 @@ from fairnad.candidate import Stage
 from fairnad.prices import dearest
 from fairnad.settings import RunContext
 from graphs.arguments import Presentation
+from graphs.base_scaling import base_text
 from graphs.forecasts.plan import Plan, make_plan
 from graphs.roles import describe, players
 from graphs.telling.terminal import make_console, make_table, print_json, print_table, print_text
@@ -81,12 +83,13 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     size = f"{task.image_size}×{task.image_size}"
     images = f"{len(task.train):,} images to train on, {len(task.validation):,} to validate"
     costs = [
-        f"{plan.base.costs[budget.name]:,.10g} {budget.name}, {share_text(plan.shares[budget.name])} of the limit of "
+        f"{plan.base_costs[budget.name]:,.10g} {budget.name}, {share_text(plan.shares[budget.name])} of the limit of "
         f"{quantity_text(budget.limit)}"
         for budget in plan.budgets
     ]
     over = [f"over its limits: it is brought under them first, in at most {context.search.max_downscales} downscales"]
-    base = [*costs, *(over if plan.base_is_over else [])]
+    started = base_text(context, plan.base)
+    base = [*costs, *(over if plan.base_is_over else []), *([started.removeprefix("Base: ")] if started else [])]
     return [
         ("run", f"{run_path(context)} ({state})"),
         ("task", f"{task.name}: {images}, {task.num_classes} classes, {size}"),
@@ -175,7 +178,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
             "num_classes": task.num_classes,
             "image_size": task.image_size,
         },
-        "base": {"costs": dict(plan.base.costs), "shares": plan.shares},
+        "base": {"costs": dict(plan.base_costs), "shares": plan.shares, "scaling": plan.base.note},
         "budgets": {budget.name: budget.limit for budget in plan.budgets},
         "recipe": {
             "name": recipe.name,

@@ -67,6 +67,7 @@ async def hold_finals(bench: Bench, finalist_ids: Sequence[str], rung: int = 0) 
         base_id=base_id,
         winner_id=winner.candidate_id,
         finalists=tuple(told.get(one.candidate_id, one) for one in finalists),
+        control_id=base_id if bench.base.is_scaled else "",
     )
 
     async def note() -> Finals | None:

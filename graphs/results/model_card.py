@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fairnad.lineage import gain, lineage
 from graphs.roles import describe
+from graphs.telling.finals_text import verdict_text
 from graphs.telling.task_text import task_text
 from graphs.telling.wording import spread_text
 
@@ -42,6 +43,7 @@ def make_card(bench: Bench, history: History, finals: Finals, rungs: Sequence[Ru
         "budgets": bench.budgets,
         "evaluation": winner.evaluation,
         "finals": finals,
+        "verdict": verdict_text(finals),
         "recipe": rungs[-1].recipe,
         "rungs": rungs,
         "num_trained": len(history.trained),

@@ -4,7 +4,8 @@ Every line has ``event`` and ``time`` (UTC, ISO 8601), and by event:
 
 ============  =======================================================================================================
 ``start``     ``run``, ``folder``, ``task``, ``seed``, ``designers`` (by role), ``budgets`` (limits by name),
-              ``num_slots``, ``isolation``, ``archs``, ``num_trained`` (above 0 where a run is resumed)
+              ``base`` (``shares`` of the limits, ``scaling``: the widths raised before the search), ``num_slots``,
+              ``isolation``, ``archs``, ``num_trained`` (above 0 where a run is resumed)
 ``forecast``  once the base has trained: ``num_trainings`` with ``num_retrainings`` among them, ``num_slots``,
               ``seconds``, ``most_seconds``
 ``record``    ``archs``, ``num_trained``, ``best_id``, ``best_accuracy`` and ``record``: what
@@ -56,6 +57,7 @@ class JsonEvents:
             seed=bench.context.seed,
             designers=players(bench.context),
             budgets={budget.name: budget.limit for budget in bench.budgets},
+            base={"shares": dict(bench.base.shares), "scaling": bench.base.note},
             num_slots=bench.lab.num_slots,
             isolation=str(bench.lab.isolation),
             **self._progress(),

@@ -15,8 +15,9 @@ from fairnad.history import History, PassRate, Record
 from fairnad.ledger import total
 from graphs.results.finals import FINALS
 from graphs.telling.failure_text import summary_lines
+from graphs.telling.finals_text import comparison_facts, verdict_text
 from graphs.telling.spending import print_spending, spending_facts
-from graphs.telling.terminal import make_console, make_table, print_table
+from graphs.telling.terminal import make_console, make_table, print_table, print_text
 from graphs.telling.wording import count_text, quantity_text, rate_text, spread_text
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def _comparison(bench: Bench, history: History, finals: Finals | None) -> Table:
     """Base and winner side by side, which fits a terminal of 80 columns."""
     winner = history[finals.winner_id] if finals is not None else history.best
     name = "winner" if finals is not None else "best"
-    compared = {role: one for role, one in (("base", history.base), (name, winner)) if one and one.evaluation}
+    base_title = finals.base_title if finals is not None else "base"
+    compared = {role: one for role, one in ((base_title, history.base), (name, winner)) if one and one.evaluation}
     headings = ["candidate", *(f"{one.name} (≤ {quantity_text(one.limit)})" for one in bench.budgets), "in the search"]
     columns = []
     for record in compared.values():
@@ -96,8 +98,7 @@ def _print_finals(console: Console, finals: Finals, outcome: Mapping[str, Any]) 
         if one.candidate_id not in (finals.winner_id, finals.base_id)
     ]
     console.print(f"winner: {finals.winner_id}, by mean validation accuracy over fresh seeds")
-    if finals.winner_id == finals.base_id:
-        console.print("  it is the base: no finalist was better")
+    print_text(console, verdict_text(finals), indent=2)
     for other in others:
         console.print(f"  ahead of {other}")
     result = outcome["result"]
@@ -110,8 +111,10 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
     """The same for programs, as JSON data.
 
     ``outcome`` (``finished`` or ``barren``), ``folder``, ``result`` (the folder of the winner, or ``None``), ``base``,
-    ``best`` and ``winner`` (``None``, or ``candidate_id``, ``accuracy`` on the validation images in the search,
-    ``costs``, and of trainings with fresh seeds ``validation`` and ``held_out``), ``num_trained``, ``num_drawn``,
+    ``control`` (the base where it was widened to the limits), ``best`` and ``winner`` (``None``, or ``candidate_id``,
+    ``accuracy`` on the validation images in the search, ``costs``, and of trainings with fresh seeds ``validation`` and
+    ``held_out``), ``comparison`` (winner minus control or base, see
+    :func:`graphs.telling.finals_text.comparison_facts`), ``num_trained``, ``num_drawn``,
     ``pass_rate`` and ``strict_pass_rate`` (``value``, ``num_draws``), ``failures`` (``step``, ``kind``, ``count``),
     the commonest first, ``failure_report`` (the fields of :class:`fairnad.failure_report.FailureReport`) and
     ``spending`` (see :func:`graphs.telling.spending.spending_facts`). ``slot_idle_share`` is the part of the time in
@@ -125,8 +128,10 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
         "folder": str(bench.folder.path),
         "result": outcome["result"]["folder"] if finals is not None else None,
         "base": _told(history.base, finals),
+        "control": _told(history.base, finals) if finals is not None and finals.control_id else None,
         "best": _told(history.best, finals),
         "winner": _told(history[finals.winner_id], finals) if finals is not None else None,
+        "comparison": comparison_facts(finals),
         "num_trained": len(history.trained),
         "num_drawn": len(history.drawn),
         "slot_idle_share": outcome.get("slot_idle_share"),

@@ -1,6 +1,6 @@
 import pytest
 
-from fairnad.finals import Finalist, Finals, winner_of
+from fairnad.finals import Finalist, Finals, PairedDifference, winner_of
 
 ONE = Finalist("one", {1: 0.6, 2: 0.8})
 OTHER = Finalist("other", {1: 0.75, 2: 0.7})
@@ -46,3 +46,43 @@ def test_finals_know_who_took_part():
         finals["two"]
     with pytest.raises(LookupError, match="two took no part in the finals"):
         Finals(0, "quick", "digest", "base", "two", (ONE, BASE))
+
+
+def test_a_paired_difference_with_its_t_interval():
+    found = PairedDifference.of([0.01, 0.03, 0.02])
+    assert found.mean == pytest.approx(0.02)
+    assert found.deviation == pytest.approx(0.01)
+    half = 4.302653 * 0.01 / 3**0.5  # the 97.5% quantile of Student's t with two degrees of freedom
+    assert (found.low, found.high) == (pytest.approx(0.02 - half), pytest.approx(0.02 + half))
+    assert not found.exceeds_noise
+    assert PairedDifference.of([0.019, 0.021, 0.02]).exceeds_noise
+    assert not PairedDifference.of([-0.019, -0.021, -0.02]).exceeds_noise
+
+
+def test_one_pair_says_nothing_about_the_noise():
+    found = PairedDifference.of([0.5])
+    assert (found.mean, found.n, found.deviation, found.low, found.high) == (0.5, 1, None, None, None)
+    assert not found.exceeds_noise
+
+
+def test_winner_and_base_are_compared_on_held_out_images_over_the_seeds_both_have():
+    winner = Finalist("one", {1: 0.6, 2: 0.8, 3: 0.7}, {1: 0.5, 2: 0.6, 3: 0.9})
+    base = Finalist("base", {1: 0.5, 3: 0.6}, {1: 0.4, 3: 0.6})
+    images, difference = Finals(0, "quick", "digest", "base", "one", (winner, base)).comparison
+    assert (images, difference.n) == ("held out", 2)
+    assert difference.mean == pytest.approx(0.2)
+
+
+def test_where_held_out_images_stay_closed_validation_is_compared():
+    images, difference = Finals(0, "quick", "digest", "base", "other", (ONE, OTHER, BASE)).comparison
+    assert (images, difference.n) == ("validation", 2)
+    assert difference.mean == pytest.approx(0.225)
+
+
+def test_a_base_that_won_is_compared_with_nothing():
+    assert Finals(0, "quick", "digest", "base", "base", (ONE, BASE)).comparison is None
+
+
+def test_a_base_that_was_widened_is_called_the_control():
+    assert Finals(0, "quick", "digest", "base", "one", (ONE, BASE)).base_title == "base"
+    assert Finals(0, "quick", "digest", "base", "one", (ONE, BASE), control_id="base").base_title == "control"

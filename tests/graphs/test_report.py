@@ -148,8 +148,15 @@ def test_a_winner_that_is_not_the_best_of_the_search_has_a_column_and_the_lineag
 
 def test_finals_no_finalist_wins_say_so(page):
     text = page(CHAIN, finals_of(THIRD, winner_id=BASE_ID)).text
-    assert "it is the base, which no finalist surpassed" in text
+    assert "No finalist has a higher mean validation accuracy than the base: it is the result." in text
     assert f"base, winner best candidate {BASE_ID} {THIRD}" in text
+
+
+def test_a_base_that_was_widened_is_the_control(page):
+    text = page(CHAIN, replace(finals_of(THIRD), control_id=BASE_ID)).text
+    assert f"control best, winner candidate {BASE_ID} {THIRD}" in text
+    assert "The winner is ahead of the control by" in text or "The winner is within the noise of the control" in text
+    assert "The control is the base widened to the limits before the search" in text
 
 
 def test_a_test_split_that_stays_shut_is_told(page):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-from fairnad.candidate import CheckReport
+from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 
 torch.set_num_threads(1)
 
@@ -181,3 +181,11 @@ def report(source: str, side: int = 16) -> CheckReport:
     with torch.no_grad():
         network(torch.randn(2, 3, side, side))
     return CheckReport(costs(source, side), fingerprint=repr(network), num_repeats=2, blocks=tuple(blocks))
+
+
+async def check(source: str) -> CheckReport | Failure:
+    """As a lab's check: real costs, or a failure for a source that does not build."""
+    try:
+        return CheckReport(costs(source), fingerprint="", num_repeats=2)
+    except RuntimeError as error:
+        return Failure(Step.EXECUTE, FailureKind.SHAPE, str(error))

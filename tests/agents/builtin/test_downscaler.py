@@ -11,7 +11,7 @@ from fairnad.budget import Budget, within
 from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.ideas import Idea, MutationTarget
 from fairnad.ports import DownscaleRequest, Errand, Model, MutationRequest, Proposal
-from tests.agents.builtin.networks import COMPREHENSIONS, RESNET, SOURCES, costs, run
+from tests.agents.builtin.networks import COMPREHENSIONS, RESNET, SOURCES, check, costs, run
 
 WAYS = ["shrink-depth-middle", "shrink-depth-end", "shrink-width-proportional", "shrink-width-unevenly"]
 ERRAND = Errand("g01-fair-r1-s00-d0", 1, 3)
@@ -25,10 +25,7 @@ class CountingCheck:
 
     async def __call__(self, source: str) -> CheckReport | Failure:
         self.num_calls += 1
-        try:
-            return CheckReport(costs(source), fingerprint="", num_repeats=2)
-        except RuntimeError as error:
-            return Failure(Step.EXECUTE, FailureKind.SHAPE, str(error))
+        return await check(source)
 
 
 async def downscale(

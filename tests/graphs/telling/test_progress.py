@@ -17,6 +17,7 @@ from fairnad.history import History
 from fairnad.recipe import RECIPES
 from fairnad.settings import RunContext
 from graphs.arguments import Presentation
+from graphs.base_scaling import Base
 from graphs.telling.events import JsonEvents
 from graphs.telling.progress import Progress, Quiet, follow
 from graphs.telling.summary import facts, print_summary
@@ -40,8 +41,9 @@ def bench(tmp_path):
     context = RunContext(run="made", runs=str(tmp_path), archs=4)
     folder, lab = SimpleNamespace(path=Path("runs/made")), SimpleNamespace(num_slots=2, isolation="C")
     task = SimpleNamespace(held_out_is_open=True)
+    base = Base("source", "widths 4 → 8", {"params": 0.9, "flops": 0.8})
     return SimpleNamespace(
-        context=context, budgets=budgets, folder=folder, lab=lab, task=task, recipes=[RECIPES["quick"]]
+        base=base, context=context, budgets=budgets, folder=folder, lab=lab, task=task, recipes=[RECIPES["quick"]]
     )
 
 
