@@ -31,13 +31,16 @@ def extract_attributes(text: str) -> tuple[Attribute, ...] | None:
     return tuple(attributes) if found else None
 
 
-def extract_category(text: str) -> str | None:
+def extract_category(text: str, *, is_named: bool = True) -> str | None:
     """The path a reply names, empty for a no, ``None`` where it gives no answer.
 
-    The answer is the last JSON object with ``keep``, or else what follows the last ``##response##``.
+    The answer is the last JSON object with ``keep``, or else what follows the last ``##response##``. Where no category
+    ``is_named``, a yes comes back as it is.
     """
     for _, content in reversed(list(json_objects(text))):
         if isinstance(content.get("keep"), bool):
+            if not is_named:
+                return "yes" if content["keep"] else ""
             category = content.get("category") if content["keep"] else ""
             return category.strip() if isinstance(category, str) else None
     found = list(_RESPONSE.finditer(strip_reasoning(text)))
@@ -46,7 +49,8 @@ def extract_category(text: str) -> str | None:
     answer = found[-1]["answer"].strip(" \t*`#")
     if _NO.fullmatch(answer) or re.match(r"no\s*[.,;:(-]", answer, re.IGNORECASE):
         return ""
-    return answer or None
+    is_answer = is_named or re.match(r"yes\b", answer, re.IGNORECASE)
+    return answer or None if is_answer else None
 
 
 def extract_idea_lines(text: str) -> list[tuple[str, str]]:

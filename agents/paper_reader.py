@@ -8,7 +8,7 @@ from agents.knowledge_replies import extract_category, extract_idea_lines
 from agents.llm import LanguageModel
 from agents.proposals import Question
 from agents.reception import TAIL_CHARACTERS
-from agents.reply_schemas import IDEAS, PAPER_VERDICT, UNTAGGED_IDEAS
+from agents.reply_schemas import IDEAS, PAPER_VERDICT, UNTAGGED_IDEAS, UNTAGGED_VERDICT
 from fairnad.attributes import AttributeTree, Tag, Target
 from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ideas import Source
@@ -25,7 +25,7 @@ _LEAST_CHARACTERS = 2000
 class LanguageModelPaperReader:
     """A :class:`fairnad.knowledge.PaperReader` that asks a language model.
 
-    ``tagger`` gives the tags of ideas that are extracted without the tree; ``None``: the model sees the tree and tags.
+    ``tagger`` gives the tags of papers and ideas that are read without the tree; ``None``: the model sees it and tags.
     """
 
     def __init__(
@@ -45,16 +45,23 @@ class LanguageModelPaperReader:
         }
 
     async def judge(self, errand: Errand, paper: Paper) -> PaperVerdict | Failure:
-        """Stage 1; a reply without an answer is a failure, a category near none of the tree a discard."""
-        variables = {**self._categories, "title": paper.title, "abstract": paper.abstract}
+        """Stage 1; a reply without an answer is a failure, a category near none of the tree a discard.
+
+        Where the tree is not shown, the answer is yes or no, and the tag is found afterwards.
+        """
+        categories = self._categories if self._tagger is None else {name: {} for name in self._categories}
+        variables = {**categories, "title": paper.title, "abstract": paper.abstract}
         question = Question(self._knowledge, "paper_filter", variables)
-        answer = await question.ask(self._model, errand, Step.FILTER, PAPER_VERDICT)
+        schema = PAPER_VERDICT if self._tagger is None else UNTAGGED_VERDICT
+        answer = await question.ask(self._model, errand, Step.FILTER, schema)
         if isinstance(answer, Failure):
             return answer
-        path = extract_category(answer.text)
+        path = extract_category(answer.text, is_named=self._tagger is None)
         if path is None:
             message = "the reply gives no answer"
             return Failure(Step.FILTER, FailureKind.REPLY, message, answer.text[-TAIL_CHARACTERS:])
+        if path and self._tagger is not None:
+            return PaperVerdict(keep=True, score=1.0, tag=self._tagger(f"{paper.title}. {paper.abstract}"))
         found = find_tag(path, self._tree) if path else None
         if found is None:
             return PaperVerdict(keep=False, score=0.0)

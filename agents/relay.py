@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from fairnad.budget import Budget, within
-from fairnad.candidate import CheckReport, Failure, Step
+from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.ports import (
     Check,
     Debugger,
@@ -38,11 +38,21 @@ class Named(Generic[Player]):
     name: str
     player: Player
 
-    def signed(self, answer: Proposal | Failure) -> Proposal | Failure:
-        """The answer; a proposal with the player's name in its note."""
+    def signed(self, answer: Proposal | Failure, discarded: str = "") -> Proposal | Failure:
+        """The answer; a proposal with the player's name in its note, and with what was discarded before it."""
         if isinstance(answer, Failure):
             return answer
-        return replace(answer, note=f"{self.name}: {answer.note}" if answer.note else self.name)
+        note = f"{self.name}: {answer.note}" if answer.note else self.name
+        return replace(answer, note=note, discarded=discarded)
+
+    def discarded(self, outcome: CheckReport | Failure, budgets: Sequence[Budget] = ()) -> str:
+        """Why an answer of this player was not taken; empty where it proposed nothing."""
+        if isinstance(outcome, Failure):
+            is_empty = outcome.kind is FailureKind.NOT_APPLICABLE
+            return "" if is_empty else f"{self.name}: {outcome.step}: {outcome.kind}: {outcome.message}"
+        limits = {budget.name: f" (limit {budget.limit:,.10g})" for budget in budgets}
+        costs = ", ".join(f"{cost:,.10g} {name}{limits.get(name, '')}" for name, cost in outcome.costs.items())
+        return f"{self.name}: over a limit: {costs}"
 
 
 class RelayMutator:
@@ -56,7 +66,7 @@ class RelayMutator:
         tried = await self._first.player.mutate(request)
         if isinstance(tried, Proposal):
             return self._first.signed(tried)
-        return self._second.signed(await self._second.player.mutate(request))
+        return self._second.signed(await self._second.player.mutate(request), self._first.discarded(tried))
 
 
 class RelayIdeaMutator:
@@ -70,7 +80,7 @@ class RelayIdeaMutator:
         tried = await self._first.player.mutate_idea(request)
         if isinstance(tried, Proposal):
             return self._first.signed(tried)
-        return self._second.signed(await self._second.player.mutate_idea(request))
+        return self._second.signed(await self._second.player.mutate_idea(request), self._first.discarded(tried))
 
 
 class RelayDebugger:
@@ -88,13 +98,13 @@ class RelayDebugger:
         Where the first player's repair brings another fault to light, the second goes on from there.
         """
         tried = await self._first.player.debug(request)
+        outcome = tried if isinstance(tried, Failure) else await self._check(tried.source)
         if isinstance(tried, Proposal):
-            report = await self._check(tried.source)
-            if isinstance(report, CheckReport):
+            if isinstance(outcome, CheckReport):
                 return self._first.signed(tried)
-            if (report.kind, report.message) != (request.failure.kind, request.failure.message):
-                request = replace(request, failed=tried.source, failure=report)
-        return self._second.signed(await self._second.player.debug(request))
+            if (outcome.kind, outcome.message) != (request.failure.kind, request.failure.message):
+                request = replace(request, failed=tried.source, failure=outcome)
+        return self._second.signed(await self._second.player.debug(request), self._first.discarded(outcome))
 
 
 class SparingDebugger:
@@ -128,16 +138,13 @@ class RelayDownscaler:
         if request.num_earlier:
             return self._second.signed(await self._second.player.downscale(request))
         tried = await self._first.player.downscale(request)
-        if isinstance(tried, Proposal) and await self._fits(tried.source):
+        outcome = tried if isinstance(tried, Failure) else await self._check(tried.source)
+        if isinstance(outcome, CheckReport) and within(outcome.costs, self._budgets):
             return self._first.signed(tried)
         answer = await self._second.player.downscale(request)
         if isinstance(answer, Failure) and isinstance(tried, Proposal):
-            return self._first.signed(tried)
-        return self._second.signed(answer)
-
-    async def _fits(self, source: str) -> bool:
-        report = await self._check(source)
-        return isinstance(report, CheckReport) and within(report.costs, self._budgets)
+            return self._first.signed(tried, self._second.discarded(answer))
+        return self._second.signed(answer, self._first.discarded(outcome, self._budgets))
 
 
 class RelayJudge:

@@ -164,7 +164,8 @@ def extract_idea(text: str, tree: AttributeTree | None = None) -> Idea | None:
     """The idea a reply names on a line ``Idea: …``, cut to fewer than 50 words; ``None`` where it names none.
 
     Args:
-        tree: where the path on a line ``Category: …`` is looked up; what is not in it gives no tag.
+        tree: where the path on a line ``Category: …`` is looked up, also one that leaves out levels before the last;
+            what is not in it, or in several places, gives no tag.
     """
     prose = _FENCED.sub("", strip_reasoning(text))
     words = _labelled("idea", prose).split()[:MAX_IDEA_WORDS]
@@ -273,9 +274,20 @@ def _words(text: str) -> set[str]:
 
 
 def _find_tag(text: str, tree: AttributeTree) -> Tag | None:
+    """The tag of a path; one that leaves levels out counts where only one tag ends so."""
     path = [re.sub(r"\s+level$", "", part.strip(_MARKS).lower()) for part in re.split(r"[/*>|→]", text)]
     for tag in [*tree.tags(), *(Tag(c.target, c.granularity, c.main) for c in tree.categories)]:
-        names = [str(tag.target), str(tag.granularity), tag.main, *filter(None, [tag.sub])]
-        if path == [name.lower() for name in names]:
+        if path == _levels(tag):
             return tag
-    return None
+    meant = [tag for tag in tree.tags() if path[-1] == _levels(tag)[-1] and _leaves_out(path, _levels(tag))]
+    return meant[0] if len(meant) == 1 else None
+
+
+def _levels(tag: Tag) -> list[str]:
+    return [name.lower() for name in (str(tag.target), str(tag.granularity), tag.main, tag.sub) if name]
+
+
+def _leaves_out(path: Sequence[str], levels: Sequence[str]) -> bool:
+    """Whether a path is some of the levels, in their order."""
+    following = iter(levels)
+    return all(name in following for name in path)

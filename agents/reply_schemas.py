@@ -46,6 +46,9 @@ VERDICT = _record(reason=_text("why, in a few words"), changed=_YES_NO, multi_la
 PAPER_VERDICT = _record(reason=_text("why, in a few words"), keep=_YES_NO, category=_text(f"{_PATH}, or empty"))
 """The paper reader's, of a paper."""
 
+UNTAGGED_VERDICT = _record(reason=_text("why, in a few words"), keep=_YES_NO)
+"""The paper reader's, of a paper, where it does not know the tree."""
+
 IDEAS = _record(ideas=_list(_record(idea=_text("the idea in a sentence"), category=_text(_PATH))))
 """The paper reader's ideas with their tags."""
 

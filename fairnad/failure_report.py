@@ -38,7 +38,7 @@ _PHASES: dict[str, frozenset[Step]] = {
 class KindCount:
     """How often failures of one (step, kind) were met; ``paper`` is the paper's name, empty where it has none.
 
-    ``num_final`` ended their draw; ``num_mended`` were mended, at that step at least.
+    ``num_final`` ended their draw; ``num_mended`` were mended: the source ran, or came within its limits, afterwards.
     """
 
     step: str
@@ -141,7 +141,7 @@ def _met(record: Record) -> Iterator[tuple[tuple[str, str], bool]]:
     open_kind: FailureKind | None = None
     for repair in record.repairs:
         if open_kind is not None and open_kind is not repair.kind:
-            yield (str(Step.EXECUTE), str(open_kind)), True  # another fault came to light behind it
+            yield (str(Step.EXECUTE), str(open_kind)), False  # another fault came to light behind it
         open_kind = repair.kind
         if repair.mended:
             yield (str(Step.EXECUTE), str(open_kind)), True
@@ -150,7 +150,7 @@ def _met(record: Record) -> Iterator[tuple[tuple[str, str], bool]]:
         if open_kind is not None:
             yield (str(Step.EXECUTE), str(open_kind)), False
     elif open_kind is not None and open_kind is not end.kind:
-        yield (str(Step.EXECUTE), str(open_kind)), True
+        yield (str(Step.EXECUTE), str(open_kind)), False
     if record.num_downscales and _fitted(record):
         yield (str(Step.DOWNSCALE), str(FailureKind.BUDGET)), True
     if end is not None:

@@ -84,7 +84,7 @@ class PaperVerdict:
     """Stage 1: whether a paper holds an idea for a backbone, and under which tag (paper F.2.2).
 
     ``score`` is in [0, 1], of a language model 0 or 1. ``repaired`` says that the tag was not in the tree and is the
-    nearest that is. ``tag`` is ``None`` for papers that are discarded.
+    nearest that is. ``tag`` is ``None`` for papers that are discarded, and may be where the tree was not shown.
     """
 
     keep: bool

@@ -62,13 +62,15 @@ class Proposal:
     """A new source.
 
     ``prompt`` is what was asked for, shown again to the debugger and the downscaler; ``idea`` is set by the idea
-    mutator alone; ``note`` says in a line what was done, empty where unknown.
+    mutator alone; ``note`` says in a line what was done, empty where unknown; ``discarded`` what another player
+    proposed before and why it was not taken, with the costs where it runs.
     """
 
     source: str
     prompt: str
     idea: Idea | None = None
     note: str = ""
+    discarded: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import argparse
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from fairnad import __version__
 from fairnad.errors import SettingsError
 
 PROGRAM = "python -m graphs.search"
@@ -31,7 +32,12 @@ SPOKEN = Presentation()
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with the nearest flag, instead of printing the usage."""
+    """Says what is wrong in one line, with the nearest flag, instead of printing the usage; knows ``--version``."""
+
+    def __init__(self, *, add_help: bool = True, **named: Any) -> None:
+        super().__init__(add_help=add_help, **named)
+        if add_help:
+            self.add_argument("--version", action="version", version=f"FairNAD {__version__}")
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found wrong.

@@ -14,7 +14,7 @@ from graphs.choosing import has_library
 from graphs.context import Bench
 from graphs.flights import Flights
 from graphs.idea_base import make_embedder, open_ideas, selecting
-from graphs.inputs import check_recipe, read_inputs
+from graphs.inputs import check_pack, check_recipe, read_inputs
 from graphs.isolation import refuse_weak_isolation
 from graphs.library import Library
 from graphs.limits import settle_budgets
@@ -58,6 +58,7 @@ async def open_bench(context: RunContext) -> Bench:
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
+        await asyncio.to_thread(_settle_pack, folder, pack)
         await asyncio.to_thread(refuse_after_final_test, context, folder.history)
         purse = Purse(folder.ledger, context.limit)
         undo.push_async_callback(purse.close)
@@ -94,6 +95,13 @@ async def open_bench(context: RunContext) -> Bench:
         check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()
     return bench
+
+
+def _settle_pack(folder: RunFolder, pack: Pack) -> None:
+    """Fix the pack for the run, once it has a record; a run of before this was noted goes on with today's files."""
+    if folder.history.records():
+        check_pack(folder.history.pack_digest(), pack, folder.path)
+    folder.history.note_pack_digest(pack.digest)
 
 
 async def _library(

@@ -28,6 +28,7 @@ from graphs.model_files import with_models_read
 
 ENVIRONMENT_PREFIX = "FAIRNAD_"
 _DELIMITER = "__"
+_DEFAULT_RUNS = RunContext.model_fields["runs"].default
 
 
 class Flags(BaseSettings, RunContext):
@@ -78,7 +79,7 @@ def parse(arguments: Sequence[str], begun_with: RunContext | None = None) -> Run
     )
     _add_presentation(parser)
     parser.add_argument("--final-test", action="store_true", help="open a finished search's test split, and end it")
-    return parse_settings(parser, arguments, begun_with)
+    return parse_settings(parser, arguments, begun_with, resumes=True)
 
 
 def parse_presentation(arguments: Sequence[str]) -> Presentation:
@@ -96,11 +97,14 @@ def _add_presentation(parser: Parser) -> None:
     output.add_argument("--json", action="store_true", help="print events as JSON, one a line, and nothing else")
 
 
-def parse_settings(parser: Parser, arguments: Sequence[str], begun_with: RunContext | None = None) -> RunContext:
+def parse_settings(
+    parser: Parser, arguments: Sequence[str], begun_with: RunContext | None = None, *, resumes: bool = False
+) -> RunContext:
     """The settings of a run, from a command line that may hold flags of the ``parser``'s own besides.
 
     Args:
         begun_with: as for :func:`parse`.
+        resumes: whether those of the run that is named, where it has begun, stand for what is not given.
 
     Raises:
         SettingsError: as :func:`parse`.
@@ -110,12 +114,36 @@ def parse_settings(parser: Parser, arguments: Sequence[str], begun_with: RunCont
     known, _ = _config_parser().parse_known_args(arguments)
     flags = CliSettingsSource[argparse.ArgumentParser](Flags, root_parser=parser, cli_parse_args=list(arguments))()
     settings = {name: value for name, value in flags.items() if name in RunContext.model_fields}
-    before = begun_with.model_dump(mode="json", exclude_none=True) if begun_with is not None else {}
-    given = _merge(before, _from_file(known.config), _from_environment(), settings)
+    given = _merge(_from_file(known.config), _from_environment(), settings)
+    if begun_with is None and resumes and given.get("run"):
+        begun_with = _stored_settings(str(given.get("runs", _DEFAULT_RUNS)), str(given["run"]))
+    if begun_with is not None:
+        given = _merge(_without_other_models(begun_with, given), given)
     try:
         return RunContext.model_validate(with_models_read(_with_recorded_model(given)))
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from error
+
+
+def _stored_settings(runs: str, name: str) -> RunContext | None:
+    """What the run of this name was begun with, ``None`` where it has not begun."""
+    from store.run_folder import SETTINGS_NAME, read_context
+
+    path = Path(runs) / name
+    if Path(name).name != name or not (path / SETTINGS_NAME).is_file():
+        return None
+    return read_context(path).model_copy(update={"run": name, "runs": runs})
+
+
+def _without_other_models(begun_with: RunContext, given: dict[str, object]) -> dict[str, object]:
+    """What a run was begun with, without its language models where others are given: they are told apart later."""
+    before = begun_with.model_dump(mode="json", exclude_none=True)
+    llm = given.get("llm")
+    if isinstance(llm, dict) and {"model", "models"} & llm.keys():
+        before["llm"] = {key: value for key, value in before["llm"].items() if key not in ("model", "models")}
+        if "models" in llm:
+            del before["llm"]["base_url"]
+    return before
 
 
 def _with_recorded_model(given: dict[str, object]) -> dict[str, object]:
@@ -125,7 +153,7 @@ def _with_recorded_model(given: dict[str, object]) -> dict[str, object]:
         return given
     from graphs.replaying import recorded_model
 
-    runs = str(given.get("runs", RunContext.model_fields["runs"].default))
+    runs = str(given.get("runs", _DEFAULT_RUNS))
     is_named = bool({"model", "models"} & llm.keys())
     return _merge({"llm": dict(recorded_model(str(llm["replay"]), runs, is_named=is_named))}, given)
 

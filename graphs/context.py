@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -184,7 +185,7 @@ class Bench:
             raise RunFolderError(
                 f"{record.candidate_id} is recorded in {self.folder.path} with another parent or idea: a search that "
                 "goes back and changes something needs a folder of its own, which "
-                f"`python -m graphs.search fork {run}@CHECKPOINT NEW` makes"
+                f"`python -m graphs.search fork {shlex.quote(f'{run}@CHECKPOINT')} NEW` makes"
             )
 
     async def prompt(self, candidate_id: str) -> str:

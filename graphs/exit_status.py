@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 import signal
 import sys
 from collections.abc import Callable
 
 from fairnad.errors import FairnadError, LimitError, UserError
+from fairnad.open_files import shortage_text
+from prompts.paths import ensure_home
+from tools.output import open_missing_streams, until_reader_leaves
 
 LIMIT_REACHED = 3
 """The exit status of a run that a limit on money, tokens or hours has stopped."""
 
 
 def report_errors(work: Callable[[], int]) -> int:
-    """The exit status of ``work``, with expected errors told in one line on stderr."""
+    """The exit status of ``work``, with expected errors told in one line on stderr; 0 where nobody reads on."""
+    open_missing_streams()
+    ensure_home()
+    return until_reader_leaves(lambda: _report(work))
+
+
+def _report(work: Callable[[], int]) -> int:
     try:
         return work()
     except UserError as error:
@@ -25,6 +36,11 @@ def report_errors(work: Callable[[], int]) -> int:
     except FairnadError as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        print(f"error: {shortage_text(resource.getrlimit(resource.RLIMIT_NOFILE)[0])}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         # A search that is under way answers Ctrl-C itself; before it and elsewhere there is nothing to wait for.
         print("stopped", file=sys.stderr)

@@ -7,6 +7,7 @@ A fork gets a folder of its own, and the folder it comes from is only read.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import tempfile
 from collections import defaultdict
@@ -121,7 +122,8 @@ async def _path_to(saver: AsyncSqliteSaver, thread: str, checkpoint_id: str, ori
         found = await saver.aget_tuple(place)
         if found is None:
             raise RunFolderError(
-                f"{origin} has no checkpoint {checkpoint_id}: `python -m graphs.search fork {origin.name}` lists them"
+                f"{origin} has no checkpoint {checkpoint_id}: "
+                f"`python -m graphs.search fork {shlex.quote(origin.name)}` lists them"
             )
         path.append(found)
         place = found.parent_config

@@ -14,6 +14,7 @@ from fairnad.ports import IdeaStore
 from fairnad.sampling import Fairness, Key
 from fairnad.selection import IdeaSelection, find_categories
 from fairnad.settings import RunContext
+from prompts.paths import given_path
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
@@ -30,7 +31,7 @@ def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:
     from store.knowledge_folder import IDEAS_NAME
 
     folder = _knowledge_folder(context)
-    file = folder / IDEAS_NAME if folder else Path(context.ideas).expanduser() if context.ideas else pack.ideas_file
+    file = folder / IDEAS_NAME if folder else given_path(context.ideas) if context.ideas else pack.ideas_file
     return read_ideas(file, attribute_tree(context, pack))
 
 
@@ -49,7 +50,7 @@ def attribute_tree(context: RunContext, pack: Pack) -> AttributeTree:
 
 def _knowledge_folder(context: RunContext) -> Path | None:
     """What ``--ideas`` names, where ``graphs.knowledge`` has built it."""
-    folder = Path(context.ideas).expanduser()
+    folder = given_path(context.ideas)
     return folder if context.ideas and folder.is_dir() else None
 
 

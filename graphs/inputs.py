@@ -128,6 +128,22 @@ def check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
             )
 
 
+def check_pack(noted: str, pack: Pack, folder: Path) -> None:
+    """A run goes on with the prompts, trees, models and all other files of its pack as they were.
+
+    Args:
+        noted: the digest of the pack the records of the run were made with; empty where none was noted.
+
+    Raises:
+        SettingsError: a file of the pack has changed since then.
+    """
+    if noted not in ("", pack.digest):
+        raise SettingsError(
+            f"{folder} was begun with other files of pack {pack.name}: {pack.folder} had the digest {noted}, now has "
+            f"{pack.digest}; resume it with the files it was begun with, or choose another --run"
+        )
+
+
 def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, environment: str) -> tuple[Recipe, ...]:
     """The search's recipe, then those its best are promoted to, with all that decides an outcome in their digests.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fairnad.errors import SettingsError
+from prompts.paths import given_path
 
 
 def with_models_read(settings: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def _read(text: str) -> list[Any]:
 
     place = "--llm.models"
     if not text.lstrip().startswith(("[", "{")):
-        path = Path(text).expanduser()
+        path = given_path(text)
         if not path.is_file():
             raise SettingsError(f"--llm.models: expected JSON or a file of entries, found no file {text}")
         place, text = f"--llm.models: {path}", path.read_text(encoding="utf-8")

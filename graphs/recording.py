@@ -11,6 +11,7 @@ from fairnad.history import Record, Repair
 from fairnad.ideas import Idea
 from fairnad.ports import Proposal
 from graphs.steps import EVALUATION, FAILURE, JUDGEMENT, PROPOSAL, REPORT, judgement_version
+from graphs.telling.wording import share_text
 
 if TYPE_CHECKING:
     from graphs.context import Bench
@@ -71,7 +72,7 @@ async def _outcome(state: CandidateState, bench: Bench) -> tuple[Evaluation | No
 
 def _over_budget(state: CandidateState) -> Failure:
     shares = json.loads(state["calls"][-1].content)["shares"]
-    over = ", ".join(f"{name} at {share:.2f} of its limit" for name, share in shares.items() if share > 1)
+    over = ", ".join(f"{name} at {share_text(share)} of its limit" for name, share in shares.items() if share > 1)
     return Failure(Step.DOWNSCALE, FailureKind.BUDGET, f"{over} after {state['num_downscales']} downscales")
 
 

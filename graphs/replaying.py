@@ -8,6 +8,7 @@ from typing import Any
 
 from fairnad.errors import ReplayError, SettingsError
 from fairnad.settings import LanguageModelSettings, RunContext
+from prompts.paths import given_path
 
 _OWN = {"base_url", "replay", "price_input", "price_output"}
 """Settings of the language model that are not taken from the recorded run."""
@@ -25,7 +26,7 @@ def recorded_calls(replay: str, runs: str) -> Path:
     """
     from store.call_file import CALLS_NAME
 
-    given = Path(replay).expanduser()
+    given = given_path(replay)
     for place in (given, given / CALLS_NAME, Path(runs) / replay / CALLS_NAME):
         if place.is_file():
             return place

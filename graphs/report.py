@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 from collections import defaultdict
@@ -27,6 +26,7 @@ from fairnad.ideas import IdeaKind
 from fairnad.ledger import by_stage
 from fairnad.lineage import gain, lineage
 from fairnad.settings import RunContext
+from graphs.arguments import Parser
 from graphs.exit_status import report_errors
 from graphs.limits import resolve_budgets, stored_budgets
 from graphs.results.finals import find_finals
@@ -34,7 +34,7 @@ from graphs.roles import describe
 from graphs.telling.charts import charts
 from graphs.telling.finals_text import verdict_text
 from graphs.telling.spending import usd_text, yield_text
-from graphs.telling.wording import duration_text, quantity_text, rate_text, spread_text
+from graphs.telling.wording import duration_text, quantity_text, rate_text, share_text, spread_text
 from store.disk import write_whole
 from store.history_store import FILE_NAME, SqliteHistory
 from store.run_folder import read_context
@@ -103,6 +103,7 @@ def _template() -> Template:
     environment.filters |= {
         "quantity": quantity_text,
         "rate": rate_text,
+        "share": share_text,
         "usd": usd_text,
         "duration": duration_text,
         "spread": lambda values: spread_text([*values]),
@@ -217,11 +218,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 where the folder holds no run or the report cannot be written.
     """
-    parser = argparse.ArgumentParser(prog="python -m graphs.report", description="Writes the report of a run.")
+    parser = Parser(prog="python -m graphs.report", description="Writes the report of a run.", allow_abbrev=False)
     parser.add_argument("folder", type=Path, help="run folder, for example runs/digits-0")
-    options = parser.parse_args(arguments)
 
     def work() -> int:
+        options = parser.parse_args(arguments)
         print(rewrite(options.folder))
         return 0
 

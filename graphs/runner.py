@@ -28,8 +28,9 @@ from graphs.slot_use import note_slot_use
 from graphs.stop_signals import stop_signals
 from graphs.telling.progress import Follower, follow
 from graphs.telling.task_text import task_text
-from graphs.telling.terminal import make_console, until_reader_leaves
+from graphs.telling.terminal import make_console
 from store.disk import storage_error
+from tools.output import until_reader_leaves
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -83,8 +84,13 @@ class StoredRun:
 
     @property
     def best(self) -> Record | None:
-        """The winner of the finals; before them, the best of the search."""
+        """The winner of the finals; before them, the best of the search: see :attr:`best_by`."""
         return self.history[self.finals.winner_id] if self.finals else self.history.best
+
+    @property
+    def best_by(self) -> str:
+        """What :attr:`best` is the best by: ``finals`` or ``search``."""
+        return "finals" if self.finals else "search"
 
     @property
     def state(self) -> RunState:
@@ -115,18 +121,27 @@ class StoredRun:
         if found:
             some = ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
             raise SettingsError(f"{text} fits {len(found)} candidates of run {self.name}: {some}; name more of it")
-        near = difflib.get_close_matches(text, ids, n=1, cutoff=0.3)
+        alike = [candidate_id for candidate_id in ids if _fits(text, candidate_id, _is_alike)]
+        near = difflib.get_close_matches(text, alike, n=1, cutoff=0.0)
         advice = f"did you mean {near[0]}?" if near else f"it has {len(ids)}"
         raise SettingsError(f"run {self.name} has no candidate {text}; {advice}")
 
 
-def _fits(text: str, candidate_id: str) -> bool:
+Part = tuple[str, int | None]
+
+
+def _fits(text: str, candidate_id: str, is_same: Callable[[Part, Part], bool] = operator.eq) -> bool:
     """Whether the parts of ``text`` are among those of the id, in the same order; 3 and 03 are the same number."""
     parts = iter(_parts(candidate_id))
-    return all(part in parts for part in _parts(text))
+    return all(any(is_same(wanted, part) for part in parts) for wanted in _parts(text))
 
 
-def _parts(text: str) -> list[tuple[str, int | None]]:
+def _is_alike(wanted: Part, part: Part) -> bool:
+    """Whether two parts have the same or almost the same letters, whatever their numbers are."""
+    return wanted[0] == part[0] or bool(difflib.get_close_matches(wanted[0], [part[0]], cutoff=0.6))
+
+
+def _parts(text: str) -> list[Part]:
     parts = [re.fullmatch(r"([a-z]*?)([0-9]*)", part) for part in text.lower().split("-")]
     return [(part[1], int(part[2]) if part[2] else None) if part else (text, None) for part in parts]
 

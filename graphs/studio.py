@@ -22,6 +22,7 @@ from fairnad.errors import SettingsError, UserError
 from graphs.arguments import Parser
 from graphs.checkpointer import RUNS_VARIABLE, newest_thread, thread_id
 from graphs.exit_status import report_errors
+from graphs.stop_signals import handled_signals
 from graphs.stored_runs import run_folders
 from store.run_folder import CHECKPOINTS_NAME, read_context
 
@@ -49,7 +50,7 @@ async def _serve(port: int, runs: Path) -> int:
     # A group of its own: Ctrl-C reaches this process alone, which ends the server once and waits.
     server = await asyncio.create_subprocess_exec(*command, env=environment, process_group=0, stdout=sys.stderr)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in handled_signals():
         loop.add_signal_handler(number, _end, server)
     try:
         ended = asyncio.ensure_future(server.wait())

@@ -14,8 +14,17 @@ from fairnad.errors import BaseModelError, PackError
 from fairnad.ideas import Idea, IdeaKind, MutationTarget
 from fairnad.modules import CheckedModule
 from fairnad.task import TaskDefaults
-from prompts.pack_files import PackFile, listed, read_attribute_tree, read_bytes, read_pack_file, read_tasks, read_text
+from prompts.pack_files import (
+    PackFile,
+    listed,
+    read_attribute_tree,
+    read_bytes,
+    read_pack_file,
+    read_tasks,
+    read_text,
+)
 from prompts.pack_modules import read_modules
+from prompts.paths import given_path
 from prompts.templates import Messages, Prompt, environment, parse_prompt, read_prompt
 
 if TYPE_CHECKING:
@@ -116,7 +125,7 @@ class Pack:
         models = self.folder / "models"
         path = models / f"{name_or_path}.py"
         if not path.is_file():
-            path = Path(name_or_path).expanduser()
+            path = given_path(name_or_path)
         try:
             return path.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
@@ -190,7 +199,7 @@ def _edit_correction() -> Template:
 
 
 def _find(name_or_folder: str) -> Path:
-    for folder in (_HOME / name_or_folder, Path(name_or_folder).expanduser()):
+    for folder in (_HOME / name_or_folder, given_path(name_or_folder)):
         if (folder / "pack.toml").is_file():
             return folder.resolve()
     known = listed(path.parent.name for path in _HOME.glob("*/pack.toml"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import resource
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from fairnad.errors import StorageError
+from fairnad.open_files import shortage_text
 
 _SEAL = "seal.json"
 
@@ -26,6 +29,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise StorageError(shortage_text(resource.getrlimit(resource.RLIMIT_NOFILE)[0])) from error
         raise storage_error(path, (error.strerror or str(error)).lower()) from error
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from fairnad import __version__
 from fairnad.candidate import Call, plain
 from fairnad.errors import FairnadError, RunFolderError, UserError
 from fairnad.history import Record
@@ -193,6 +194,14 @@ class SqliteHistory:
         """Remember how far the run is, in a word of the caller's."""
         self._write("INSERT OR REPLACE INTO meta VALUES ('status', ?)", status)
 
+    def pack_digest(self) -> str:
+        """The digest of the pack the records were made with, empty where none was noted."""
+        return self._meta("pack digest")
+
+    def note_pack_digest(self, digest: str) -> None:
+        """Remember the digest of the pack that records are made with from now on."""
+        self._write("INSERT OR REPLACE INTO meta VALUES ('pack digest', ?)", digest)
+
     def close(self) -> None:
         """Close the file; a second time changes nothing."""
         with self._lock, self._errors():
@@ -228,22 +237,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, also where the reader of the output goes away early; 2 where the folder holds no run.
     """
-    parser = argparse.ArgumentParser(prog="python -m store.history_store", description="Prints the records of a run.")
-    parser.add_argument("folder", type=Path, help="run folder, for example runs/digits-0")
-    parser.add_argument("--jsonl", action="store_true", help="one JSON object a line instead of a table")
-    options = parser.parse_args(arguments)
     try:
-        records = _read_records(options.folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    try:
-        for line in map(json_line, records) if options.jsonl else table(records):
-            print(line)
-        sys.stdout.flush()
+        return _print_records(arguments)
     except BrokenPipeError:
         # What is still buffered would raise again when the interpreter closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _print_records(arguments: Sequence[str] | None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m store.history_store", description="Prints the records of a run.")
+    parser.add_argument("--version", action="version", version=f"FairNAD {__version__}")
+    parser.add_argument("folder", type=Path, help="run folder, for example runs/digits-0")
+    parser.add_argument("--jsonl", action="store_true", help="one JSON object a line instead of a table")
+    try:
+        options = parser.parse_args(arguments)
+        records = _read_records(options.folder)
+        for line in map(json_line, records) if options.jsonl else table(records):
+            print(line)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
     return 0
 
 

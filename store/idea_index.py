@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fairnad.candidate import plain
 from fairnad.ideas import Idea
+from store.chroma import import_chroma
 from store.disk import disk_errors, is_sealed, lock, seal, storage_error
 
 if TYPE_CHECKING:
@@ -156,20 +157,18 @@ def unit_rows(vectors: Vectors) -> Vectors:
 
 
 def _client(folder: Path) -> Client:
-    import chromadb  # about a second, and drawing needs none of it
-    from chromadb.config import Settings
-
-    return cast("Client", chromadb.PersistentClient(folder.absolute(), Settings(anonymized_telemetry=False)))
+    chromadb = import_chroma()
+    return cast("Client", chromadb.PersistentClient(folder.absolute(), chromadb.Settings(anonymized_telemetry=False)))
 
 
 @contextlib.contextmanager
 def _chroma_errors(folder: Path) -> Iterator[None]:
     """Chroma has just been given an intact folder of its own: what it cannot do is the disk's fault."""
-    from chromadb.errors import ChromaError
+    chroma_error: type[Exception] = import_chroma().errors.ChromaError
 
     try:
         yield
-    except ChromaError as error:
+    except chroma_error as error:
         raise storage_error(folder, str(error)) from error
 
 

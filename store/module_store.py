@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairnad.modules import CONTRACT, CheckedModule
+from store.chroma import import_chroma
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -87,11 +88,9 @@ class ChromaModuleStore:
 
     def _opened(self) -> ChromaCollection:
         if self._collection is None:
-            import chromadb  # about a second, and many searches have no use for it
-            from chromadb.config import Settings
-
+            chromadb = import_chroma()
             # Chroma keeps one memory for all clients of a process, so the name is this store's own.
-            client: Any = chromadb.EphemeralClient(Settings(anonymized_telemetry=False))
+            client: Any = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
             self._client = client
             self._collection = client.create_collection(
                 f"modules-{uuid.uuid4().hex}", embedding_function=None, configuration={"hnsw": {"space": "cosine"}}

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fairnad import __version__
 from fairnad.candidate import Failure
 from fairnad.errors import BaseModelError, LabError, UserError
 from fairnad.settings import LabSettings
 from tools.flop_formulas import FORMULAS, NO_PRODUCTS
+from tools.output import open_missing_streams, until_reader_leaves
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,9 +85,15 @@ def flop_count(network: nn.Module, image_size: int) -> FlopCount:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status: 2 where the file is at fault, 1 where the sandbox is."""
+    open_missing_streams()
+    return until_reader_leaves(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.budget_evaluator", description="Parameters and FLOPs of a Network(num_classes) in a file."
     )
+    parser.add_argument("--version", action="version", version=f"FairNAD {__version__}")
     parser.add_argument("file", type=Path, help="Python source that defines a class Network")
     parser.add_argument("--num-classes", type=_positive, default=10, help="classes the network tells apart")
     parser.add_argument("--image-size", type=_positive, default=32, help="side of the images in pixels")

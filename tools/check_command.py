@@ -23,10 +23,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from fairnad import __version__
 from fairnad.candidate import CheckReport, Failure, FailureKind, Step, first_fault
 from fairnad.errors import BaseModelError, LabError, UserError
 from fairnad.settings import LabSettings
 from tools.checks import Checker, lone_checker
+from tools.output import open_missing_streams, until_reader_leaves
 from tools.sandbox.isolation import Level, find_level
 
 _MAX_BYTES = 2**20
@@ -51,7 +53,12 @@ class Judged:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """The command line; returns the exit status, 0 also where the reader of the output goes away early."""
+    open_missing_streams()
+    return until_reader_leaves(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         judged = asyncio.run(_judge(options))
@@ -67,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.lab", description="The lab, for single sources.")
+    parser.add_argument("--version", action="version", version=f"FairNAD {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     check = commands.add_parser(
         "check",

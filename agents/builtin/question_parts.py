@@ -42,6 +42,8 @@ _RULES: tuple[tuple[Topic, str], ...] = (
     (Topic.FAILURES, r"\bfail|discard|reject|refus|invalid|\bdied\b|went wrong|thrown away"),
     (Topic.CANDIDATES, r"cheapest (?:candidate|network|architecture|model)"),
     (Topic.BEST, r"\bbest (?:\w+ )?(?:candidate|network|architecture|model|result|accuracy|one)"),
+    (Topic.BEST, r"\b(?:candidate|network|architecture|model|one)\b.*\b(?:best|highest|top|most accurate|won|wins)\b"),
+    (Topic.BEST, r"^\W*(?:which|what|who)\b(?! ideas?\b)(?:\s+\w+){0,3}?\s+(?:best|won|wins)\b"),
     (Topic.BEST, r"\bwinners?\b|most accurate|\bthe best\b|^\W*best\W*$"),
     (Topic.CANDIDATES, r"\b(?:candidates|networks|architectures)\b"),
 )  # fmt: skip

@@ -192,7 +192,13 @@ def player(context: KnowledgeContext, role: str) -> str:
     wanted = getattr(context.agents, role)
     if wanted == "llm" and not context.llm.title:
         raise SettingsError(f"--agents.{role} llm: no language model is configured; set --llm.model or --llm.models")
-    return context.llm.title if context.llm.title and wanted != "builtin" else BUILT_IN
+    found = context.llm.title if context.llm.title and wanted != "builtin" else BUILT_IN
+    if role == "reader" and context.unstructured and found == BUILT_IN:
+        raise SettingsError(
+            "--unstructured: expected a language model as the reader, found the built-in one, which knows papers by "
+            "the tree alone; set --llm.model, or leave --unstructured out"
+        )
+    return found
 
 
 async def open_bench(context: KnowledgeContext) -> KnowledgeBench:

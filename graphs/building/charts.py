@@ -10,6 +10,7 @@ from fairnad.attributes import AttributeTree
 from fairnad.ideas import Idea
 from fairnad.imbalance import Imbalance, Yield, counts, imbalance, path_text
 from fairnad.sampling import Fairness, Key
+from graphs.telling.wording import share_text
 
 WIDTH, LABEL, ROW, TOP = 760, 330, 18, 8
 """In the units of an SVG; ``LABEL`` is the room for names to the left of the bars."""
@@ -73,7 +74,7 @@ def write_chart(path: Path, ideas: Sequence[Idea], tree: AttributeTree, used: Ma
     jinja = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True, trim_blocks=True
     )
-    jinja.filters["path"] = path_text
+    jinja.filters |= {"path": path_text, "share": share_text}
     spreads: dict[str, Imbalance] = {
         str(level): imbalance(counts(ideas, tree, level))
         for level in (Fairness.GRANULARITY, Fairness.MAIN, Fairness.SUB)

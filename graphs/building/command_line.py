@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from fairnad import __version__
 from fairnad.errors import SettingsError
 from graphs.arguments import Parser, unknown
 from graphs.building.flags import check_environment
@@ -43,11 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    from graphs.telling.terminal import until_reader_leaves
-
     if not given or given[0] in ("-h", "--help"):
         _print_help()
         return 0 if given else 2
+    if given[0] == "--version":
+        print(f"FairNAD {__version__}")
+        return 0
     name, rest = given[0], given[1:]
     if name not in SUMMARIES:
         if name.startswith("-") or not _names_a_source(name):
@@ -62,7 +64,7 @@ def _run(given: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    return until_reader_leaves(lambda: int(module.execute(parser, rest)))
+    return int(module.execute(parser, rest))
 
 
 def _names_a_source(text: str) -> bool:

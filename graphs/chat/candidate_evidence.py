@@ -14,7 +14,7 @@ from graphs.commands.show import children, rank
 from graphs.commands.story import story
 from graphs.stored_runs import StoredRun
 from graphs.telling.story import change_text
-from graphs.telling.wording import count_text, printable, quantity_text, share_text, signed_text
+from graphs.telling.wording import count_text, printable, quantity_text, share_text, signed_share_text, signed_text
 
 _MOST_DIFF_LINES = 60
 _MOST_CHILDREN = 12
@@ -133,7 +133,7 @@ def tell_difference(run: StoredRun, names: Sequence[str]) -> list[Evidence]:
     if change is not None:
         lines.append(f"    accuracy {signed_text(change)}")
     for name, (before, after) in cost_changes(first, second).items():
-        percent = f" ({(after - before) / before:+.0%})" if before else ""
+        percent = f" ({signed_share_text((after - before) / before)})" if before else ""
         lines.append(f"    {name} {quantity_text(before)} → {quantity_text(after)}{percent}")
     for word, found in (("added", classes(second) - classes(first)), ("removed", classes(first) - classes(second))):
         if found:

@@ -23,7 +23,7 @@ from graphs.command_line import parse_settings
 from graphs.exit_status import report_errors
 from graphs.replaying import refuse_replay
 from graphs.roles import players
-from graphs.telling.terminal import print_json, until_reader_leaves
+from graphs.telling.terminal import print_json
 from graphs.telling.wording import printable
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return report_errors(lambda: until_reader_leaves(lambda: _chat(given)))
+        return report_errors(lambda: _chat(given))
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130

@@ -14,7 +14,7 @@ from fairnad.idea_filter import IdeaFilter, filter_text
 from fairnad.ideas import Idea
 from fairnad.lineage import accuracy_change
 from graphs.chat.shelf import Shelf
-from graphs.telling.wording import count_text, signed_text
+from graphs.telling.wording import count_text, signed_share_text, signed_text
 
 _POOL = 5
 """How many times as many ideas are ranked by cost or year as are shown, where they were found by meaning."""
@@ -166,5 +166,5 @@ def _trial_texts(idea: Idea, history: History | None) -> Iterator[tuple[str, str
         gained = accuracy_change(parent, record) if parent is not None else None
         rise = _cost_change((parent, record)) if parent is not None else None
         told = [f"accuracy {signed_text(gained)} over its parent" if gained is not None else "trained"]
-        told += [f"cost {rise:+.0%}"] if rise is not None else []
+        told += [f"cost {signed_share_text(rise)}"] if rise is not None else []
         yield record.candidate_id, f"tried in [{record.candidate_id}]: {', '.join(told)}"

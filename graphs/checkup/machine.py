@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from fairnad.errors import SettingsError
+from fairnad.open_files import is_short, shortage_text
 from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
 from graphs.telling.wording import quantity_text
@@ -36,6 +38,7 @@ def examine_machine(context: RunContext) -> list[Finding]:
         *_packages(),
         _slots(context),
         *_memory(context),
+        _open_files(),
         _disk(Path(context.runs)),
         _gpu(),
     ]
@@ -117,6 +120,14 @@ def _available_memory() -> float | None:
     if limit.exists() and used.exists() and limit.read_text().strip().isdecimal():
         free.append(float(limit.read_text()) - float(used.read_text()))
     return max(min(free), 0.0)
+
+
+def _open_files() -> Finding:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if is_short(limit):
+        found, _, advice = shortage_text(limit).partition(": ")
+        return fail("open files", found, advice)
+    return ok("open files", "any number" if limit < 0 else f"{limit:,} at a time")
 
 
 def _disk(runs: Path) -> Finding:

@@ -41,9 +41,8 @@ async def examine_sandbox(context: RunContext, inputs: Inputs | None) -> list[Fi
         check = inputs.check_base(context.lab) if inputs else check_alone(_PROBE, context.lab, 10, 8)
         report = await check
     except (LabError, UserError) as error:
-        return [
-            fail("sandbox", str(error), "see packages and memory above; the folder for temporary files must have room")
-        ]
+        advice = "see packages, memory and open files above; the folder for temporary files must have room"
+        return [fail("sandbox", str(error), advice)]
     seconds = time.monotonic() - began
     if isinstance(report, Failure):
         advice = "choose another --base" if context.base else "mend the pack's base model"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from fairnad.errors import EndpointError, RunFolderError, UserError
 from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
 from graphs.idea_base import find_ideas, load_ideas
+from graphs.inputs import check_pack
 from graphs.stored_runs import open_run, run_folders
 from store.history_store import FILE_NAME
 from store.holder import Holder, find_holder
@@ -40,6 +42,8 @@ def _ideas(context: RunContext) -> Iterator[Finding]:
 
 
 def _this_run(context: RunContext) -> Iterator[Finding]:
+    from prompts.loader import load_pack
+
     try:
         path = run_path(context)
         if not (path / FILE_NAME).exists():
@@ -47,6 +51,8 @@ def _this_run(context: RunContext) -> Iterator[Finding]:
             return
         with open_run(path) as run:
             refuse_changes(path, context)
+            if run.history.records:
+                check_pack(run.store.pack_digest(), load_pack(context.pack), path)
             trained = f"{len(run.history.trained)} of {context.archs} trained"
     except UserError as error:
         yield fail("run", str(error), "choose another --run, or the settings it was begun with")
@@ -84,7 +90,7 @@ def _lock(path: Path) -> Iterator[Finding]:
     if holder.is_alive:
         yield ok(path.name, f"is being searched by {_name(holder)}")
     else:
-        advice = f"a child of it may live on, or another machine holds it: fuser {path / LOCK_NAME}"
+        advice = f"a child of it may live on, or another machine holds it: fuser {shlex.quote(str(path / LOCK_NAME))}"
         yield warn(path.name, f"is locked, but {_name(holder)} has ended", advice)
 
 

@@ -36,14 +36,12 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
         SettingsError: there is no such command, or its arguments are wrong.
         SystemExit: ``--help`` was asked for.
     """
-    from graphs.telling.terminal import until_reader_leaves
-
     if name not in SUMMARIES:
         raise SettingsError(unknown("command", name, SUMMARIES))
     module = importlib.import_module(f"graphs.commands.{name.replace('-', '_')}")
     summary = SUMMARIES[name]
     parser = Parser(prog=f"{PROGRAM} {name}", description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False)
-    return until_reader_leaves(lambda: int(module.execute(parser, arguments)))
+    return int(module.execute(parser, arguments))
 
 
 def list_of_commands() -> str:

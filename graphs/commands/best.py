@@ -1,10 +1,11 @@
 """``best``: the best candidate of a run and how it came about, from the base on.
 
-With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id``, ``accuracy``, ``costs``,
-``limits`` and ``shares`` of them, ``validation`` and ``held_out`` (of trainings with fresh seeds, after a search),
-``base`` (``accuracy``, ``validation`` and ``held_out`` likewise), ``comparison`` (of winner and control or base, see
-:func:`graphs.telling.finals_text.comparison_facts`), ``over_base`` (gain), ``lineage``
-(``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``), the oldest first.
+With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id``, ``best_by`` (``finals`` or
+``search``, as in ``runs``), ``accuracy``, ``costs``, ``limits`` and ``shares`` of them, ``validation`` and
+``held_out`` (of trainings with fresh seeds, after a search), ``base`` (``accuracy``, ``validation`` and ``held_out``
+likewise), ``comparison`` (of winner and control or base, see :func:`graphs.telling.finals_text.comparison_facts`),
+``over_base`` (gain), ``lineage`` (``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``),
+the oldest first.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from graphs.telling.finals_text import comparison_facts, verdict_text
 from graphs.telling.terminal import make_console, print_json, print_text
 from graphs.telling.wording import printable, quantity_text, share_text, signed_text, spread_text
 
+_BY = {"finals": "winner of the finals", "search": "highest validation accuracy in the search"}
+
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
     """Print the best candidate of a run.
@@ -52,7 +55,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
 def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluation) -> None:
     count = f"{len(run.history.trained)} of {run.context.archs} trained"
     console.print(f"run {run.name}: {run.context.task}, seed {run.context.seed}; {run.state}, {count}\n")
-    console.print(Text.assemble("best  ", (best.candidate_id, "bold")))
+    console.print(Text.assemble("best  ", (best.candidate_id, "bold"), f"  ({_BY[run.best_by]})"))
     base = run.history.base
     gained = accuracy_change(base, best) if base is not None and base is not best else None
     ahead = f", {signed_text(gained)} over the base" if gained is not None else ""
@@ -119,6 +122,7 @@ def _plain(run: StoredRun, best: Record, evaluation: Evaluation) -> dict[str, An
         "num_trained": len(run.history.trained),
         "archs": run.context.archs,
         "candidate_id": best.candidate_id,
+        "best_by": run.best_by,
         "accuracy": evaluation.accuracy,
         "costs": dict(evaluation.costs),
         "limits": {budget.name: budget.limit for budget in run.budgets},

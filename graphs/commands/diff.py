@@ -24,7 +24,7 @@ from graphs.arguments import Parser
 from graphs.commands.options import CANDIDATE_HELP, add_run
 from graphs.stored_runs import StoredRun, find_run, open_run
 from graphs.telling.terminal import make_console, print_json, print_table
-from graphs.telling.wording import printable, signed_text
+from graphs.telling.wording import printable, signed_share_text, signed_text
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -88,7 +88,7 @@ def _print(console: Console, first: Record, second: Record) -> None:
     told = signed_text(change) if change is not None else incomparable
     table.add_row("accuracy", _accuracy(first), _accuracy(second), Text(told, _praise(change)))
     for name, (before, after) in cost_changes(first, second).items():
-        percent = f" ({(after - before) / before:+.0%})" if before else ""
+        percent = f" ({signed_share_text((after - before) / before)})" if before else ""
         table.add_row(name, f"{before:,.10g}", f"{after:,.10g}", f"{after - before:+,.10g}{percent}")
     print_table(console, table)
     for word, names in (("added", classes(second) - classes(first)), ("removed", classes(first) - classes(second))):

@@ -34,7 +34,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     from graphs.command_line import parse_settings
 
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    context = parse_settings(parser, arguments)
+    context = parse_settings(parser, arguments, resumes=True)
     return asyncio.run(_examine(context, as_json="--json" in arguments))
 
 

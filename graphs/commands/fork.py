@@ -8,6 +8,7 @@ with what was changed in the state there. Flags may change what does not decide 
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +84,6 @@ async def _fork(origin: Path, checkpoint: str, new: RunContext, as_json: bool) -
     else:
         print(
             f"{forked.num_records} records of {origin} are in {forked.path}; go on with\n"
-            f"  {PROGRAM} --config {forked.path}/{SETTINGS_NAME}"
+            f"  {PROGRAM} --config {shlex.quote(f'{forked.path}/{SETTINGS_NAME}')}"
         )
     return 0

@@ -1,8 +1,9 @@
 """``runs``: all runs in a table, the one that was worked on last first.
 
 With ``--json``: ``runs``, each with ``run``, ``task``, ``seed``, ``designer`` (the language model, ``built-in``, or
-both), ``num_trained``, ``archs``, ``best_id``, ``best_accuracy``, ``state`` (running, finished, barren, stopped) and
-``changed`` (UTC, ISO 8601); a folder that cannot be read has ``run`` and ``error``.
+both), ``num_trained``, ``archs``, ``best_id``, ``best_by`` (``finals``: it won them; ``search``: before the finals,
+the highest validation accuracy), ``best_accuracy`` (validation accuracy in the search), ``state`` (running, finished,
+barren, stopped) and ``changed`` (UTC, ISO 8601); a folder that cannot be read has ``run`` and ``error``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from graphs.arguments import Parser
 from graphs.commands.options import add_place
 from graphs.roles import designers
 from graphs.stored_runs import last_change, open_run, run_folders
-from graphs.telling.terminal import make_console, make_table, print_json, print_table
+from graphs.telling.terminal import make_console, make_table, print_json, print_table, print_text
 
+_MARKS = {"finals": "*", "search": " "}
 _STYLES = {"running": "green", "barren": "red", "stopped": "yellow"}
 
 
@@ -39,7 +41,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
 def _row(path: Path) -> dict[str, Any]:
     try:
         with open_run(path) as run:
-            best = run.history.best
+            best = run.best
             return {
                 "run": run.name,
                 "task": run.context.task,
@@ -48,6 +50,7 @@ def _row(path: Path) -> dict[str, Any]:
                 "num_trained": len(run.history.trained),
                 "archs": run.context.archs,
                 "best_id": best.candidate_id if best else None,
+                "best_by": run.best_by if best else None,
                 "best_accuracy": best.evaluation.accuracy if best and best.evaluation else None,
                 "state": str(run.state),
                 "changed": datetime.fromtimestamp(last_change(path), UTC).isoformat(timespec="seconds"),
@@ -66,7 +69,7 @@ def _print(runs: Path, rows: Sequence[dict[str, Any]]) -> None:
     )
     for row in rows:
         if "error" not in row:
-            best = "-" if row["best_accuracy"] is None else f"{row['best_accuracy']:.4f}"
+            best = "-" if row["best_accuracy"] is None else f"{row['best_accuracy']:.4f}{_MARKS[row['best_by']]}"
             trained = f"{row['num_trained']}/{row['archs']}"
             state = Text(row["state"], _STYLES.get(row["state"], ""))
             changed = datetime.fromisoformat(row["changed"]).astimezone().strftime("%Y-%m-%d %H:%M")
@@ -74,6 +77,7 @@ def _print(runs: Path, rows: Sequence[dict[str, Any]]) -> None:
             table.add_row(*names, trained, best, state, changed)
     if table.row_count:
         print_table(console, table)
+        print_text(console, Text("best: accuracy in the search, of the winner of the finals (*) or else the highest"))
     for row in rows:
         if "error" in row:
             console.print(Text.assemble((f"broken: {row['run']}", "red"), f": {row['error']}"))

@@ -45,7 +45,8 @@ def _told(result: Any) -> str:
 def _told_in_search(result: Any) -> str:
     match result:
         case {"source": source, **rest}:
-            return str(rest.get("note") or count_text(len(source.splitlines()), "line"))
+            told = str(rest.get("note") or count_text(len(source.splitlines()), "line"))
+            return f"{told}; not taken: {rest['discarded']}" if rest.get("discarded") else told
         case {"kind": kind, "message": message}:
             return f"{kind}: {message}"
         case {"accuracy": accuracy, "seconds": seconds}:

@@ -5,22 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fairnad.budget import Budget, Costs, load, within
+from fairnad.candidate import Stage
 from fairnad.history import History
 from fairnad.promotion import Ending, ending
 from fairnad.settings import RunContext
 from graphs.base_scaling import Base
 from graphs.forecasts.call_estimate import CallEstimate, estimate_calls
-from graphs.forecasts.schedule import Leg, by_stage, remaining
+from graphs.forecasts.schedule import Leg, by_stage, remaining, stage_starts
 from graphs.idea_base import load_ideas
-from graphs.inputs import Inputs, check_recipe, read_inputs
+from graphs.inputs import Inputs, check_pack, check_recipe, read_inputs
 from graphs.purse import check_prices
 from graphs.replaying import check_replay
 from graphs.stored_runs import open_run
+from graphs.telling.wording import quantity_text, share_text
 from store.history_store import FILE_NAME
 from store.run_folder import refuse_changes, run_path
 from tools.lab import num_slots
+
+if TYPE_CHECKING:
+    from prompts.loader import Pack
+
+_NAMES = {Stage.FAIR: "stage I", Stage.PARETO: "stage II", Stage.REFINE: "stage III"}
+_FAR_OVER = 4
+"""A base this many times over a limit is seldom brought under it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,30 @@ class Plan:
     def base_is_over(self) -> bool:
         """Whether the base must be brought under its limits first."""
         return any(share > 1 for share in self.shares.values())
+
+    @property
+    def warnings(self) -> list[str]:
+        """What of these settings keeps the search from being what a person may expect, a line each."""
+        starts, archs = stage_starts(self.context.search), self.context.archs
+        missed = [
+            f"{_NAMES[stage]} after {start}" for stage, start in starts.items() if stage in _NAMES and start >= archs
+        ]
+        told = []
+        if missed:
+            told.append(
+                f"--archs {archs} ends before later stages begin, by trained candidates: {', '.join(missed)}; "
+                f"--archs {max(starts.values()) + 1} reaches all of them"
+            )
+        for budget in self.budgets:
+            cost = self.base_costs[budget.name]
+            if not self.has_base and cost > _FAR_OVER * budget.limit:
+                share = share_text(budget.limit / cost, 1)
+                told.append(
+                    f"the limit of {quantity_text(budget.limit)} {budget.name} is {share} of what the base needs "
+                    f"({quantity_text(cost)}): downscaling seldom gets there, and the search ends where it does not; "
+                    "raise the limit, or name a smaller --base"
+                )
+        return told
 
     @property
     def num_to_train(self) -> int:
@@ -81,7 +115,7 @@ def make_plan(context: RunContext) -> Plan:
     check_replay(context)
     inputs = read_inputs(context)
     ideas = load_ideas(context, inputs.pack)
-    history = _history_so_far(context)
+    history = _history_so_far(context, inputs.pack)
     check_recipe(history, inputs.recipe, run_path(context))
     base, costs, budgets = asyncio.run(inputs.measure_base(context.lab, history.base))
     planned = remaining(context.search, context.archs, len(history.trained))
@@ -94,10 +128,12 @@ def make_plan(context: RunContext) -> Plan:
     )
 
 
-def _history_so_far(context: RunContext) -> History:
+def _history_so_far(context: RunContext, pack: Pack) -> History:
     path = run_path(context)
     if not (path / FILE_NAME).exists():
         return History()
     refuse_changes(path, context)
     with open_run(path) as run:
+        if run.history.records:
+            check_pack(run.store.pack_digest(), pack, path)
         return run.history

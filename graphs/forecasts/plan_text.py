@@ -5,7 +5,7 @@ With ``--json`` one object: ``run``, ``folder``, ``num_trained`` already, ``task
 raised before the search), ``budgets`` (limits by name),
 ``recipe`` (``name``, ``digest``, ``num_epochs``, ``batch_size``), ``num_ideas``, ``designers`` by role, ``device``,
 ``num_slots``, ``legs`` (``generation``, ``stage``, ``num_trained``), ``num_generations``, ``trainings`` (``base``,
-``candidates``, ``promotions``, ``finals``), ``most_draws``, ``calls`` (see
+``candidates``, ``promotions``, ``finals``), ``most_draws``, ``warnings`` (lines), ``calls`` (see
 :class:`graphs.forecasts.call_estimate.CallEstimate`), ``usd`` (``least`` and ``most``; ``None`` without prices).
 """
 
@@ -100,6 +100,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
         ("slots", f"{plan.num_slots} on {device_name(context.lab)}"),
         ("trainings", _trainings(plan)),
         ("draws", f"{plan.num_to_train} at least, {plan.most_draws} at most"),
+        *(("warning", warning) for warning in plan.warnings),
     ]
 
 
@@ -199,6 +200,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
             "finals": plan.ending.num_finals,
         },
         "most_draws": plan.most_draws,
+        "warnings": plan.warnings,
         "calls": [asdict(estimate) for estimate in plan.calls],
         "usd": dict(zip(("least", "most"), _usd(plan), strict=True)) if dearest(context.llm).is_known else None,
     }

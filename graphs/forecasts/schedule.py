@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -40,6 +41,17 @@ def remaining(search: SearchSettings, archs: int, num_already: int) -> list[Leg]
         for leg in legs(search, archs)
     ]
     return [leg for leg in left if leg.num_trained > 0]
+
+
+def stage_starts(search: SearchSettings) -> dict[Stage, int]:
+    """How many candidates are trained when each stage first begins; stages without candidates are left out."""
+    starts: dict[Stage, int] = {}
+    num_trained = 0
+    for leg in itertools.islice(_stages(search), 4):
+        if leg.num_trained:
+            starts[leg.stage] = num_trained
+        num_trained += leg.num_trained
+    return starts
 
 
 def by_stage(planned: Sequence[Leg]) -> Counter[Stage]:

@@ -15,7 +15,7 @@ from fairnad.lineage import gain, lineage
 from graphs.roles import describe
 from graphs.telling.finals_text import verdict_text
 from graphs.telling.task_text import task_text
-from graphs.telling.wording import spread_text
+from graphs.telling.wording import share_text, spread_text
 
 if TYPE_CHECKING:
     from fairnad.finals import Finals
@@ -71,5 +71,5 @@ def _template_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"plain": plain_text, "spread": spread_text}
+    environment.filters |= {"plain": plain_text, "share": share_text, "spread": spread_text}
     return environment

@@ -8,7 +8,7 @@ from typing import Any
 
 from fairnad.candidate import Failure, Step
 from fairnad.ports import Proposal
-from graphs.telling.wording import quantity_text
+from graphs.telling.wording import quantity_text, share_text
 
 MAX_DIFF_LINES = 80
 MAX_LINE_CHARACTERS = 200
@@ -25,6 +25,7 @@ def diff_text(before: str, after: str) -> str:
 def proposal_text(step: Step, proposal: Proposal, before: str) -> str:
     """What a new source changes, with the note of whoever made it and the idea behind it."""
     said = [change_text(before, proposal.source), proposal.note, proposal.idea.text if proposal.idea else ""]
+    said += [f"not taken: {proposal.discarded}"] if proposal.discarded else []
     return short(f"{step}: {'; '.join(part for part in said if part)}")
 
 
@@ -45,7 +46,7 @@ def costs_text(answer: Mapping[str, Any]) -> str:
     """Costs with their shares of the limits, as the tool ``evaluate_budget`` answers."""
     shares = answer["shares"]
     return ", ".join(
-        f"{name} {quantity_text(cost)} ({shares[name]:.0%} of its limit)"
+        f"{name} {quantity_text(cost)} ({share_text(shares[name])} of its limit)"
         if name in shares
         else f"{name} {quantity_text(cost)}"
         for name, cost in answer["costs"].items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from graphs.telling.failure_text import summary_lines
 from graphs.telling.finals_text import comparison_facts, verdict_text
 from graphs.telling.spending import print_spending, spending_facts
 from graphs.telling.terminal import make_console, make_table, print_table, print_text
-from graphs.telling.wording import count_text, quantity_text, rate_text, spread_text
+from graphs.telling.wording import count_text, quantity_text, rate_text, share_text, spread_text
 
 if TYPE_CHECKING:
     from graphs.context import Bench
@@ -48,7 +49,9 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
     for line in summary_lines(failure_report(history)):
         console.print(f"  {line}")
     if (idle := outcome.get("slot_idle_share")) is not None:
-        console.print(f"the training slots stood idle {idle:.0%} of the time between the first and the last training")
+        console.print(
+            f"the training slots stood idle {share_text(idle)} of the time between the first and the last training"
+        )
     if (staleness := outcome.get("staleness")) is not None:
         console.print(f"between a draw and its own record {staleness:.1f} other candidates were recorded, on average")
     for (step, kind), count in history.failures().most_common(5):
@@ -102,7 +105,7 @@ def _print_finals(console: Console, finals: Finals, outcome: Mapping[str, Any]) 
     for other in others:
         console.print(f"  ahead of {other}")
     result = outcome["result"]
-    console.print(f"result: {result['folder']}/  (python {result['folder']}/best.py image.jpg)")
+    console.print(f"result: {result['folder']}/  (python {shlex.quote(result['folder'] + '/best.py')} image.jpg)")
     for line in (result["trial"], result["onnx"]):
         console.print(f"  {line}")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rich.box import SIMPLE
@@ -23,7 +22,7 @@ _NO = {"", "0", "false"}
 
 
 class _Console(Console):
-    """A console whose reader may leave; :func:`until_reader_leaves` is told."""
+    """A console whose reader may leave; :func:`tools.output.until_reader_leaves` handles it."""
 
     def on_broken_pipe(self) -> None:
         """Instead of ending the process on the spot."""
@@ -81,16 +80,3 @@ def print_table(console: Console, table: Table) -> None:
 def print_json(value: Mapping[str, Any]) -> None:
     """One JSON object on a line of stdout, at once."""
     print(json.dumps(value, allow_nan=False), flush=True)
-
-
-def until_reader_leaves(work: Callable[[], int], status_then: int = 0) -> int:
-    """The exit status of ``work``; ``status_then`` where the reader of stdout (``head``, say) has seen enough."""
-    try:
-        status = work()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would raise again when the interpreter closes stdout.
-        with contextlib.suppress(io.UnsupportedOperation):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return status_then
-    return status

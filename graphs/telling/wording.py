@@ -58,10 +58,16 @@ def signed_text(value: float, digits: int = 4) -> str:
     return f"{value:+.{digits}f}"
 
 
-def share_text(share: float) -> str:
-    """A cost as a share of its limit; 100% is said only of what is neither below nor above it."""
-    percent = round(share * 100, 6)
-    return f"{math.floor(percent) if percent < 100 else math.ceil(percent)}%"
+def share_text(share: float, digits: int = 0) -> str:
+    """A share in percent, as every command rounds it; 100% is said only of what is neither below nor above it."""
+    scale = 10**digits
+    percent = round(share * 100 * scale, 6)
+    return f"{(math.floor(percent) if percent < 100 * scale else math.ceil(percent)) / scale:.{digits}f}%"
+
+
+def signed_share_text(change: float) -> str:
+    """A change as a share of what was before, in percent with its sign."""
+    return f"{'-' if change < 0 else '+'}{share_text(abs(change))}"
 
 
 def printable(text: str) -> str:

@@ -76,6 +76,21 @@ def test_ideas_are_read_line_by_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("##response## yes", "yes"),
+        ("##response## **Yes**, by its gate", "Yes**, by its gate"),
+        ("##response## no", ""),
+        ("##response## perhaps", None),
+        ('{"reason": "a gate", "keep": true}', "yes"),
+        ('{"reason": "a loss", "keep": false}', ""),
+    ],
+)
+def test_without_the_tree_the_answer_is_yes_or_no(text: str, answer: str | None) -> None:
+    assert extract_category(text, is_named=False) == answer
+
+
 @given(st.text())
 def test_no_text_raises(text: str) -> None:
     extract_attributes(text)

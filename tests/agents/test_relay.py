@@ -146,6 +146,25 @@ async def test_the_first_has_one_try_to_come_within_all_limits(answers, num_earl
     assert tuple(len(player.asked) for player in players) == asked
 
 
+async def test_what_was_discarded_is_told_with_its_costs_or_its_fault():
+    unusable = Failure(Step.MUTATE, FailureKind.REPLY, "the reply holds no code")
+    for tried, told in (
+        (proposal("smaller"), "first: over a limit: 15 params (limit 10)"),
+        (proposal("broken"), "first: execute: shape: 16 is not 24"),
+        (unusable, "first: mutate: reply: the reply holds no code"),
+        (NO, ""),
+    ):
+        _, pair = named(tried, proposal("good"))
+        assert (await RelayDownscaler(*pair, check, BUDGETS).downscale(DOWNSCALE)).discarded == told
+    _, pair = named(unusable, proposal("good"))
+    for relay, method, request in ((RelayMutator, "mutate", MUTATION), (RelayIdeaMutator, "mutate_idea", REFINEMENT)):
+        assert (
+            await getattr(relay(*pair), method)(request)
+        ).discarded == "first: mutate: reply: the reply holds no code"
+    _, pair = named(proposal("half mended"), proposal("good"))
+    assert (await RelayDebugger(*pair, check).debug(DEBUG)).discarded == "first: execute: import: no module"
+
+
 async def test_a_judge_without_a_verdict_is_followed_by_the_other():
     players, pair = named(NO, PASSES)
     assert await RelayJudge(pair[0].player, pair[1].player).judge(JUDGE) == PASSES

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agents.replies import extract_idea, extract_source, extract_verdict, join_replies, repeats_itself, strip_reasoning
-from fairnad.attributes import AttributeTree, Granularity, Tag, Target
+from fairnad.attributes import AttributeTree, Category, Granularity, Tag, Target
 from fairnad.ideas import Idea, IdeaKind
 from fairnad.ports import Verdict
 
@@ -33,9 +33,11 @@ CODE = SOURCE.rstrip()
 OTHER = "import torch.nn as nn\n\n\nclass Network(nn.Module):\n    pass"
 ACTIVATION = Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation")
 DENSE = Tag(Target.EFFICIENCY, Granularity.BLOCK, "dense connectivity")
+GELU = Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation", "gelu")
 TREE = AttributeTree(
     {
-        ACTIVATION.category: ("gelu", "relu"),
+        ACTIVATION.category: ("gelu", "relu", "twice"),
+        Category(Target.PERFORMANCE, Granularity.OPERATION, "other"): ("twice",),
         DENSE.category: (),
     }
 )
@@ -244,6 +246,11 @@ def test_a_reply_that_names_no_idea_gives_none(text: str) -> None:
             "`efficiency * block and connectivity * dense connectivity`",
             Tag(Target.EFFICIENCY, Granularity.BLOCK, "dense connectivity"),
         ),
+        ("efficiency / dense connectivity", DENSE),
+        ("performance / operation / gelu", GELU),
+        ("GELU", GELU),
+        ("efficiency / operation / gelu", None),
+        ("performance / operation / twice", None),
         ("performance / operation / activation / swish", None),
         ("model refinement", None),
         ("activation", None),

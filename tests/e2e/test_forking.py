@@ -40,10 +40,11 @@ def test_a_fork_goes_on_as_its_origin_did_where_nothing_was_changed(origin, hist
 
 
 def test_a_fork_of_the_end_goes_on_with_more(origin, history, tmp_path, capsys):
-    assert origin("fork", "origin", "longer", "--archs", "6") == 0
-    assert "records of" in capsys.readouterr().out
-    assert main(["--config", str(tmp_path / "runs" / "longer" / "settings.toml")]) == 0
-    assert (len(history("longer").trained), len(history("origin").trained)) == (6, 4)
+    assert origin("fork", "origin", "longer one", "--archs", "6") == 0
+    settings = str(tmp_path / "runs" / "longer one" / "settings.toml")
+    assert capsys.readouterr().out.endswith(f"\n  python -m graphs.search --config '{settings}'\n")
+    assert main(["--config", settings]) == 0
+    assert (len(history("longer one").trained), len(history("origin").trained)) == (6, 4)
 
 
 def test_what_cannot_be_forked_is_told_in_one_line_and_leaves_nothing(origin, tmp_path, capsys):

@@ -33,6 +33,7 @@ from graphs.command_line import main, parse
 from graphs.results.finals import find_finals, hold_finals
 from graphs.runner import run
 from graphs.services import release, services
+from graphs.telling.wording import share_text
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
 from tests.e2e.networks import UNJAILED, network
@@ -233,7 +234,7 @@ def test_the_model_card_says_what_it_is_what_it_costs_and_what_it_is_not_for(fin
     winner = finished.history[finished.finals.winner_id]
     assert card.startswith(f"# {winner.candidate_id}, an image classifier for digits\n")
     params = winner.evaluation.costs["params"]
-    assert f"| params (parameters) | {params:,.0f} | 2,500 | {100 * params / 2500:.0f} % |" in card
+    assert f"| params (parameters) | {params:,.0f} | 2,500 | {share_text(params / 2500)} |" in card
     assert card.count("(n=2)") == 3 + 2, "three on validation, two held out"
     assert "The held-out images took part in no choice" in card
     assert "10 classes, images of 8×8: 60 to train on, 200 to validate and 697 held out." in card

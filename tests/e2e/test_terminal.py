@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,8 +69,11 @@ def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path)
         assert resuming == "resuming: 3 of 3 candidates are trained"
 
 
-@pytest.mark.parametrize(("flag", "error"), [("--json", ""), ("--quiet", "stopped; nothing is lost")])
-def test_a_running_search_can_be_asked_and_when_stopped_says_so(flags: Flags, tmp_path, capsys, flag, error):
+@pytest.mark.parametrize(
+    ("flag", "number", "error"),
+    [("--json", signal.SIGTERM, ""), ("--quiet", signal.SIGHUP, "stopped; nothing is lost")],
+)
+def test_a_running_search_can_be_asked_and_when_stopped_says_so(flags: Flags, tmp_path, capsys, flag, number, error):
     began = tmp_path / "began"
     with ScriptedServer(Endless(began)) as server:
         told = flags(**{**UNJAILED, "llm.model": "scripted", "llm.base_url": server.url, "grace_seconds": 0.1})
@@ -81,9 +85,9 @@ def test_a_running_search_can_be_asked_and_when_stopped_says_so(flags: Flags, tm
         assert main(["show", "initial", *here]) == 0
         assert main(["best", *here]) == 0
         runs, shown, best = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.returncode == 128 + number
     assert runs["runs"][0]["state"] == best["state"] == "running"
     assert (shown["is_recorded"], shown["steps"][0]["step"]) == (False, "draw 0")
     assert "class Network" in shown["source"]
@@ -137,6 +141,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_p
     assert plan["trainings"] == {"base": 1, "candidates": 20, "promotions": 0, "finals": 8}
     assert (plan["num_generations"], plan["most_draws"]) == (1, 80)
     assert [leg["num_trained"] for leg in plan["legs"]] == [1, 8, 8, 3]
+    assert plan["warnings"] == []
     assert {estimate["role"]: estimate["most_calls"] for estimate in plan["calls"]} == {
         "mutator": 68,
         "idea_mutator": 12,
@@ -175,9 +180,16 @@ def test_a_dry_run_refuses_a_base_that_does_not_run(flags: Flags, capsys, tmp_pa
 def test_a_base_over_its_limits_is_planned_to_be_brought_under_them(flags: Flags, capsys, tmp_path):
     base = tmp_path / "base.py"
     base.write_text(network(width=30))
-    assert main([*flags(base=base), "--dry-run"]) == 0
-    text = capsys.readouterr().out
+    assert main([*flags(base=base, max_params=100), "--dry-run"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
     assert "over its limits: it is brought under them first, in at most 4 downscales" in text
+    assert (
+        "warning --archs 1 ends before later stages begin, by trained candidates: stage I after 1, stage II after 9, "
+        "stage III after 17; --archs 18 reaches all of them"
+    ) in text
+    assert re.search(
+        r"warning the limit of 100 params is [\d.]+% of what the base needs \(\S+\): downscaling seldom ", text
+    )
     assert "no language model: no calls, no tokens" in text
 
 

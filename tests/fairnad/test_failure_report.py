@@ -28,7 +28,7 @@ def test_failures_count_where_they_were_met_also_when_mended(trained, failed):
     assert report.kinds == (
         KindCount("downscale", "budget", "downscaling failure", 2, 1, 1),
         KindCount("execute", "shape", "shape mismatch", 2, 1, 1),
-        KindCount("execute", "import", "component hallucination", 1, 1, 0),
+        KindCount("execute", "import", "component hallucination", 1, 0, 0),
         KindCount("judge", "single layer", "structural failure", 1, 0, 1),
     )
     assert report.paper == {
@@ -46,14 +46,15 @@ def test_failures_count_where_they_were_met_also_when_mended(trained, failed):
         "structure": PassRate(3, 4),
     }
     assert (report.num_debugs, report.num_debugs_mended, report.num_debugs_without_call) == (4, 1, 0)
+    assert report.num_debugs_mended == sum(one.num_mended for one in report.kinds if one.step == "execute")
     assert (report.num_downscales, report.num_downscaled, report.num_fitted) == (6, 2, 1)
 
 
-def test_a_fault_that_a_debug_uncovered_ends_the_draw_and_the_first_counts_as_mended(failed):
+def test_a_fault_that_a_debug_uncovered_ends_the_draw_and_nothing_counts_as_mended(failed):
     (first, last) = failure_report(
         History([failed(place(0), Step.EXECUTE, SHAPE, repairs=(Repair(IMPORT, 1, False, 1),))])
     ).kinds
-    assert (first.kind, first.num_mended, first.num_final) == ("import", 1, 0)
+    assert (first.kind, first.num_mended, first.num_final) == ("import", 0, 0)
     assert (last.kind, last.num_mended, last.num_final) == ("shape", 0, 1)
 
 

@@ -128,8 +128,8 @@ def test_base_and_best_stand_side_by_side_with_costs_and_both_kinds_of_accuracy(
     assert "Task digits, seed 3. Designed by: all roles built in" in text
     assert "3 of 4 candidates trained, 3 drawn; pass rate 1.00 (n=3), strict 1.00 (n=3)" in text
     assert f"base best, winner candidate {BASE_ID} {THIRD}" in text
-    assert "params at most 2k 1k 50 % of the limit 1k 50 % of the limit" in text
-    assert "flops at most 10k 5k 50 % of the limit" in text
+    assert "params at most 2k 1k 50% of the limit 1k 50% of the limit" in text
+    assert "flops at most 10k 5k 50% of the limit" in text
     assert "validation accuracy in the search 0.5000 0.7000" in text
     fresh = "validation accuracy fresh seeds, mean ± s.d. 0.5100 ± 0.0141 (n=2) 0.6800 ± 0.0100 (n=3)"
     assert fresh in text

@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.datasets.dataset_files import md5_of, read_batch, read_names
 from tools.datasets.official_splits import SplitFile, read_halves
 from tools.datasets.splits import Channels, Split, concatenate
-from tools.datasets.task_source import DataRequest, FinalExam, Source, checked, first_with, missing
+from tools.datasets.task_source import DataRequest, FinalExam, Source, checked, first_with, missing, torchvision_command
 
 CIFAR10_MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -65,7 +65,9 @@ _IMAGENET16_NORMALISATION = _per_byte(122.68, 116.66, 104.01), _per_byte(63.22, 
 
 def cifar10(request: DataRequest) -> Source:
     """CIFAR-10: two halves of the training images; the exam trains on both and tests on the test batch."""
-    folder = _folder(request, "CIFAR-10", "cifar-10-batches-py", "data_batch_1", _by_torchvision(request, "CIFAR10"))
+    folder = _folder(
+        request, "CIFAR-10", "cifar-10-batches-py", "data_batch_1", torchvision_command("CIFAR10", request.data)
+    )
     pool = _read_cifar10(folder, CIFAR10_MD5)
     halves = read_halves(request, CIFAR10_SPLIT, pool.labels)
     return Source(
@@ -91,7 +93,7 @@ def _read_cifar10(folder: Path, names: Iterable[str]) -> Split:
 
 def cifar100(request: DataRequest) -> Source:
     """CIFAR-100: all training images; the test images in two halves, one to validate and one to test."""
-    folder = _folder(request, "CIFAR-100", "cifar-100-python", "train", _by_torchvision(request, "CIFAR100"))
+    folder = _folder(request, "CIFAR-100", "cifar-100-python", "train", torchvision_command("CIFAR100", request.data))
     names = _cifar100_names(folder / "meta")
     shared_out = _read_cifar100(folder / "test")
     halves = read_halves(request, CIFAR100_SPLIT, shared_out.labels)
@@ -157,10 +159,6 @@ def _folder(request: DataRequest, title: str, name: str, first_file: str, remedy
     if folder is None:
         raise missing(title, folders, remedy)
     return folder
-
-
-def _by_torchvision(request: DataRequest, name: str) -> str:
-    return f"python -c \"from torchvision.datasets import {name}; {name}('{request.data}', download=True)\""
 
 
 def _changed_files(folder: Path, published: Mapping[str, str]) -> tuple[str, ...]:

@@ -9,7 +9,15 @@ import numpy as np
 from fairnad.errors import TaskError
 from tools.datasets.dataset_files import find_idx, read_idx
 from tools.datasets.splits import Split, stratified_order
-from tools.datasets.task_source import SPLIT_SEED, DataRequest, Source, checked, first_with, missing
+from tools.datasets.task_source import (
+    SPLIT_SEED,
+    DataRequest,
+    Source,
+    checked,
+    first_with,
+    missing,
+    torchvision_command,
+)
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")
 """Where Debian's data set packages put their files."""
@@ -48,8 +56,7 @@ def fashion_mnist(request: DataRequest) -> Source:
         raise missing(
             "Fashion-MNIST",
             folders,
-            f'apt-get install dataset-fashion-mnist, or python -c "from torchvision.datasets import FashionMNIST; '
-            f"FashionMNIST('{data}', download=True)\"",
+            f"apt-get install dataset-fashion-mnist, or {torchvision_command('FashionMNIST', data)}",
         )
     pool = _read_idx_pair(folder, "train")
     order = stratified_order(pool.labels, np.random.default_rng(SPLIT_SEED))

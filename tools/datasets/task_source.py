@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,12 @@ def missing(title: str, folders: Iterable[Path], remedy: str) -> TaskError:
     """The error for a data set that is in none of its places."""
     looked_in = ", ".join(str(folder) for folder in folders)
     return TaskError(f"{title} was not found in {looked_in}; get it with: {remedy}")
+
+
+def torchvision_command(name: str, data: Path) -> str:
+    """The shell command by which torchvision fetches a data set into the folder ``data``."""
+    program = f"from torchvision.datasets import {name}; {name}({str(data)!r}, download=True)"
+    return f'python -c "{program}"' if not set('"$`\\!') & set(program) else f"python -c {shlex.quote(program)}"
 
 
 def checked(split: Split, num_classes: int, path: Path) -> Split:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fairnad.errors import PaperFileError
 from fairnad.knowledge import Paper, Passage, Problem, ProblemKind
+from prompts.paths import given_path
 from tools.papers.documents import DocumentError, document_text, title_and_abstract
 from tools.papers.fetching import PoliteFetcher
 from tools.papers.sections import method_passage
@@ -91,7 +92,7 @@ class PaperLibrary:
     def _listed(self, source: str, problems: list[Problem]) -> list[Paper]:
         if _is_address(source):
             return self._from_address(source)
-        path = Path(source).expanduser()
+        path = given_path(source)
         if path.is_dir():
             files = sorted(file for file in path.iterdir() if file.suffix.lower() in (*_DOCUMENTS, *_LISTS))
             if not files:

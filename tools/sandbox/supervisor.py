@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -20,7 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fairnad.errors import LabError, StoppingError
+from fairnad.errors import LabError, SettingsError, StoppingError
+from fairnad.open_files import is_short, shortage_text
 from fairnad.settings import LabSettings
 from tools.sandbox.isolation import JOBS_FOLDER, Ground, Level, choose, wrapper
 from tools.sandbox.job import EndReason, Job, JobEnd, JobResult, read_result, write_folder
@@ -64,10 +66,13 @@ class Sandbox:
         """Find out how jobs can be shut in here, start the fork server and wait until it is warm, some seconds.
 
         Raises:
-            SettingsError: the isolation asked for is not to be had on this machine.
+            SettingsError: the isolation asked for is not to be had on this machine, or too few files may be open.
             StorageError: the scratch folder cannot be written.
             LabError: the fork server did not start.
         """
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if is_short(limit):
+            raise SettingsError(shortage_text(limit))
         with writing(self._jobs_folder):
             await asyncio.to_thread(_make_empty, self._jobs_folder)
         self._level, self._wrapper = await asyncio.to_thread(self._choose_level)

@@ -7,6 +7,7 @@ With ``--json``: one object with ``num_papers``, ``num_judged``, ``num_kept``, `
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -62,7 +63,7 @@ def summary_text(summary: dict[str, Any], out: str) -> str:
     if summary["num_left"]:
         lines.append(f"left for the next start: {summary['num_left']} papers; the same command goes on")
     if summary["num_ideas"]:
-        lines.append(f"search with them: python -m graphs.search --ideas {out}")
+        lines.append(f"search with them: python -m graphs.search --ideas {shlex.quote(out)}")
     return "\n".join(lines)
 
 

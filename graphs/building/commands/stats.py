@@ -18,6 +18,7 @@ from fairnad.sampling import Fairness, Key
 from graphs.arguments import Parser
 from graphs.building.commands.ideas import ideas_of
 from graphs.telling.terminal import make_console, make_table, print_json, print_table
+from graphs.telling.wording import share_text
 
 if TYPE_CHECKING:
     from fairnad.attributes import AttributeTree
@@ -106,10 +107,10 @@ def _print(found: Mapping[Fairness, Mapping[Key, int]], used: Mapping[Key, Yield
     table = make_table("category", "ideas", "share", numbers={"ideas", "share"})
     total = sum(found[Fairness.MAIN].values())
     for main, number in found[Fairness.MAIN].items():
-        table.add_row(path_text(main), str(number), f"{number / total:.1%}")
+        table.add_row(path_text(main), str(number), share_text(number / total, 1))
         for sub, inside in found[Fairness.SUB].items():
             if sub[:3] == main and sub[3] and inside:
-                table.add_row(f"    {sub[3]}", str(inside), f"{inside / total:.1%}")
+                table.add_row(f"    {sub[3]}", str(inside), share_text(inside / total, 1))
     print_table(console, table)
     if run:
         _print_yields(console, used, run)
@@ -122,7 +123,7 @@ def _spread_row(spread: Imbalance) -> tuple[str, ...]:
         str(spread.num_ideas),
         f"{spread.entropy:.3f}",
         largest,
-        f"{spread.largest_share:.1%}",
+        share_text(spread.largest_share, 1),
     )
 
 

@@ -199,9 +199,12 @@ def test_other_settings_do_not_fit_what_was_read(tmp_path: Path, out: Path, caps
     papers = write_list(tmp_path / "papers.jsonl", 2)
     assert main(flags("build", papers, "--out", out)) == 0
     capsys.readouterr()
+    assert main(flags("build", papers, "--out", out, "--method-characters", "999")) == 2
+    told = capsys.readouterr().err
+    assert "was begun with another --method-characters (was 24000, now 999): choose another --out" in told
     assert main(flags("build", papers, "--out", out, "--unstructured")) == 2
     told = capsys.readouterr().err
-    assert "was begun with another --unstructured (was False, now True): choose another --out" in told
+    assert told.startswith("error: --unstructured: expected a language model as the reader, found the built-in one")
 
 
 def test_more_papers_can_be_added_later(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,14 +290,16 @@ def test_unstructured_ideas_never_see_the_tree_and_are_tagged_afterwards(tmp_pat
     papers = write_list(tmp_path / "papers.jsonl", 2)
 
     def script(request: Request) -> Reply:
-        if is_filter(request):
-            return read_papers(request)
         assert "network structural patterns" not in prompt_of(request)
+        if is_filter(request):
+            return Reply("##response## yes" if number_of(request) % 2 else "##response## no")
         return Reply("- Replace every ReLU of the network by GELU")
 
     with ScriptedServer(script) as server:
         assert main(flags("build", papers, "--out", out, "--unstructured", *model(server))) == 0
     assert [idea["main"] for idea in ideas_in(out)] == ["activation"]
+    rows = [json.loads(line) for line in (out / "papers.jsonl").read_text().splitlines()]
+    assert sorted(row["keep"] for row in rows) == [False, True]
 
 
 def test_the_store_draws_fairly(tmp_path: Path, out: Path) -> None:

@@ -14,6 +14,7 @@ from fairnad.history import Record
 from fairnad.ideas import Idea, IdeaKind
 from fairnad.settings import RunContext
 from graphs.building.command_line import main
+from graphs.building.commands.build import summary_text
 from prompts.loader import load_pack
 from prompts.pack_files import read_attribute_tree
 from store.idea_files import read_ideas, write_ideas
@@ -261,3 +262,10 @@ def test_ideas_go_out_and_come_in_without_being_doubled(
         assert printed("build", papers, "--out", out, *model)["num_ideas"] == 4, "a later build keeps them"
     assert printed("rebuild", "--out", out)["num_ideas"] == 4
     assert PATH.split(" / ")[2] in (tmp_path / "all.jsonl").read_text()
+
+
+def test_the_command_that_searches_with_what_was_built_can_be_pasted():
+    summary = dict.fromkeys(
+        ("num_papers", "num_kept", "num_judged", "num_read", "num_extracted", "num_merged", "num_repaired_tags"), 1
+    ) | {"num_ideas": 1, "num_left": 0, "dropped": {}, "problems": {}, "examples": []}
+    assert summary_text(summary, "my ideas").endswith("python -m graphs.search --ideas 'my ideas'")

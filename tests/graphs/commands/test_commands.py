@@ -15,16 +15,27 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.candidate import Call
+from fairnad.candidate import Call, plain
 from fairnad.errors import RunFolderError, SettingsError
 from fairnad.ideas import Idea, IdeaKind
-from fairnad.ports import CallKey
+from fairnad.ports import CallKey, Proposal
 from fairnad.prices import Usage
 from graphs.command_line import main
 from graphs.stored_runs import find_run, open_run
 from store.history_store import FILE_NAME
 from store.run_folder import RunFolder
-from tests.graphs.conftest import BASE, BEST, BEST_SOURCE, DUPLICATE, FAILED, PARENT, PENDING, trained
+from tests.graphs.conftest import (
+    BASE,
+    BEST,
+    BEST_SOURCE,
+    DUPLICATE,
+    FAILED,
+    FINALS,
+    NUM_TRAINED,
+    PARENT,
+    PENDING,
+    trained,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -193,6 +204,15 @@ def test_best_for_programs(ask, run_folder):
     assert told["lineage"][0]["gain"] is None
 
 
+def test_show_tells_what_was_discarded_and_why(ask, run_folder):
+    proposal = Proposal(
+        "x = 1\n", "", note="built-in: smaller", discarded="m: over a limit: 50,000 params (limit 45,000)"
+    )
+    run_folder.history.add_step(PENDING, "downscale", 2, {"result": plain(proposal)})
+    told = ask("show", PENDING)
+    assert f"downscale 2  built-in: smaller; not taken: {proposal.discarded}" in told
+
+
 def test_runs_for_programs(ask, make_run, runs):
     assert json.loads(ask("runs", "--json")) == {"runs": []}
     assert ask("runs") == f"no runs in {runs}\n"
@@ -200,7 +220,7 @@ def test_runs_for_programs(ask, make_run, runs):
     (runs / "junk").mkdir()
     made, junk = json.loads(ask("runs", "--json"))["runs"]
     assert (made["run"], made["designer"], made["num_trained"], made["state"]) == ("made", "built-in", 2, "stopped")
-    assert (made["best_id"], made["best_accuracy"]) == (BEST, 0.925)
+    assert (made["best_id"], made["best_by"], made["best_accuracy"]) == (BEST, "finals", 0.925)
     assert junk == {"run": "junk", "error": f"expected a run folder, found no settings.toml in {runs / 'junk'}"}
 
 
@@ -209,7 +229,11 @@ def test_runs_for_programs(ask, make_run, runs):
     [
         (["show", "fair"], f"fair fits 3 candidates of run made: {DUPLICATE}, {BEST}, {PENDING}; name more of it"),
         (["show", "fair-s4"], f"run made has no candidate fair-s4; did you mean {PENDING}?"),
+        (["show", "fiar-s03"], f"run made has no candidate fiar-s03; did you mean {PENDING}?"),
         (["show", "?"], "run made has no candidate ?; it has 6"),
+        (["show", "banana"], "run made has no candidate banana; it has 6"),
+        (["show", "g00-banana-r1-s00-d0"], "run made has no candidate g00-banana-r1-s00-d0; it has 6"),
+        (["show", "42"], "run made has no candidate 42; it has 6"),
         (["show", "best", "--run", "mad"], "there is no run mad in RUNS; did you mean made?"),
         (["show", "best", "--run", "other"], "there is no run other in RUNS; there are made"),
         (["diff", "base", PENDING], f"{PENDING} of run made is not recorded yet; show it to see how far it is"),
@@ -220,6 +244,19 @@ def test_runs_for_programs(ask, make_run, runs):
 )
 def test_a_mistake_is_told_in_a_line(arguments, message, ask, run_folder, runs):
     assert ask(*arguments, status=2) == f"error: {message.replace('RUNS', str(runs))}\n"
+
+
+def test_runs_and_best_mean_the_same_candidate_before_the_finals_and_after_them(ask, make_run):
+    with make_run() as run:
+        ahead = trained("g01-fair-r1-s07-d0", BASE, 0.99, 100, Idea("", IdeaKind.NONE), source="x = 1\n")
+        run.history.add_record(ahead)
+        for best_by, best_id in (("search", ahead.candidate_id), ("finals", BEST)):
+            assert json.loads(ask("runs", "--json"))["runs"][0]["best_id"] == best_id
+            told = json.loads(ask("best", "--json"))
+            assert (told["candidate_id"], told["best_by"]) == (best_id, best_by)
+            run.history.add_step(BEST, "finals", NUM_TRAINED + 1, {"result": plain(FINALS)})
+        assert f"best  {BEST}  (winner of the finals)\n" in ask("best")
+        assert " 0.9250* " in ask("runs")
 
 
 def test_without_a_run_there_is_nothing_to_show(ask, runs):

@@ -13,7 +13,7 @@ from fairnad.recipe import RECIPES
 from fairnad.settings import AgentSettings, LanguageModelSettings, RunContext, SearchSettings
 from graphs.forecasts.call_estimate import CHARACTERS_A_TOKEN, estimate_calls
 from graphs.forecasts.forecast import forecast
-from graphs.forecasts.schedule import by_stage, legs, remaining
+from graphs.forecasts.schedule import by_stage, legs, remaining, stage_starts
 from graphs.idea_base import load_ideas
 from prompts.loader import load_pack
 from tests.graphs.conftest import made_records
@@ -29,6 +29,11 @@ def test_the_base_tells_how_long_all_others_take():
     assert (ahead.num_trainings, ahead.num_retrainings, ahead.num_slots) == (44, 12, 2)
     assert (ahead.seconds, ahead.most_seconds) == (22 * 12.5, 22 * 12.5 * 4)
     assert str(ahead) == "about 5 min for 44 trainings on 2 slots, up to 18 min at the limits"
+
+
+def test_each_stage_begins_when_those_before_it_are_full():
+    assert stage_starts(SearchSettings()) == {"initial": 0, "fair": 8, "pareto": 16, "refine": 24}
+    assert stage_starts(SearchSettings(initial=0, pareto=0)) == {"fair": 0, "refine": 8}
 
 
 def test_promotions_count_by_the_length_of_their_recipe():

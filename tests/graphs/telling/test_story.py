@@ -27,10 +27,14 @@ def test_a_long_diff_and_long_lines_are_cut():
 def test_a_proposal_is_told_with_its_note():
     told = story.proposal_text(Step.DEBUG, Proposal(AFTER, "", note="imports added"), BEFORE)
     assert told == "debug: +2 −1 lines; imports added"
+    told = story.proposal_text(
+        Step.DOWNSCALE, Proposal(AFTER, "", note="b", discarded="a: over a limit: 9 params"), BEFORE
+    )
+    assert told == "downscale: +2 −1 lines; b; not taken: a: over a limit: 9 params"
 
 
 def test_costs_and_trainings_are_told_as_the_tools_answer():
     answer = {"costs": {"params": 1480.0, "flops": 66000.0, "macs": 3.0}, "shares": {"params": 0.592, "flops": 0.066}}
-    assert story.costs_text(answer) == "params 1.48k (59% of its limit), flops 66k (7% of its limit), macs 3"
+    assert story.costs_text(answer) == "params 1.48k (59% of its limit), flops 66k (6% of its limit), macs 3"
     assert story.training_text({"accuracy": 0.81234}) == "accuracy 0.8123"
     assert story.training_text({"failure": {"kind": "timeout", "message": "too slow"}}) == "timeout: too slow"

@@ -16,7 +16,6 @@ from graphs.telling.terminal import (
     print_json,
     print_table,
     print_text,
-    until_reader_leaves,
 )
 from graphs.telling.wording import (
     count_text,
@@ -25,6 +24,7 @@ from graphs.telling.wording import (
     quantity_text,
     rough_duration_text,
     share_text,
+    signed_share_text,
     signed_text,
 )
 
@@ -103,14 +103,6 @@ def test_json_is_one_line_and_knows_no_nan(capsys):
         print_json({"a": float("nan")})
 
 
-def test_a_reader_that_leaves_is_no_error():
-    def fail() -> int:
-        raise BrokenPipeError
-
-    assert until_reader_leaves(lambda: 3) == 3
-    assert until_reader_leaves(fail) == 0
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -134,5 +126,9 @@ def test_numbers_as_people_read_them():
     assert [share_text(share) for share in (0, 0.29, 0.9999, 1, 1.0001, 1.31)] == [
         *("0%", "29%", "99%", "100%", "101%", "131%")
     ]
+    assert [share_text(share, 1) for share in (0.0199, 0.12345, 0.99999, 1, 1.00001)] == [
+        *("1.9%", "12.3%", "99.9%", "100.0%", "100.1%")
+    ]
+    assert [signed_share_text(change) for change in (0.299, -0.299, 0)] == ["+29%", "-29%", "+0%"]
     assert [signed_text(0.0166), signed_text(-0.1, 1), quantity_text(999_900)] == ["+0.0166", "-0.1", "1M"]
     assert [count_text(number, "line") for number in (0, 1, 1200)] == ["0 lines", "1 line", "1,200 lines"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from prompts.loader import load_pack
 from tests.tools.datasets.data_files import idx_bytes, numbered_images, numbers_of, write_cifar10, write_fashion
 from tools.datasets import small_sets
 from tools.datasets.splits import stratified_order
+from tools.datasets.task_source import torchvision_command
 from tools.datasets.tasks import Task, load_task
 
 DEFAULTS = TaskDefaults(
@@ -228,3 +230,10 @@ def test_the_module_brings_neither_torch_nor_scikit_learn_along() -> None:
     code = "import sys, tools.datasets.tasks; print({'torch', 'sklearn', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("data", ["data", "my data", "it's", 'a"b$c'])
+def test_the_command_that_fetches_a_data_set_can_be_pasted(data):
+    program, argument, code = shlex.split(torchvision_command("CIFAR10", Path(data)))
+    assert (program, argument) == ("python", "-c")
+    assert code == f"from torchvision.datasets import CIFAR10; CIFAR10({data!r}, download=True)"

@@ -1,0 +1,25 @@
+"""Chroma, imported where it is used: about a second, and many commands have no use for it."""
+
+from __future__ import annotations
+
+import resource
+from types import ModuleType
+
+from fairnad.errors import StorageError
+from fairnad.open_files import is_short, shortage_text
+from prompts.paths import ensure_home
+
+
+def import_chroma() -> ModuleType:
+    """The package ``chromadb``.
+
+    Raises:
+        StorageError: the process may have too few open files; Chroma would end it without a message.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if is_short(limit):
+        raise StorageError(shortage_text(limit))
+    ensure_home()
+    import chromadb
+
+    return chromadb
