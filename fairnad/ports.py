@@ -8,6 +8,7 @@ in (``agents/builtin/``), and passes the same contract tests.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,9 @@ from fairnad.sampling import Fairness, Key
 
 Check = Callable[[str], Awaitable[CheckReport | Failure]]
 """Builds a source and runs it forward and backward: :meth:`Lab.check`."""
+
+InSlot = Callable[[], AbstractContextManager[None]]
+"""Makes what a lab enters when a piece of work has got its slot, and leaves when it gives the slot back."""
 
 BUILT_IN = "built-in"
 """What the built-in designer is called among players; the note of what it made in a mix begins with that."""
@@ -212,13 +216,17 @@ class Lab(Protocol):
     async def check(self, source: str) -> CheckReport | Failure:
         """Build, run forward and backward, count costs; a source that was checked before is not run again."""
 
-    async def train(self, source: str, *, seed: int) -> Evaluation | Failure:
+    async def train(self, source: str, *, seed: int, in_slot: InSlot = nullcontext) -> Evaluation | Failure:
         """Train on the training split; the accuracy is the validation split's, computed outside the job."""
 
-    async def retrain(self, source: str, *, seed: int, recipe: Recipe) -> Retrained | Failure:
+    async def retrain(
+        self, source: str, *, seed: int, recipe: Recipe, in_slot: InSlot = nullcontext
+    ) -> Retrained | Failure:
         """Train as :meth:`train` does, by any recipe, and hand the weights out."""
 
-    async def hold_out(self, source: str, weights: bytes, *, seed: int) -> float | Failure:
+    async def hold_out(
+        self, source: str, weights: bytes, *, seed: int, in_slot: InSlot = nullcontext
+    ) -> float | Failure:
         """The accuracy on the held-out images of what :meth:`retrain` handed out. Only after a search."""
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from fairnad import budget, sampling
 from fairnad.budget import Budget
-from fairnad.candidate import CandidateId, CheckReport, Evaluation, Failure, FailureKind, Stage, Step
+from fairnad.candidate import BASE_ID, CandidateId, CheckReport, Evaluation, Failure, FailureKind, Stage, Step
 from fairnad.choices import Choices
 from fairnad.errors import RunFolderError
 from fairnad.history import History, Record
@@ -23,8 +23,10 @@ from fairnad.ports import Errand, IdeaMutationRequest, Model, MutationRequest, P
 from fairnad.recipe import Recipe
 from fairnad.selection import IdeaSelection
 from fairnad.settings import RunContext
+from graphs.forecasts.forecast import training_seconds
 from graphs.purse import Purse
 from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
+from graphs.telling.ticker import ticking
 
 if TYPE_CHECKING:
     from agents.llm import LanguageModel
@@ -135,9 +137,27 @@ class Bench:
         """The evaluation of one version of a candidate; the job runs once. Every candidate has the same seed."""
         source = await self.steps.last_source(candidate_id, version)
         seed = self.context.seed
-        return await self.steps.once(
-            candidate_id, Step.TRAIN, version, EVALUATION, lambda: self.lab.train(source, seed=seed)
-        )
+
+        async def train() -> Evaluation | Failure:
+            seconds = await self._training_seconds(candidate_id, version)
+            async with ticking(
+                Step.TRAIN,
+                num_slots=self.lab.num_slots,
+                expected_seconds=seconds,
+                candidate_id=candidate_id,
+                seed=seed,
+            ) as piece:
+                return await self.lab.train(source, seed=seed, in_slot=piece.running)
+
+        return await self.steps.once(candidate_id, Step.TRAIN, version, EVALUATION, train)
+
+    async def _training_seconds(self, candidate_id: str, version: int) -> float | None:
+        """What a training is expected to take, ``None`` until the base has trained."""
+        base = await asyncio.to_thread(self.folder.history.find_record, BASE_ID)
+        report = await self.check(candidate_id, version)
+        if base is None or base.evaluation is None or isinstance(report, Failure):
+            return None
+        return training_seconds(base.evaluation, report.costs)
 
     async def propose(self, state: CandidateState) -> Proposal | Failure:
         """A candidate's first source, from whoever makes it in its stage; nobody does where its idea was refused."""

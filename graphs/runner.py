@@ -169,6 +169,8 @@ async def _follow(
         async for _, mode, event in stream:
             if mode == "custom" and "step" in event:
                 progress.task(event["step"])
+            elif mode == "custom" and "progress" in event:
+                progress.working(event["progress"])
             elif mode == "custom" and event["recorded"] not in told:
                 told.add(event["recorded"])
                 progress.recorded(await bench.record(event["recorded"]))

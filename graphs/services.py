@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fairnad.errors import RunFolderError
 from fairnad.settings import RunContext
+from graphs.telling.ticker import TICK_SECONDS, ticking
 
 if TYPE_CHECKING:
     from graphs.context import Bench
@@ -56,7 +57,10 @@ async def services(context: RunContext) -> Bench:
         place.tasks.add(task)
         task.add_done_callback(functools.partial(_leave, place))
     try:
-        return await asyncio.shield(place.opening)
+        if place.opening.done():
+            return place.opening.result()
+        async with ticking("open", patience=TICK_SECONDS, run=context.run_name):
+            return await asyncio.shield(place.opening)
     except Exception:
         if _places.get(_key(context)) is place:
             del _places[_key(context)]

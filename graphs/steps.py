@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
 from fairnad.errors import StoppingError
 from fairnad.ports import HistoryStore, Judgement, Proposal, Verdict
+from graphs.telling.ticker import TICK_SECONDS, ticking
 
 Value = TypeVar("Value")
 
@@ -21,6 +22,10 @@ EVALUATION: TypeAdapter[Evaluation | Failure] = TypeAdapter(Evaluation | Failure
 VERDICT: TypeAdapter[Verdict | Failure] = TypeAdapter(Verdict | Failure)
 FAILURE: TypeAdapter[Failure] = TypeAdapter(Failure)
 JUDGEMENT: TypeAdapter[Judgement] = TypeAdapter(Judgement)
+
+
+_TICKING = {Step.MUTATE, Step.EXECUTE, Step.DEBUG, Step.DOWNSCALE, Step.JUDGE}
+"""Steps that write progress events here if they take long; trainings and later steps write their own."""
 
 
 def verdict_version(num_edits: int) -> int:
@@ -63,7 +68,11 @@ class Steps:
         self.num_active += 1
         self._idle.clear()
         try:
-            value = await make()
+            if step in _TICKING:
+                async with ticking(step, patience=TICK_SECONDS, candidate_id=candidate_id):
+                    value = await make()
+            else:
+                value = await make()
             result = {"result": adapter.dump_python(value, mode="json")}
             await asyncio.to_thread(self._history.add_step, candidate_id, step, version, result)
             return value

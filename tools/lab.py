@@ -10,8 +10,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
 from fairnad.errors import SettingsError, StoppingError
-from fairnad.ports import Retrained
+from fairnad.ports import InSlot, Retrained
 from fairnad.recipe import Recipe
 from fairnad.settings import LabSettings
 from fairnad.slot_use import SlotUse
@@ -142,41 +141,50 @@ class TorchLab:
         """
         return await self._checker.check(source)
 
-    async def train(self, source: str, *, seed: int) -> Evaluation | Failure:
+    async def train(self, source: str, *, seed: int, in_slot: InSlot = contextlib.nullcontext) -> Evaluation | Failure:
         """Train on the training split by the lab's recipe and score on the validation split.
+
+        Args:
+            in_slot: entered while the training holds a slot; before that it waits.
 
         Raises:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
-        trained = await self._train_in_slot(source, seed, self._recipe, self._meter.busy)
+
+        @contextlib.contextmanager
+        def metered() -> Iterator[None]:
+            with self._meter.busy(), in_slot():
+                yield
+
+        trained = await self._train_in_slot(source, seed, self._recipe, metered)
         return trained if isinstance(trained, Failure) else trained.evaluation
 
-    async def retrain(self, source: str, *, seed: int, recipe: Recipe) -> Retrained | Failure:
+    async def retrain(
+        self, source: str, *, seed: int, recipe: Recipe, in_slot: InSlot = contextlib.nullcontext
+    ) -> Retrained | Failure:
         """Train as :meth:`train` does, by any recipe of this task, and hand the weights out.
 
         Raises:
             StoppingError: the lab is being stopped.
             LabError: the sandbox broke.
         """
-        return await self._train_in_slot(source, seed, recipe, contextlib.nullcontext)
+        return await self._train_in_slot(source, seed, recipe, in_slot)
 
     def take_slot_use(self) -> SlotUse:
         """How well the slots were used by :meth:`train` since the lab started or this was last asked."""
         return self._meter.take(self.num_slots)
 
-    async def _train_in_slot(
-        self, source: str, seed: int, recipe: Recipe, metered: Callable[[], AbstractContextManager[None]]
-    ) -> Retrained | Failure:
+    async def _train_in_slot(self, source: str, seed: int, recipe: Recipe, in_slot: InSlot) -> Retrained | Failure:
         checked = await self._checker.examine(source)
         if isinstance(checked, Failure):
             return checked
         async with self._site.hold() as slot:
-            with metered():
+            with in_slot():
                 trained = await self._train(source, checked, seed, recipe, slot)
         if slot.was_shared and isinstance(trained, Failure) and trained.kind is FailureKind.MEMORY:
             async with self._site.hold(alone=True) as slot:
-                with metered():
+                with in_slot():
                     trained = await self._train(source, checked, seed, recipe, slot)
         return trained
 
@@ -219,7 +227,9 @@ class TorchLab:
         )
         return Retrained(evaluation, to_safetensors(trained.deliveries[WEIGHTS_FILE], checked.layout))
 
-    async def hold_out(self, source: str, weights: bytes, *, seed: int) -> float | Failure:
+    async def hold_out(
+        self, source: str, weights: bytes, *, seed: int, in_slot: InSlot = contextlib.nullcontext
+    ) -> float | Failure:
         """The accuracy on the held-out images, which are loaded at the first call, of a trained network.
 
         Args:
@@ -238,7 +248,8 @@ class TorchLab:
         exam = await self._held_out_exam()
         async with self._site.hold() as slot:
             self._refuse_if_stopping()
-            scored = await self._scorer.score(source, raw, exam, seed=seed, slot=slot)
+            with in_slot():
+                scored = await self._scorer.score(source, raw, exam, seed=seed, slot=slot)
         return scored if isinstance(scored, Failure) else scored.accuracy
 
     async def _held_out_exam(self) -> Exam:

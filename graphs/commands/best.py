@@ -4,8 +4,8 @@ With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id`
 ``search``, as in ``runs``), ``accuracy``, ``costs``, ``limits`` and ``shares`` of them, ``validation`` and
 ``held_out`` (of trainings with fresh seeds, after a search), ``base`` (``accuracy``, ``validation`` and ``held_out``
 likewise), ``comparison`` (of winner and control or base, see :func:`graphs.telling.finals_text.comparison_facts`),
-``over_base`` (gain), ``lineage`` (``candidate_id``, ``idea``, ``accuracy``, ``gain`` over the one before, ``costs``),
-the oldest first.
+``over_base`` (gain), ``lineage`` (``candidate_id``, ``note`` (what was done), ``idea``, ``accuracy``, ``gain`` over the
+one before, ``costs``), the oldest first.
 """
 
 from __future__ import annotations
@@ -93,9 +93,11 @@ def _print_lineage(console: Console, run: StoredRun, best: Record) -> None:
         costs = [quantity_text(record.evaluation.costs[name]) for name in names]
         told = "" if gained is None else signed_text(gained)
         console.print(_figures(record.candidate_id, f"{record.evaluation.accuracy:.4f}", told, costs))
+        if record.note:
+            print_text(console, printable(record.note), indent=4)
         idea = printable(record.idea.text) or ("" if record.parent_id else "the base model")
         if idea:
-            print_text(console, Text(idea, "dim"), indent=4)
+            print_text(console, Text(f"idea: {idea}" if record.note else idea, "dim"), indent=4)
 
 
 def _figures(name: str, accuracy: str, gained: str, costs: Sequence[str]) -> str:
@@ -147,6 +149,7 @@ def _ancestor(run: StoredRun, record: Record) -> dict[str, Any]:
     assert record.evaluation is not None, "who has a trained descendant is trained"
     return {
         "candidate_id": record.candidate_id,
+        "note": record.note,
         "idea": record.idea.text,
         "accuracy": record.evaluation.accuracy,
         "gain": gain(run.history, record),

@@ -98,6 +98,8 @@ def _rows(run: StoredRun, portrait: _Portrait) -> Iterator[tuple[str, str]]:
 
 def _origin(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
     idea = record.idea
+    if record.note:
+        yield "done", record.note
     if idea.text:
         yield "idea", f"{idea.text} ({idea.kind})"
     if idea.tag is not None:
@@ -105,8 +107,6 @@ def _origin(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
     if idea.source.title:
         year = f" ({idea.source.year})" if idea.source.year else ""
         yield "from", " ".join(filter(None, [f"{idea.source.title}{year}", idea.source.section, idea.source.link]))
-    if record.note:
-        yield "done", record.note
     for number, (name, chosen) in enumerate(_chosen(record.choices)):
         yield "" if number else "chosen", f"{name:<10}  {chosen}"
     if record.parent_id:

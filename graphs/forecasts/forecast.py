@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fairnad.budget import Budget
+from fairnad.candidate import Evaluation
 from fairnad.history import History
 from fairnad.promotion import ending
 from fairnad.recipe import Recipe
@@ -52,6 +53,18 @@ class Forecast:
         if rough_duration_text(self.most_seconds) != rough_duration_text(self.seconds):
             text += f", up to {rough_duration_text(self.most_seconds)} at the limits"
         return text
+
+
+def training_seconds(base: Evaluation, costs: Mapping[str, float]) -> float:
+    """What a training is expected to take by the recipe the base was trained by, from its costs and the base's."""
+    if not base.costs.get(_TIME_GROWS_WITH) or _TIME_GROWS_WITH not in costs:
+        return base.seconds
+    return base.seconds * costs[_TIME_GROWS_WITH] / base.costs[_TIME_GROWS_WITH]
+
+
+def retraining_seconds(earlier: Evaluation | None, recipes: Sequence[Recipe], recipe: Recipe) -> float | None:
+    """What training a candidate again by one of the run's recipes is expected to take; ``None`` where it never was."""
+    return None if earlier is None else earlier.seconds * recipe.num_epochs / recipes[0].num_epochs
 
 
 def forecast(

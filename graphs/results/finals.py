@@ -17,6 +17,8 @@ from pydantic import TypeAdapter
 from fairnad.candidate import Evaluation, Failure
 from fairnad.finals import Finalist, Finals, winner_of
 from fairnad.history import History
+from graphs.forecasts.forecast import retraining_seconds
+from graphs.telling.ticker import Ticker, trainings
 from store.result_files import keep, read_kept
 
 if TYPE_CHECKING:
@@ -53,13 +55,18 @@ async def hold_finals(bench: Bench, finalist_ids: Sequence[str], rung: int = 0) 
     assert history.base is not None, "a search without a base ends before its finals"
     base_id = history.base.candidate_id
     ids = [*(candidate_id for candidate_id in finalist_ids if candidate_id != base_id), base_id]
-    finalists = await asyncio.gather(*(_retrain(bench, candidate_id, recipe) for candidate_id in ids))
+    num_trainings = len(ids) * bench.context.search.confirm_seeds
+    async with trainings("retrain", bench.lab.num_slots, num_trainings) as ticker:
+        finalists = await asyncio.gather(*(_retrain(bench, candidate_id, recipe, ticker) for candidate_id in ids))
     winner = winner_of(finalists)
     if winner is None:
         return None
     compared = {winner.candidate_id, base_id} if bench.task.held_out_is_open else set()
-    shown = [_hold_out(bench, one, recipe) for one in finalists if one.candidate_id in compared]
-    told = {one.candidate_id: one for one in await asyncio.gather(*shown)}
+    shown = [one for one in finalists if one.candidate_id in compared]
+    num_shown = sum(len(one.validation) for one in shown)
+    async with trainings("hold out", bench.lab.num_slots, num_shown) as ticker:
+        results = await asyncio.gather(*(_hold_out(bench, one, recipe, ticker) for one in shown))
+    told = {one.candidate_id: one for one in results}
     finals = Finals(
         rung=rung,
         recipe_name=recipe.name,
@@ -97,9 +104,9 @@ def find_finals(store: SqliteHistory, history: History) -> Finals | None:
     return FINALS.validate_python(stored[-1][1]["result"]) if stored else None
 
 
-async def _retrain(bench: Bench, candidate_id: str, recipe: Recipe) -> Finalist:
+async def _retrain(bench: Bench, candidate_id: str, recipe: Recipe, ticker: Ticker) -> Finalist:
     seeds = [bench.context.seed + 1 + number for number in range(bench.context.search.confirm_seeds)]
-    results = await asyncio.gather(*(_retrain_once(bench, candidate_id, seed, recipe) for seed in seeds))
+    results = await asyncio.gather(*(_retrain_once(bench, candidate_id, seed, recipe, ticker) for seed in seeds))
     trained = {
         seed: result.evaluation.accuracy
         for seed, result in zip(seeds, results, strict=True)
@@ -108,35 +115,42 @@ async def _retrain(bench: Bench, candidate_id: str, recipe: Recipe) -> Finalist:
     return Finalist(candidate_id, trained)
 
 
-async def _retrain_once(bench: Bench, candidate_id: str, seed: int, recipe: Recipe) -> Retraining | Failure:
+async def _retrain_once(
+    bench: Bench, candidate_id: str, seed: int, recipe: Recipe, ticker: Ticker
+) -> Retraining | Failure:
     record = await bench.record(candidate_id)
 
     async def train() -> Retraining | Failure:
-        trained = await bench.lab.retrain(record.source, seed=seed, recipe=recipe)
+        trained = await bench.lab.retrain(record.source, seed=seed, recipe=recipe, in_slot=piece.running)
         if isinstance(trained, Failure):
             return trained
         path = _weights_path(bench, candidate_id, seed, recipe.digest)
         return Retraining(trained.evaluation, await asyncio.to_thread(keep, path, trained.weights))
 
-    return await bench.steps.once(candidate_id, _retrain_step(recipe.digest), _number(bench, seed), _RETRAINING, train)
+    step, seconds = _retrain_step(recipe.digest), retraining_seconds(record.evaluation, bench.recipes, recipe)
+    with ticker.piece(expected_seconds=seconds, candidate_id=candidate_id, seed=seed) as piece:
+        return await bench.steps.once(candidate_id, step, _number(bench, seed), _RETRAINING, train)
 
 
-async def _hold_out(bench: Bench, finalist: Finalist, recipe: Recipe) -> Finalist:
+async def _hold_out(bench: Bench, finalist: Finalist, recipe: Recipe, ticker: Ticker) -> Finalist:
     seeds = list(finalist.validation)
-    results = await asyncio.gather(*(_hold_out_once(bench, finalist.candidate_id, seed, recipe) for seed in seeds))
+    results = await asyncio.gather(
+        *(_hold_out_once(bench, finalist.candidate_id, seed, recipe, ticker) for seed in seeds)
+    )
     shown = {seed: result for seed, result in zip(seeds, results, strict=True) if isinstance(result, float)}
     return replace(finalist, held_out=shown)
 
 
-async def _hold_out_once(bench: Bench, candidate_id: str, seed: int, recipe: Recipe) -> float | Failure:
+async def _hold_out_once(bench: Bench, candidate_id: str, seed: int, recipe: Recipe, ticker: Ticker) -> float | Failure:
     record = await bench.record(candidate_id)
 
     async def show() -> float | Failure:
         weights = await kept_weights(bench, candidate_id, seed, recipe.digest)
-        return await bench.lab.hold_out(record.source, weights, seed=seed)
+        return await bench.lab.hold_out(record.source, weights, seed=seed, in_slot=piece.running)
 
     step = f"hold out {recipe.digest}"
-    return await bench.steps.once(candidate_id, step, _number(bench, seed), _ACCURACY, show)
+    with ticker.piece(candidate_id=candidate_id, seed=seed) as piece:
+        return await bench.steps.once(candidate_id, step, _number(bench, seed), _ACCURACY, show)
 
 
 def _retrain_step(recipe_digest: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from fairnad.candidate import Stage
 from fairnad.lineage import gain, lineage
 from graphs.roles import describe
 from graphs.telling.finals_text import verdict_text
@@ -19,7 +20,7 @@ from graphs.telling.wording import share_text, spread_text
 
 if TYPE_CHECKING:
     from fairnad.finals import Finals
-    from fairnad.history import History
+    from fairnad.history import History, Record
     from fairnad.promotion import Rung
     from graphs.context import Bench
 
@@ -59,6 +60,17 @@ def plain_text(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", " ".join(text.split()))
 
 
+def change_text(record: Record) -> str:
+    """What was done to the parent, where that is known, then the idea behind it; as Markdown."""
+    idea = plain_text(record.idea.text)
+    if record.idea.tag is not None:
+        idea += f" ({plain_text(str(record.idea.tag))})"
+    if record.idea.source.title:
+        idea += f", after “{plain_text(record.idea.source.title)}”"
+    unknown = "the base model" if record.stage is Stage.BASE else "no idea is known"
+    return "; idea: ".join(filter(None, [plain_text(record.note), idea])) or unknown
+
+
 def _versions() -> Mapping[str, str]:
     return {"Python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
@@ -71,5 +83,5 @@ def _template_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"plain": plain_text, "share": share_text, "spread": spread_text}
+    environment.filters |= {"change": change_text, "plain": plain_text, "share": share_text, "spread": spread_text}
     return environment

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from fairnad.candidate import Evaluation, Failure
 from fairnad.promotion import Rung, promoted
+from graphs.forecasts.forecast import retraining_seconds
 from graphs.steps import EVALUATION
+from graphs.telling.ticker import Ticker, trainings
 
 if TYPE_CHECKING:
     from fairnad.recipe import Recipe
@@ -24,7 +26,8 @@ async def climb(bench: Bench) -> list[Rung]:
     rungs = [Rung(bench.recipes[0], reached)]
     for recipe in bench.recipes[1:] if history.trained else ():
         chosen = promoted(rungs[-1].ranking, search.promote_one_in, search.finalists)
-        results = await asyncio.gather(*(_train(bench, candidate_id, recipe) for candidate_id in chosen))
+        async with trainings("promote", bench.lab.num_slots, len(chosen)) as ticker:
+            results = await asyncio.gather(*(_train(bench, candidate_id, recipe, ticker) for candidate_id in chosen))
         trained = {
             candidate_id: result
             for candidate_id, result in zip(chosen, results, strict=True)
@@ -36,11 +39,13 @@ async def climb(bench: Bench) -> list[Rung]:
     return rungs
 
 
-async def _train(bench: Bench, candidate_id: str, recipe: Recipe) -> Evaluation | Failure:
+async def _train(bench: Bench, candidate_id: str, recipe: Recipe, ticker: Ticker) -> Evaluation | Failure:
     record = await bench.record(candidate_id)
 
     async def train() -> Evaluation | Failure:
-        result = await bench.lab.retrain(record.source, seed=bench.context.seed, recipe=recipe)
+        result = await bench.lab.retrain(record.source, seed=seed, recipe=recipe, in_slot=piece.running)
         return result if isinstance(result, Failure) else result.evaluation
 
-    return await bench.steps.once(candidate_id, f"promote {recipe.digest}", 0, EVALUATION, train)
+    seed, seconds = bench.context.seed, retraining_seconds(record.evaluation, bench.recipes, recipe)
+    with ticker.piece(expected_seconds=seconds, candidate_id=candidate_id, seed=seed) as piece:
+        return await bench.steps.once(candidate_id, f"promote {recipe.digest}", 0, EVALUATION, train)

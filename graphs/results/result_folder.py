@@ -14,6 +14,7 @@ from fairnad.candidate import Failure
 from graphs.results.finals import kept_weights
 from graphs.results.model_card import make_card
 from graphs.results.program import make_program
+from graphs.telling.ticker import ticking
 from store.result_files import publish
 
 if TYPE_CHECKING:
@@ -71,14 +72,16 @@ def _network(source: str, weights: bytes, seed: int) -> TrainedNetwork:
 async def _make(bench: Bench, network: TrainedNetwork, candidate_id: str) -> tuple[dict[str, bytes], Result]:
     """The files but the model card, after the program among them was tried out."""
     exporter, folder = bench.lab.exporter, bench.folder.path / RESULT
-    onnx = await exporter.to_onnx(network)
+    async with ticking("write", file="best.onnx"):
+        onnx = await exporter.to_onnx(network)
     program = make_program(network.source, candidate_id=candidate_id, run_name=bench.context.run_name)
     files = {
         PROGRAM_NAME: program.encode(),
         "best.safetensors": network.weights,
         "labels.json": _labels(bench.task, network.seed, onnx).encode(),
     }
-    trial = await exporter.try_out(network, PROGRAM_NAME, files)
+    async with ticking("write", file=PROGRAM_NAME):
+        trial = await exporter.try_out(network, PROGRAM_NAME, files)
     if not isinstance(onnx, Failure):
         files["best.onnx"] = onnx.content
     return files, Result(str(folder), _trial_line(trial), _onnx_line(onnx))

@@ -19,8 +19,10 @@ async def write_run_files(bench: Bench, finals: Finals | None) -> None:
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
     """
-    from graphs.report import write_report
+    from graphs.report import REPORT_NAME, write_report
+    from graphs.telling.ticker import ticking
 
     history = await bench.history()
-    await asyncio.to_thread(bench.folder.export)
-    await asyncio.to_thread(write_report, bench.folder.path, bench.context, bench.budgets, history, finals)
+    async with ticking("write", file=REPORT_NAME):
+        await asyncio.to_thread(bench.folder.export)
+        await asyncio.to_thread(write_report, bench.folder.path, bench.context, bench.budgets, history, finals)

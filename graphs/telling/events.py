@@ -10,6 +10,8 @@ Every line has ``event`` and ``time`` (UTC, ISO 8601), and by event:
               ``seconds``, ``most_seconds``
 ``record``    ``archs``, ``num_trained``, ``best_id``, ``best_accuracy`` and ``record``: what
               ``python -m store.history_store --jsonl`` prints, without the source
+``progress``  work that takes a while begins, goes on (an event every 3 s) or ends: ``doing``, ``num_done``,
+              ``num_all``, ``seconds_left``, ``running`` and ``queued``, see :mod:`graphs.telling.ticker`
 ``stop``      Ctrl-C or SIGTERM: ``signal``, ``folder``, ``archs``, ``num_trained``; the run can be resumed
 ``limit``     a limit on money, tokens or hours: ``reason``, ``folder``, ``archs``, ``num_trained``; it can be resumed
 ``finish``    see :func:`graphs.telling.summary.facts`
@@ -72,6 +74,10 @@ class JsonEvents:
 
     def task(self, event: Mapping[str, Any]) -> None:
         """Nothing: a record tells what its steps came to."""
+
+    def working(self, progress: Mapping[str, Any]) -> None:
+        """``progress``."""
+        self._tell("progress", **progress)
 
     def recorded(self, record: Record) -> None:
         """``record``, and ``forecast`` after the base's."""

@@ -23,14 +23,15 @@ from graphs.forecasts.forecast import Forecast, forecast
 from graphs.telling.events import JsonEvents
 from graphs.telling.summary import print_summary
 from graphs.telling.terminal import make_console, moves
+from graphs.telling.under_way import STEPS, UnderWay
 from graphs.telling.wording import count_text, duration_text, rate_text, record_line
 
 if TYPE_CHECKING:
     from graphs.context import Bench
 
-STEPS = {"mutate", "execute", "debug", "measure", "downscale", "judge", "train", "record"}
 ENDING = {"promote", "retrain", "finish"}
-_MAX_ROWS = 8
+LOG_SECONDS = 10.0
+"""A log gets a line about what is under way where it has had none for so long."""
 _MAX_BAR, _MIN_BAR = 30, 8
 
 
@@ -47,6 +48,9 @@ class Follower(Protocol):
 
     def task(self, event: Mapping[str, Any]) -> None:
         """A step of a candidate begins, or one of the search's end."""
+
+    def working(self, progress: Mapping[str, Any]) -> None:
+        """What is being done, as :mod:`graphs.telling.ticker` describes it."""
 
     def recorded(self, record: Record) -> None:
         """A candidate is done."""
@@ -91,7 +95,9 @@ class Progress:
         self._history = history
         self._num_before = len(history.trained)
         self._started = time.monotonic()
-        self._steps: dict[str, tuple[str, float]] = {}
+        self._said = self._started
+        self._counted = ("", 0)
+        self._under_way = UnderWay()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -113,6 +119,7 @@ class Progress:
     def say(self, message: str, style: str = "") -> None:
         """Print a line, above the display."""
         self._console.print(Text(message, style))
+        self._said = time.monotonic()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -127,9 +134,21 @@ class Progress:
         """Note it for the display; the steps of the search's end get a line."""
         state = event.get("input")
         if event.get("name") in STEPS and isinstance(state, Mapping) and "candidate_id" in state:
-            self._steps[state["candidate_id"]] = (event["name"], time.monotonic())
+            self._under_way.begin(state["candidate_id"], event["name"])
         if event.get("name") in ENDING and "input" in event:
             self._end(event["name"])
+
+    def working(self, progress: Mapping[str, Any]) -> None:
+        """Note it for the display; a log gets a line where something is done, or nothing was said for a while."""
+        self._under_way.update(progress)
+        if self._live is not None:
+            return
+        count = (progress["doing"], progress["num_done"])
+        is_news = progress["doing"] not in STEPS and progress["num_done"] and count != self._counted
+        self._counted = count
+        line = self._under_way.line(progress)
+        if line and (is_news or time.monotonic() - self._said >= LOG_SECONDS):
+            self.say(f"  {line}")
 
     def _end(self, step: str) -> None:
         search = self._bench.context.search
@@ -142,7 +161,7 @@ class Progress:
 
     def recorded(self, record: Record) -> None:
         """Print a line; the first one, the base's, is followed by the forecast."""
-        self._steps.pop(record.candidate_id, None)
+        self._under_way.end(record.candidate_id)
         before = self._history.best
         self._history = History([*self._history.records, record])
         line = f"{self._count():>7}  {record_line(record)}"
@@ -197,26 +216,20 @@ class Progress:
         return f"{duration_text(seconds)} left"
 
     def _display(self) -> Group:
-        return Group(self._head(), *(Text(row, no_wrap=True, overflow="crop") for row in self._rows()))
+        rows = (Text(row, no_wrap=True, overflow="crop") for row in self._under_way.rows())
+        return Group(self._head(), *rows)
 
     def _head(self) -> Table:
-        count, status = self._count(), self._status().rstrip()
+        num_done, num_all = self._under_way.counts or (len(self._history.trained), self._archs)
+        count = f"{num_done}/{num_all}"
+        status = self._under_way.headline() if self._under_way.counts else self._status().rstrip()
         room = min(self._console.width - len(count) - len(status) - 6, _MAX_BAR)
         head = Table.grid(padding=(0, 2))
         cells: list[Any] = [Text(count, no_wrap=True), Text(status, no_wrap=True, overflow="ellipsis")]
         if room >= _MIN_BAR:
-            cells.insert(0, ProgressBar(total=self._archs, completed=len(self._history.trained), width=room))
+            cells.insert(0, ProgressBar(total=num_all, completed=num_done, width=room))
         head.add_row(*cells)
         return head
-
-    def _rows(self) -> Iterator[str]:
-        """The candidates that are under way, those longest in their step first."""
-        # A copy: the display is drawn by a thread of its own.
-        steps = sorted(self._steps.copy().items(), key=lambda item: item[1][1])
-        for candidate_id, (step, since) in steps[:_MAX_ROWS]:
-            yield f"  {candidate_id:<21}  {step:<9}  {duration_text(time.monotonic() - since):>6}"
-        if len(steps) > _MAX_ROWS:
-            yield f"  and {len(steps) - _MAX_ROWS} more"
 
 
 class Quiet:
@@ -234,6 +247,9 @@ class Quiet:
         """Nothing to close."""
 
     def task(self, event: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def working(self, progress: Mapping[str, Any]) -> None:
         """Nothing."""
 
     def recorded(self, record: Record) -> None:

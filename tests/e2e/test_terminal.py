@@ -38,7 +38,12 @@ def test_events_of_a_search_and_its_result_alone(flags: Flags, capsys, tmp_path)
     with ScriptedServer(lively) as server:
         told = flags(**{"llm.model": "scripted", "llm.base_url": server.url, "archs": 3, "search.confirm_seeds": 1})
         assert main([*told, "--json"]) == 0
-        events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        everything = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        doing = {event["doing"] for event in everything if event["event"] == "progress"}
+        assert doing >= {"train", "retrain", "hold out", "write"}
+        finals = [event["num_done"] for event in everything if event.get("doing") == "retrain"]
+        assert (finals[0], finals[-1]) == (0, 3 + 1), "it is counted how much of the finals is done"
+        events = [event for event in everything if event["event"] != "progress"]
         names = [event["event"] for event in events]
         assert names[:3] == ["start", "record", "forecast"]
         assert (names[-1], set(names[3:-1])) == ("finish", {"record"})

@@ -186,6 +186,13 @@ def test_the_lineage_leads_from_the_base_to_the_best_with_each_gain(page):
     assert f"the idea of {FIRST} knowledge idea · {SKIPS}" in text[start : places[-1]]
 
 
+def test_what_was_done_comes_before_the_idea(page):
+    idea = Idea("Add a gate.", tag=GATES)
+    text = page([BASE, trained(FIRST, 0.6, BASE_ID, idea=idea, note="a gate behind every block")]).text
+    assert f"{FIRST} 0.6000 +0.1000 a gate behind every block Idea: Add a gate. knowledge idea" in text
+    assert "0.6000 0 0 a gate behind every block Idea: Add a gate. source of" in text
+
+
 def test_an_idea_names_what_it_goes_back_to(page):
     idea = Idea("Add a gate.", tag=GATES, source=Source("Squeeze and Excite", 2018))
     assert "· after “Squeeze and Excite” (2018)" in page([BASE, trained(FIRST, 0.6, BASE_ID, idea=idea)]).text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from langgraph.graph import START, StateGraph
 
 from fairnad.errors import RunFolderError, TaskError
 from fairnad.settings import RunContext
@@ -168,3 +169,23 @@ async def test_a_bench_that_nobody_waits_for_any_more_is_not_opened_to_its_end(o
     async with asyncio.timeout(10):
         await services.release(context)
     assert services._places == {}
+
+
+async def test_a_graph_says_that_its_bench_takes_long_to_open(monkeypatch, opened):
+    monkeypatch.setattr(services, "TICK_SECONDS", 0.01)
+    seen, events = asyncio.Event(), []
+
+    async def open_slowly(context):
+        await seen.wait()
+        return Bench()
+
+    async def node(state: dict) -> dict:
+        await services.services(RunContext(run="slow"))
+        return state
+
+    monkeypatch.setattr(assembly, "open_bench", open_slowly)
+    graph = StateGraph(dict).add_node("node", node).add_edge(START, "node").compile()
+    async for event in graph.astream({}, stream_mode="custom"):
+        events.append(event["progress"])
+        seen.set()
+    assert (events[0]["doing"], events[0]["running"][0]["run"]) == ("open", "slow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -458,6 +459,24 @@ async def test_no_more_trainings_run_at_a_time_than_there_are_slots(lab, tmp_pat
     results = await asyncio.gather(*(lab.train(source, seed=seed) for seed in range(5)))
     assert lab.num_slots == 2
     assert all(isinstance(result, Evaluation) for result in results)
+
+
+async def test_a_lab_says_when_work_gets_its_slot(make_lab):
+    lab = await make_lab(slots=1)
+    inside, most = 0, []
+
+    @contextlib.contextmanager
+    def in_slot():
+        nonlocal inside
+        inside += 1
+        most.append(inside)
+        yield
+        inside -= 1
+
+    trained = await lab.retrain(NETWORK, seed=0, recipe=RECIPE, in_slot=in_slot)
+    trainings = [lab.train(NETWORK, seed=seed, in_slot=in_slot) for seed in range(2)]
+    await asyncio.gather(*trainings, lab.hold_out(NETWORK, trained.weights, seed=0, in_slot=in_slot))
+    assert (most, inside) == ([1] * 4, 0)
 
 
 async def test_a_check_does_not_wait_for_trainings(lab, tmp_path):

@@ -18,10 +18,11 @@ from fairnad.recipe import RECIPES
 from fairnad.settings import RunContext
 from graphs.arguments import Presentation
 from graphs.base_scaling import Base
+from graphs.telling import progress as telling
 from graphs.telling.events import JsonEvents
 from graphs.telling.progress import Progress, Quiet, follow
 from graphs.telling.summary import facts, print_summary
-from tests.graphs.conftest import BASE, BEST, DUPLICATE, FINALS, made_records
+from tests.graphs.conftest import BASE, BEST, DUPLICATE, FAILED, FINALS, PARENT, made_records
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORDS = made_records()
@@ -47,6 +48,26 @@ def bench(tmp_path):
     )
 
 
+def progress(doing, num_done, num_all, seconds_left=None, running=(), queued=()):
+    """An event of a ticker whose running pieces are 4 of 9 seconds old."""
+    running = [piece | {"elapsed_seconds": 4.0, "expected_seconds": 9.0} for piece in running]
+    queued = [piece | {"elapsed_seconds": 4.0, "expected_seconds": 9.0} for piece in queued]
+    return {
+        "doing": doing,
+        "num_done": num_done,
+        "num_all": num_all,
+        "seconds_left": seconds_left,
+        "running": running,
+        "queued": queued,
+    }
+
+
+def retraining(num_done):
+    """The finals after so many of their 9 trainings on two slots."""
+    pieces = [{"candidate_id": name, "seed": seed} for name in (BEST, PARENT, BASE) for seed in (1, 2, 3)][num_done:]
+    return progress("retrain", num_done, 9, 4.5 * (9 - num_done), pieces[:2], pieces[2:])
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -58,8 +79,15 @@ def tell_everything(follower):
         for record in RECORDS:
             told.task({"name": "train", "input": {"candidate_id": record.candidate_id}})
             told.recorded(record)
-        for step in ("promote", "retrain", "finish"):
-            told.task({"name": step, "input": {}})
+        told.task({"name": "promote", "input": {}})
+        told.task({"name": "retrain", "input": {}})
+        for num_done in (0, 0, 2, 9, 9):
+            told.working(retraining(num_done))
+        for num_done in (0, 4):
+            told.working(progress("hold out", num_done, 4))
+        told.task({"name": "finish", "input": {}})
+        told.working(progress("write", 0, 1, running=[{"file": "best.onnx"}]))
+        told.working(progress("write", 1, 1))
         told.stopping(20.0)
         told.stopped(15, Path("runs/made"))
     told.finished(History(RECORDS), FINISHED)
@@ -135,6 +163,49 @@ def test_the_display_has_the_count_the_best_and_what_is_under_way(bench):
     assert (len(rows), rows[-1].strip()) == (9, "and 2 more")
 
 
+def test_a_training_that_waits_for_a_slot_is_shown_as_queued_below_those_that_run(bench):
+    shown = Progress(bench, History(RECORDS[:1]), Console(file=Terminal(), force_terminal=True, width=80))
+    for name in (PARENT, FAILED, BEST):
+        shown.task({"name": "train", "input": {"candidate_id": name}})
+    assert [row.split()[1] for row in rendered(shown, 80)[1:]] == ["queued"] * 3, "nothing has a slot yet"
+    shown.working(progress("train", 0, 1, running=[{"candidate_id": BEST, "seed": 0}]))
+    shown.working(progress("train", 0, 1, queued=[{"candidate_id": PARENT, "seed": 0}]))
+    rows = [row.split() for row in rendered(shown, 80)[1:]]
+    assert rows == [
+        [BEST, "train", "4s", "of", "about", "9s"],
+        [PARENT, "queued", "4s"],
+        [FAILED, "queued", "0s"],
+    ]
+
+
+def test_the_display_shows_what_the_finals_run_and_the_time_left(bench):
+    shown = Progress(bench, History(RECORDS), Console(file=Terminal(), force_terminal=True, width=80))
+    shown.working(retraining(2))
+    head, *rows = rendered(shown, 80)
+    assert re.search(r"2/9  finals  3[12]s left", head)
+    assert [row.split() for row in rows] == [
+        [BEST, "seed", "3", "4s", "of", "about", "9s"],
+        [PARENT, "seed", "1", "4s", "of", "about", "9s"],
+        ["and", "5", "queued"],
+    ]
+    shown.working(progress("write", 0, 1, running=[{"file": "best.onnx"}]))
+    head, row = rendered(shown, 80)
+    assert "0/1  result" in head
+    assert row.split()[0] == "best.onnx"
+    shown.working(progress("write", 1, 1))
+    assert len(rendered(shown, 80)) == 1
+
+
+def test_a_log_gets_a_line_where_nothing_was_said_for_a_while(bench, capsys, monkeypatch):
+    monkeypatch.setattr(telling, "LOG_SECONDS", 0.0)
+    with Progress(bench, History()) as shown:
+        shown.task({"name": "mutate", "input": {"candidate_id": PARENT}})
+        shown.working(progress("train", 0, 1, running=[{"candidate_id": BEST, "seed": 0}]))
+        shown.working(progress("write", 0, 1, running=[{"file": "best.onnx"}]))
+        shown.working(progress("write", 1, 1))
+    assert capsys.readouterr().out.splitlines() == ["  under way: 1 mutate, 1 train", "  writing best.onnx, 4s"]
+
+
 def test_a_new_best_stands_out_and_nothing_moves_in_ci(bench, monkeypatch):
     monkeypatch.setenv("CI", "true")
     file = Terminal()
@@ -154,7 +225,11 @@ def test_events(bench, capsys):
     assert output.err == ""
     events = [json.loads(line) for line in output.out.splitlines()]
     names = [event["event"] for event in events]
-    assert names == ["start", "record", "forecast", "record", "record", "record", "record", "stop", "finish"]
+    progress_names = ["progress"] * 9
+    records = ["record", "forecast", "record", "record", "record", "record"]
+    assert names == ["start", *records, *progress_names, "stop", "finish"]
+    told = next(event for event in events if event.get("doing") == "retrain" and event["num_done"] == 2)
+    assert {key: value for key, value in told.items() if key not in ("event", "time")} == retraining(2)
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", event["time"]) for event in events)
     start, base, ahead, *_, stop, finish = events
     assert (start["run"], start["archs"], start["num_trained"], start["num_slots"]) == ("made", 4, 0, 2)
