@@ -46,6 +46,7 @@ class LeftOut(StrEnum):
 
     EMPTY = "empty"
     NO_IMAGE = "no image"
+    FOREIGN = "of a format that is not read"
     BROKEN = "broken"
     UNREADABLE = "not readable"
     HUGE = "over 100 megapixels"

@@ -198,18 +198,14 @@ def task_defaults(context: RunContext) -> TaskDefaults:
     return _base_and_defaults(context, load_pack(context.pack))[1]
 
 
-def load_task_of(context: RunContext) -> Task:
-    """The task of these settings.
-
-    Raises:
-        UserError: there is no such task, or its images cannot be used.
-    """
-    return _load_task(context, task_defaults(context), threading.Event())
-
-
 def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Event) -> Task:
+    from tools.datasets.splits import MIN_SIDE
     from tools.datasets.tasks import load_task
 
+    if 0 < context.image_size < MIN_SIDE:
+        raise SettingsError(
+            f"--image-size: expected {MIN_SIDE} pixels or more, found {context.image_size}; raise it, or leave it out"
+        )
     said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data, stop])
     if context.task == "folder":  # other data sets need no decoding
         said.start()

@@ -1,8 +1,9 @@
 """``--dry-run``: what a search with these settings would do, and what it costs at most. Nothing is begun or written.
 
 With ``--json`` one object: ``run``, ``folder``, ``num_trained`` already, ``task`` (``name``, ``num_train``,
-``num_validation``, ``num_classes``, ``image_size``), ``base`` (``costs``, ``shares``, ``scaling``: which widths are
-raised before the search), ``budgets`` (limits by name),
+``num_validation``, ``num_classes``, ``image_size``), ``images`` (``class_counts`` of those to train on, files
+``left_out`` by reason, ``notices``), ``base`` (``costs``, ``shares``, ``scaling``: which widths are raised before the
+search), ``budgets`` (limits by name),
 ``recipe`` (``name``, ``digest``, ``num_epochs``, ``batch_size``), ``num_ideas``, ``designers`` by role, ``device``,
 ``num_slots``, ``legs`` (``generation``, ``stage``, ``num_trained``), ``num_generations``, ``trainings`` (``base``,
 ``candidates``, ``promotions``, ``finals``), ``most_draws``, ``warnings`` (lines), ``calls`` (see
@@ -25,8 +26,9 @@ from graphs.arguments import Presentation
 from graphs.base_scaling import base_text
 from graphs.forecasts.plan import Plan, make_plan
 from graphs.roles import describe, players
+from graphs.telling.task_text import classes_text, left_out_text
 from graphs.telling.terminal import make_console, make_table, print_json, print_table, print_text
-from graphs.telling.wording import quantity_text, share_text
+from graphs.telling.wording import printable, quantity_text, share_text
 from store.run_folder import run_path
 from tools.slots import device_name
 
@@ -93,6 +95,9 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     return [
         ("run", f"{run_path(context)} ({state})"),
         ("task", f"{task.name}: {images}, {task.num_classes} classes, {size}"),
+        *(("classes", printable(f"{text}, images to train on")) for text in classes_text(task.report)),
+        *(("left out", printable(text)) for text in left_out_text(task.report)),
+        *(("images", printable(text)) for text in task.report.notices),
         *(("base" if not number else "", line) for number, line in enumerate(base)),
         ("recipe", f"{recipe.name}: {recipe.num_epochs} epochs, batches of {recipe.batch_size} ({recipe.digest})"),
         ("ideas", f"{plan.num_ideas}"),
@@ -178,6 +183,11 @@ def _plain(plan: Plan) -> dict[str, Any]:
             "num_validation": len(task.validation),
             "num_classes": task.num_classes,
             "image_size": task.image_size,
+        },
+        "images": {
+            "class_counts": dict(task.report.class_counts),
+            "left_out": dict(task.report.left_out),
+            "notices": list(task.report.notices),
         },
         "base": {"costs": dict(plan.base_costs), "shares": plan.shares, "scaling": plan.base.note},
         "budgets": {budget.name: budget.limit for budget in plan.budgets},

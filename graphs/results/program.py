@@ -8,7 +8,17 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tools.datasets.image_formats import CONVERT_ONE, FOREIGN_SUFFIXES, FORMATS, IMAGE_SUFFIXES, MAX_PIXELS
+
 TEMPLATE_NAME = "best.py.jinja"
+
+_READING = {
+    "suffixes": " ".join(sorted({*IMAGE_SUFFIXES, *FOREIGN_SUFFIXES})),
+    "formats": " ".join(FORMATS),
+    "max_pixels": MAX_PIXELS,
+    "convert": CONVERT_ONE,
+}
+"""Files are read by the rules that held for the search."""
 
 
 def make_program(source: str, *, candidate_id: str, run_name: str) -> str:
@@ -22,7 +32,7 @@ def make_program(source: str, *, candidate_id: str, run_name: str) -> str:
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
     )
     template = environment.get_template(TEMPLATE_NAME)
-    names = {"candidate_id": candidate_id, "run_name": run_name}
+    names = {"candidate_id": candidate_id, "run_name": run_name, **_READING}
     command_line = template.render(source="", **names)
     taken = _names(ast.parse(text))
     clashing = {name for name in _definitions(ast.parse(command_line)) if name in taken}

@@ -94,8 +94,10 @@ def _labels(task: Task, seed: int, onnx: Onnx | Failure) -> str:
         "image_size": task.image_size,
         "mean": list(task.mean),
         "std": list(task.std),
-        "preprocessing": "cut out the largest centred square, turn it as EXIF says, lay transparency over white, "
-        "convert to RGB, resize it bilinearly to image_size, divide by 255, subtract mean, divide by std",
+        "ranges": {mode: list(values) for mode, values in task.ranges.items()},
+        "preprocessing": "cut out the largest centred square, scale more than 8 bits so that the range of that mode "
+        "becomes 0 to 255, turn it as EXIF says, lay transparency over white, convert to RGB, resize it bilinearly to "
+        "image_size, divide by 255, subtract mean, divide by std",
         "seed": seed,
     }
     if not isinstance(onnx, Failure):

@@ -11,6 +11,9 @@ from graphs.telling.wording import printable, quantity_text
 _UNEVEN = 3
 """From this ratio of the largest class to the smallest on it is worth a sentence."""
 
+_MOST_CLASSES = 30
+"""So many classes are named."""
+
 
 def task_text(report: TaskReport, budgets: Sequence[Budget]) -> str:
     """One paragraph: what is trained, validated and held out, what was left out and why, and the limits."""
@@ -20,19 +23,29 @@ def task_text(report: TaskReport, budgets: Sequence[Budget]) -> str:
         counts.append(f"{report.num_held_out:,} held out")
     size = f"{report.image_size}×{report.image_size}"
     sentences = [f"Task {report.task}{place}: {len(report.class_counts)} classes, images of {size}: {_and(counts)}."]
-    sentences += _left_out(report) + _uneven(report) + list(report.notices)
+    sentences += [f"Classes, with images to train on: {text}." for text in classes_text(report)]
+    sentences += [f"Files left out: {text}." for text in left_out_text(report)]
+    sentences += _uneven(report) + list(report.notices)
     limits = _and([f"{quantity_text(budget.limit)} {budget.unit}" for budget in budgets])
     return printable(" ".join([*sentences, f"Limits: {limits}."])).replace("\n", "\\x0a")
 
 
-def _left_out(report: TaskReport) -> list[str]:
-    if not report.left_out:
+def classes_text(report: TaskReport) -> list[str]:
+    """The classes of the user's own images, each with the number of images to train on; of many the first ones."""
+    if report.task != "folder":
         return []
+    counts = [f"{name} ({count:,})" for name, count in report.class_counts.items()]
+    more = [f"{len(counts) - _MOST_CLASSES} more"] if len(counts) > _MOST_CLASSES else []
+    return [_and([*counts[:_MOST_CLASSES], *more])]
+
+
+def left_out_text(report: TaskReport) -> list[str]:
+    """How many files are not used, by reason and with an example; empty where all are."""
     parts = [
         f"{count:,} {reason} ({report.examples[reason][0]}{', …' if count > 1 else ''})"
         for reason, count in report.left_out.items()
     ]
-    return [f"Files left out: {', '.join(parts)}."]
+    return [", ".join(parts)] if parts else []
 
 
 def _uneven(report: TaskReport) -> list[str]:

@@ -16,7 +16,6 @@ from PIL import Image
 from fairnad.errors import StoppingError
 from graphs import assembly, inputs, report
 from graphs.command_line import main
-from graphs.inputs import load_task_of
 from graphs.limits import stored_budgets
 from graphs.telling.wording import quantity_text
 from prompts.loader import load_pack
@@ -83,7 +82,8 @@ def test_a_folder_is_searched_under_limits_derived_from_the_base(told, tmp_path:
     assert main(told(**{"search.confirm_seeds": 1})) == 0
     out = capsys.readouterr().out
     assert (
-        "4 classes, images of 8×8: 72 to train on, 24 to validate and 24 held out. Files left out: "
+        "4 classes, images of 8×8: 72 to train on, 24 to validate and 24 held out. Classes, with images to train on: "
+        "quadrant 0 (18), quadrant 1 (18), quadrant 2 (18) and quadrant 3 (18). Files left out: "
         "1 empty (quadrant 0/empty.png), 1 no image (quadrant 1/notes.txt), 1 broken (quadrant 2/cut.png), "
         "1 duplicate (quadrant 3/again.png). Limits: " in out
     )
@@ -148,6 +148,23 @@ def test_a_folder_that_is_missing_is_told_in_one_line(told, tmp_path: Path, caps
     assert error == f"error: --data {tmp_path}/nowhere: expected a folder of class folders, found nothing there\n"
 
 
+def test_a_plan_names_the_classes_and_what_is_left_out(told, capsys) -> None:
+    assert main([*told(), "--dry-run"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "classes quadrant 0 (18), quadrant 1 (18), quadrant 2 (18) and quadrant 3 (18), images to train on" in lines
+    assert any(line.startswith("left out 1 empty (quadrant 0/empty.png), 1 no image") for line in lines)
+    assert main([*told(), "--dry-run", "--json"]) == 0
+    images = json.loads(capsys.readouterr().out)["images"]
+    assert images["class_counts"] == {f"quadrant {label}": 18 for label in range(4)}
+    assert (images["left_out"]["duplicate"], images["notices"]) == (1, [])
+
+
+def test_a_size_below_the_least_ends_it_before_anything_is_read(told, capsys) -> None:
+    assert main(told(image_size=4)) == 2
+    error = "error: --image-size: expected 8 pixels or more, found 4; raise it, or leave it out\n"
+    assert capsys.readouterr().err == error
+
+
 def test_reading_that_takes_long_is_told(
     context, own_pack: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -161,7 +178,8 @@ def test_reading_that_takes_long_is_told(
     monkeypatch.setattr(inputs, "_PATIENCE_SECONDS", 0)
     monkeypatch.setattr(inputs, "_say_reading", say)
     monkeypatch.setattr(tasks, "load_task", lambda *_, **__: told.wait(20))
-    assert load_task_of(context(pack=own_pack, task="folder", data=data))
+    settings = context(pack=own_pack, task="folder", data=data)
+    assert inputs._load_task(settings, inputs.task_defaults(settings), threading.Event())
     assert capsys.readouterr().err == f"reading the images in {data}; this is done once\n"
 
 

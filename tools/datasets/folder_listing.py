@@ -5,35 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from fairnad.errors import TaskError
 from fairnad.task import LeftOut
-
-
-class Part(StrEnum):
-    """The part of a data set a folder is named for; without such folders all images are in ``TRAIN``."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-
-
-_PART_NAMES = {
-    "train": Part.TRAIN,
-    "val": Part.VALIDATION,
-    "valid": Part.VALIDATION,
-    "validation": Part.VALIDATION,
-    "test": Part.TEST,
-}
-
-IMAGE_SUFFIXES = frozenset(
-    ".avif .bmp .gif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
-)
-"""Endings that claim a file is an image; what a file is decides its content."""
+from tools.datasets.folder_form import Part, claims_image, entries, folders, is_folder, read_form, refuse_inner_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,117 +51,43 @@ def list_folder(root: Path) -> Listing:
     Raises:
         TaskError: the folder is missing or cannot be read, or it has not the form of class folders.
     """
-    if not root.is_dir():
-        found = "a file" if root.exists() else "nothing"
-        raise TaskError(f"--data {root}: expected a folder of class folders, found {found} there")
-    places = _parts(root)
-    names = {part: [path.name for path in _folders(place)] for part, place in places.items()}
-    class_names = _class_names(root, places, names)
-    labels = {name: label for label, name in enumerate(class_names)}
+    form = read_form(root)
+    labels = {name: label for label, name in enumerate(form.class_names)}
     files = [
         _listed(root, path, part, labels[folder.name])
-        for part, place in places.items()
-        for folder in _folders(place)
-        for path in _files_below(folder, {_identity(root), _identity(place)})
+        for part, place in form.places.items()
+        for folder in folders(place)
+        for path in _files_below(root, folder, {_identity(root), _identity(place)})
     ]
-    strays = [path for place in {root, *places.values()} for path in _entries(place) if _is_stray(path)]
+    strays = [path for place in {root, *form.places.values()} for path in entries(place) if _is_stray(path)]
     return Listing(
         root=root,
         # Escaped rather than replaced, so that two names stay two names.
-        class_names=tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in class_names),
-        parts=frozenset(places),
+        class_names=tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in form.class_names),
+        parts=frozenset(form.places),
         files=tuple(files),
         strays=tuple(sorted(str(path.relative_to(root)) for path in strays)),
     )
 
 
-def _parts(root: Path) -> dict[Part, Path]:
-    """The folder of each part; the root alone where these names are those of classes, among others.
-
-    Raises:
-        TaskError: all folders are named for parts and none for training, two for the same, or others lie beside them.
-    """
-    places: dict[Part, Path] = {}
-    others = []
-    for folder in _folders(root):
-        part = _PART_NAMES.get(folder.name.lower())
-        if part is None:
-            others.append(folder.name)
-        elif part in places:
-            raise TaskError(f"{root}: expected one {part} folder, found {places[part].name} and {folder.name}")
-        else:
-            places[part] = folder
-    if places and not others and Part.TRAIN not in places:
-        found = _some([folder.name for folder in places.values()])
-        raise TaskError(f"{root}: expected class folders, or a folder train/ that holds some, found {found} alone")
-    if others and (Part.TRAIN not in places or not any(True for _ in _folders(places[Part.TRAIN]))):
-        return {Part.TRAIN: root}
-    if others:
-        if len(places) == 1:
-            return {Part.TRAIN: root}
-        raise TaskError(f"{root} has train/ and, beside it, {_some(others)}; keep train/, val/ and test/ alone in it")
-    return {part: places[part] for part in Part if part in places} or {Part.TRAIN: root}
-
-
-def _class_names(root: Path, places: dict[Part, Path], names: dict[Part, list[str]]) -> list[str]:
-    class_names = names[Part.TRAIN]
-    for part, found in names.items():
-        if unknown := sorted(set(found) - set(class_names)):
-            raise TaskError(
-                f"{places[part]} has classes that {places[Part.TRAIN]} lacks: {_some(unknown)}; "
-                "name the folders alike, or remove them"
-            )
-    if len(class_names) < 2:
-        place = places[Part.TRAIN]
-        found_text = f"one, {class_names[0]}" if class_names else "none"
-        if len(class_names) == 1 and len(list(_folders(place / class_names[0]))) > 1:
-            found_text += f"; did you mean --data {place / class_names[0]}?"
-        raise TaskError(f"{place}: expected two or more class folders with images in them, found {found_text}")
-    return class_names
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _folders(place: Path) -> Iterator[Path]:
-    return (path for path in _entries(place) if _is_folder(path))
-
-
 def _is_stray(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not _is_folder(path)
+    return claims_image(path) and not is_folder(path)
 
 
-def _entries(place: Path) -> list[Path]:
-    """What lies in a folder and is neither hidden nor, as ``__MACOSX``, left behind by a program; sorted by name.
+def _files_below(root: Path, folder: Path, above: Iterable[tuple[int, int]]) -> Iterator[Path]:
+    """Every file at any depth; a link to a folder around it is not followed.
 
     Raises:
-        TaskError: the folder cannot be read.
+        TaskError: a folder cannot be read, or holds parts of the images.
     """
-    try:
-        return sorted(path for path in place.iterdir() if not path.name.startswith((".", "__")))
-    except OSError as error:
-        raise TaskError(
-            f"{place} cannot be read ({(error.strerror or str(error)).lower()}); mend its permissions"
-        ) from error
-
-
-def _files_below(folder: Path, above: Iterable[tuple[int, int]]) -> Iterator[Path]:
-    """Every file at any depth; a link to a folder around it is not followed."""
     inside = {*above, _identity(folder)}
-    for path in _entries(folder):
-        if not _is_folder(path):
+    found = [(path, is_folder(path)) for path in entries(folder)]
+    refuse_inner_parts(root, folder, [path for path, is_inner in found if is_inner])
+    for path, is_inner in found:
+        if not is_inner:
             yield path
         elif _identity(path) not in inside:
-            yield from _files_below(path, inside)
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether this is a folder; what cannot be looked at is taken for a file, and left out as one."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+            yield from _files_below(root, path, inside)
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Decoded images of a folder, kept on disk so that the next start need not decode them again.
 
-``<cache>/<place>-<listing>/`` holds the scan and, for each image size, an array that is mapped rather than read. The
-names are made of the files' names, lengths and times of change; what was kept for older contents is removed.
+``<cache>/<place>-<listing>/`` holds the scan and, for each image size, an array that is mapped rather than read; of
+images of more than 8 bits one for each range their values are scaled by. The names are made of the files' names,
+lengths and times of change; what was kept for older contents is removed.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from numpy.typing import NDArray
 
 from fairnad.task import LeftOut
 from tools.datasets.folder_listing import Listing
-from tools.datasets.image_scan import Scan, decode_into, scan
+from tools.datasets.image_decoding import Ranges
+from tools.datasets.image_scan import Pixels, Scan, Span, decode_into, scan
 from tools.sandbox.scratch import writing
 
-_VERSION = 1
+_VERSION = 2
 """Changes whenever the same files would be decoded to other pixels."""
 
 _UNUSABLE = (OSError, ValueError, LookupError, TypeError)
@@ -37,13 +39,15 @@ _UNUSABLE = (OSError, ValueError, LookupError, TypeError)
 class Decoded:
     """Images uint8 (N, 3, size, size), mapped from disk, of which ``rows``, int64 (M,), are whole.
 
-    ``numbers``, int64 (M,), are the files of these rows in the listing; ``broken`` the files found to be damaged.
+    ``numbers``, int64 (M,), are the files of these rows in the listing; ``broken`` the files found to be damaged,
+    ``flat`` those of one colour.
     """
 
     images: NDArray[np.uint8]
     rows: NDArray[np.int64]
     numbers: NDArray[np.int64]
     broken: NDArray[np.int64]
+    flat: NDArray[np.int64]
 
 
 class ImageCache:
@@ -75,34 +79,38 @@ class ImageCache:
         with contextlib.suppress(*_UNUSABLE):
             stored = json.loads(path.read_text())
             left_out = {int(number): LeftOut(reason) for number, reason in stored["left_out"].items()}
-            return Scan(left_out, np.array(stored["sides"], np.int64).reshape(-1, 2))
+            spans = {int(number): Span(*span) for number, span in stored["spans"].items()}
+            return Scan(left_out, np.array(stored["sides"], np.int64).reshape(-1, 2), spans)
         found = scan(self._listing, self._stop)
+        content = {"left_out": found.left_out, "sides": found.sides.tolist(), "spans": found.spans}
         with self._writing():
-            _write(path, json.dumps({"left_out": found.left_out, "sides": found.sides.tolist()}))
+            _write(path, json.dumps(content))
         return found
 
-    def decoded(self, found: Scan, size: int) -> Decoded:
-        """The usable files as images of ``size`` pixels a side.
+    def decoded(self, found: Scan, size: int, ranges: Ranges) -> Decoded:
+        """The usable files as images of ``size`` pixels a side, values of more than 8 bits scaled by ``ranges``.
 
         Raises:
             StorageError: the cache cannot be written.
             StoppingError: reading was cut off.
         """
         numbers = found.usable
-        array, index = self._folder / f"{size}.npy", self._folder / f"{size}.json"
+        name = f"{size}-{_short(repr(sorted(ranges.items())))}" if found.spans else f"{size}"
+        array, index = self._folder / f"{name}.npy", self._folder / f"{name}.json"
         try:
-            is_whole = np.array(json.loads(index.read_text()), np.bool_)
+            outcomes = np.array(json.loads(index.read_text()), np.uint8)
             images = _mapped(array, (len(numbers), 3, size, size))
         except _UNUSABLE:
             with self._writing():
-                images, is_whole = self._decode(array, numbers, size)
-                _write(index, json.dumps(is_whole.tolist()))
-        rows = np.flatnonzero(is_whole)
-        return Decoded(images, rows, numbers[rows], numbers[~is_whole])
+                images, outcomes = self._decode(array, numbers, size, ranges)
+                _write(index, json.dumps(outcomes.tolist()))
+        rows = np.flatnonzero(outcomes != Pixels.BROKEN)
+        broken, flat = numbers[outcomes == Pixels.BROKEN], numbers[outcomes == Pixels.FLAT]
+        return Decoded(images, rows, numbers[rows], broken, flat)
 
     def _decode(
-        self, array: Path, numbers: NDArray[np.int64], size: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        self, array: Path, numbers: NDArray[np.int64], size: int, ranges: Ranges
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         files = self._listing.files
         partial = array.with_name(f"{array.name}.{os.getpid()}")
         _check_room(array.parent, 3 * size**2 * len(numbers))
@@ -111,12 +119,13 @@ class ImageCache:
             with partial.open("r+b") as file:
                 # A mapped page that finds no room on the disk would kill the process.
                 os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
-            is_whole = decode_into(images, [self._listing.path(files[number]) for number in numbers], self._stop)
+            paths = [self._listing.path(files[number]) for number in numbers]
+            outcomes = decode_into(images, paths, ranges, self._stop)
             images.flush()
             partial.replace(array)
         finally:
             partial.unlink(missing_ok=True)
-        return images, is_whole
+        return images, outcomes
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -137,6 +146,10 @@ def _check_room(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise OSError(errno.ENOSPC, f"{num_bytes:,} bytes are needed and {free:,} are left")
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

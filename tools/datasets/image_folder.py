@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairnad.errors import TaskError
 from fairnad.task import LeftOut
-from tools.datasets.folder_listing import Listing, Part, list_folder
+from tools.datasets.folder_form import Part
+from tools.datasets.folder_listing import Listing, list_folder
 from tools.datasets.image_cache import ImageCache
-from tools.datasets.image_scan import Scan
+from tools.datasets.image_decoding import DEFAULT_RANGES, Ranges
+from tools.datasets.image_formats import CONVERT, foreign_format
+from tools.datasets.image_scan import Scan, Span
 from tools.datasets.sharing import Indices, share_out
-from tools.datasets.splits import Split
+from tools.datasets.splits import MIN_SIDE, Split
 from tools.datasets.task_source import DataRequest, Source
 
 MIN_CLASS_IMAGES = 3
@@ -25,13 +29,14 @@ LARGEST_DERIVED_SIZE = 64
 
 _SIZE_STEP = 8
 _ELONGATED = 2
+_MODE_NAMES = {"F": "floating-point numbers", "I": "32-bit whole numbers"}
 
 
 def image_folder(request: DataRequest) -> Source:
     """The images below ``request.data``, squares of one size, shared out by :func:`tools.datasets.sharing.share_out`.
 
     Raises:
-        TaskError: the folder has not the form of class folders, or a class has too few images.
+        TaskError: the folder has not the form of class folders, a class has too few images, or they are too small.
         StorageError: the decoded images cannot be kept.
         StoppingError: reading was cut off.
     """
@@ -39,16 +44,17 @@ def image_folder(request: DataRequest) -> Source:
     cache = ImageCache(request.cache, listing, request.stop)
     found = cache.scan()
     if not len(found.usable):
-        raise TaskError(f"{listing.root}: expected images in the class folders, found none among {_census(found)}")
+        convert = f"; {CONVERT}" if LeftOut.FOREIGN in found.left_out.values() else ""
+        raise TaskError(
+            f"{listing.root}: expected images in the class folders, found none among {_census(found)}{convert}"
+        )
+    if not request.image_size:
+        _check_sides(listing.root, found.sides[found.usable])
     size = request.image_size or derived_size(found.sides[found.usable])
-    decoded = cache.decoded(found, size)
+    ranges = _training_ranges(listing, found, request.split_seed)
+    decoded = cache.decoded(found, size, ranges)
     left_out = dict.fromkeys(decoded.broken.tolist(), LeftOut.BROKEN) | found.left_out
-    files = [listing.files[number] for number in decoded.numbers]
-    labels = np.array([file.label for file in files], np.int64)
-    by_part = {part: np.flatnonzero([file.part is part for file in files]) for part in listing.parts}
-    _check_classes(listing, labels, by_part, left_out)
-    _check_parts(listing, by_part)
-    shares = share_out(labels, by_part, np.random.default_rng(request.split_seed))
+    labels, shares = _share_out(listing, decoded.numbers, left_out, request.split_seed)
 
     def split(part: Part) -> Split:
         chosen = shares[part]
@@ -62,15 +68,63 @@ def image_folder(request: DataRequest) -> Source:
         num_held_out=len(shares[Part.TEST]),
         place=listing.root,
         image_size=size,
+        ranges=ranges,
         left_out=_names(listing, left_out),
-        notices=(*_elongated(found), *_not_validated(listing, labels[shares[Part.VALIDATION]])),
+        notices=(
+            *_foreign(listing, left_out),
+            *_elongated(found),
+            *_scaled(found, ranges),
+            *_flat(listing, decoded.flat),
+            *_not_validated(listing, labels[shares[Part.VALIDATION]]),
+        ),
     )
 
 
 def derived_size(sides: NDArray[np.int64]) -> int:
     """The side for images of these widths and heights, int64 (N, 2): their median shorter side, in steps of 8."""
     median = float(np.median(sides.min(axis=1)))
-    return min(max(int(median / _SIZE_STEP + 0.5) * _SIZE_STEP, _SIZE_STEP), LARGEST_DERIVED_SIZE)
+    return min(max(int(median / _SIZE_STEP + 0.5) * _SIZE_STEP, MIN_SIDE), LARGEST_DERIVED_SIZE)
+
+
+def _check_sides(root: Path, sides: NDArray[np.int64]) -> None:
+    """Refuse images that would have to be enlarged, unless the user asks for it."""
+    median = float(np.median(sides.min(axis=1)))
+    if median < MIN_SIDE:
+        raise TaskError(
+            f"{root}: expected images of {MIN_SIDE} pixels a side or more, found {median:.3g} (the median of the "
+            f"shorter sides); use larger ones, or enlarge these with --image-size {MIN_SIDE}"
+        )
+
+
+def _training_ranges(listing: Listing, found: Scan, split_seed: int) -> Ranges:
+    """The range of each mode: of all images to train on together, never of an image alone."""
+    if not found.spans:
+        return DEFAULT_RANGES
+    _, shares = _share_out(listing, found.usable, found.left_out, split_seed)
+    spans = [found.spans[number] for number in found.usable[shares[Part.TRAIN]].tolist() if number in found.spans]
+    by_mode: defaultdict[str, list[Span]] = defaultdict(list)
+    for span in spans:
+        by_mode[span.mode].append(span)
+    measured = {
+        mode: (min(span.low for span in found), max(span.high for span in found)) for mode, found in by_mode.items()
+    }
+    return {**DEFAULT_RANGES, **measured}
+
+
+def _share_out(
+    listing: Listing, numbers: Indices, left_out: Mapping[int, LeftOut], split_seed: int
+) -> tuple[Indices, Mapping[Part, Indices]]:
+    """The labels of files, int64 (N,), and what trains, validates and is held out, as positions among them.
+
+    Raises:
+        TaskError: a class or a part has too few images.
+    """
+    files = [listing.files[number] for number in numbers]
+    labels = np.array([file.label for file in files], np.int64)
+    by_part = {part: np.flatnonzero([file.part is part for file in files]) for part in listing.parts}
+    _check_classes(listing, labels, by_part, left_out)
+    _check_parts(listing, by_part)
+    return labels, share_out(labels, by_part, np.random.default_rng(split_seed))
 
 
 def _check_classes(
@@ -98,7 +152,8 @@ def _check_parts(listing: Listing, by_part: Mapping[Part, Indices]) -> None:
         if len(indices) < needed:
             found = _quantity(len(indices), "usable image")
             raise TaskError(
-                f"{listing.root}: the {part} folder has {found} in class folders, expected {needed} or more"
+                f"{listing.root}: the {part} folder has {found} in class folders, expected {needed} or more; "
+                "add images or remove the folder"
             )
 
 
@@ -131,6 +186,33 @@ def _elongated(found: Scan) -> list[str]:
     return [
         f"{count:,} of {len(sides):,} images are over {_ELONGATED} times as long as wide: of each the middle is used."
     ]
+
+
+def _foreign(listing: Listing, left_out: Mapping[int, LeftOut]) -> list[str]:
+    """Which formats are not read, and what to do."""
+    names = [listing.files[number].name for number, reason in left_out.items() if reason is LeftOut.FOREIGN]
+    counts = Counter(foreign_format(Path(name).suffix.lower()) for name in names)
+    if not counts:
+        return []
+    formats = ", ".join(f"{name} ({_quantity(count, 'file')})" for name, count in sorted(counts.items()))
+    return [f"Formats that are not read: {formats}; {CONVERT}."]
+
+
+def _scaled(found: Scan, ranges: Ranges) -> list[str]:
+    """By which range values are scaled that have none of their own."""
+    counts = Counter(span.mode for span in found.spans.values())
+    return [
+        f"{_quantity(count, 'image')} of {_MODE_NAMES[mode]}: the range of those to train on, "
+        f"{ranges[mode][0]:.6g} to {ranges[mode][1]:.6g}, becomes 0 to 255."
+        for mode, count in sorted(counts.items())
+    ]
+
+
+def _flat(listing: Listing, flat: Indices) -> list[str]:
+    if not len(flat):
+        return []
+    name = listing.files[int(flat[0])].name + (", …" if len(flat) > 1 else "")
+    return [f"{_quantity(len(flat), 'image')} of a single colour ({name}): nothing can be learned from them."]
 
 
 def _not_validated(listing: Listing, validated: Indices) -> list[str]:

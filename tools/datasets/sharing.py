@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.datasets.folder_listing import Part
+from tools.datasets.folder_form import Part
 from tools.datasets.splits import stratified_order
 
 Indices = NDArray[np.int64]

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Channels = tuple[float, float, float]
 
+MIN_SIDE = 8
+"""The least side of images in pixels: networks halve it twice or three times."""
+
 _PIECE = 4096
 """Images looked at together, so that sums over a large set need little memory beside it."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fairnad.errors import TaskError
 from fairnad.task import LeftOut
+from tools.datasets.image_decoding import DEFAULT_RANGES, Ranges
 from tools.datasets.splits import Channels, Split
 
 SPLIT_SEED = 2605
@@ -49,7 +50,8 @@ class Source:
     Training and validation images are in an order of which every start is a fair sample, or the official one. Exactly
     one of ``load_held_out`` and ``load_final_exam`` is there: images a search may confirm its result with, or a
     published test split, which no search opens. ``normalisation`` is mean and deviation of each channel where the
-    benchmark prescribes them. ``image_size`` is 0 where the images come in the task's own size.
+    benchmark prescribes them. ``image_size`` is 0 where the images come in the task's own size. ``ranges`` are the
+    values of images of more than 8 bits that become 0 and 255.
     """
 
     class_names: tuple[str, ...]
@@ -61,6 +63,7 @@ class Source:
     place: Path | None = None
     image_size: int = 0
     normalisation: tuple[Channels, Channels] | None = None
+    ranges: Ranges = field(default_factory=lambda: DEFAULT_RANGES)
     left_out: Mapping[LeftOut, Sequence[str]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 

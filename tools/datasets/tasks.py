@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import numpy as np
 
 from fairnad.errors import TaskError
 from fairnad.task import TaskDefaults, TaskReport
+from tools.datasets.folder_form import class_folders
+from tools.datasets.image_decoding import DEFAULT_RANGES, Ranges
 from tools.datasets.image_folder import image_folder
 from tools.datasets.paper_sets import cifar10, cifar100, imagenet16_120
 from tools.datasets.small_sets import digits, fashion_mnist
@@ -41,8 +43,9 @@ class Task:
 
     ``mean`` and ``std`` are of each channel on the [0, 1] scale: those the benchmark prescribes, else those of the
     training split. ``digest`` changes with any image or label that is trained or validated on, so with the data, the
-    split and the image size, and with ``mean`` and ``std``. A task without held-out images has a published test split
-    instead, which :func:`load_final_exam` opens once its search is over.
+    split and the image size, and with ``mean`` and ``std``. ``ranges`` are the values of images of more than
+    8 bits that become 0 and 255. A task without held-out images has a published test split instead, which
+    :func:`load_final_exam` opens once its search is over.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Task:
     validation: Split
     report: TaskReport
     _load_held_out: Callable[[], Split] | None = field(repr=False)
+    ranges: Ranges = field(default_factory=lambda: DEFAULT_RANGES)
 
     @property
     def held_out_is_open(self) -> bool:
@@ -137,7 +141,25 @@ def _read(name: str, request: DataRequest) -> Source:
     if name not in _SOURCES:
         nearest = difflib.get_close_matches(name, _SOURCES, n=1, cutoff=0)[0]
         raise TaskError(f"no task is named {name!r}; did you mean {nearest!r}? There are {', '.join(sorted(_SOURCES))}")
-    return _SOURCES[name](request)
+    if name == "folder":
+        return image_folder(request)
+    own_classes = class_folders(request.data)
+    try:
+        source = _SOURCES[name](request)
+    except TaskError as error:
+        raise _other_task(name, request, own_classes) if own_classes else error from None
+    if own_classes and (source.place is None or not source.place.is_relative_to(request.data)):
+        raise _other_task(name, request, own_classes)
+    return source
+
+
+def _other_task(name: str, request: DataRequest, class_names: Sequence[str]) -> TaskError:
+    """The error for a folder of the user's own images that the task would not read."""
+    some = ", ".join(class_names[:_NUM_EXAMPLES]) + (", …" if len(class_names) > _NUM_EXAMPLES else "")
+    return TaskError(
+        f"--data {request.data}: expected files of the task {name}, found class folders of images ({some}); add "
+        "--task folder to search on them, or set --data to another folder"
+    )
 
 
 def _task(
@@ -167,6 +189,7 @@ def _task(
         validation=validation,
         report=_report(name, source, size, train, validation, source.notices if notices is None else notices),
         _load_held_out=None if load_held_out is None else lambda: prepare(load_held_out(), size),
+        ranges=source.ranges,
     )
 
 

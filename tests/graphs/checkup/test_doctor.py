@@ -17,6 +17,8 @@ from graphs.command_line import main
 from tests.e2e.networks import costs, network
 from tests.graphs.test_replaying import write_calls
 from tests.openai_server import Reply, ScriptedServer
+from tests.tools.datasets.data_files import write_classes
+from tools.datasets.image_formats import CONVERT
 
 ROOT = Path(__file__).parents[3]
 
@@ -122,22 +124,34 @@ def test_the_cuda_of_torch_is_read_off_its_files():
     assert str(machine._torch_cuda()) == real
 
 
-def test_data_sets_are_found_or_come_with_where_to_get_them(context, tmp_path):
+def test_only_the_data_set_of_the_task_is_looked_for(context, tmp_path):
     inputs, findings = data.examine_data(context.model_copy(update={"data": str(tmp_path / "nowhere")}))
-    found = by_part(findings)
     assert inputs is not None
-    assert told(found["digits"])[0] == "OK"
-    assert found["digits"].found.endswith(" to train on, 600 to validate, 16×16")
-    assert found["cifar10"].health is Health.WARN
-    assert str(tmp_path / "nowhere") in found["cifar10"].found
-    assert found["cifar10"].advice.startswith("get it with: ")
+    [digits] = findings
+    assert (digits.part, digits.health) == ("digits", Health.OK)
+    assert digits.found.endswith(" to train on, 600 to validate, 16×16")
 
 
-def test_a_data_set_that_is_needed_and_missing_fails(context, tmp_path):
+def test_a_data_set_that_is_needed_and_missing_fails_with_where_to_get_it(context, tmp_path):
     wanted = context.model_copy(update={"data": str(tmp_path), "task": "cifar10"})
-    inputs, findings = data.examine_data(wanted)
+    inputs, [finding] = data.examine_data(wanted)
     assert inputs is None
-    assert by_part(findings)["cifar10"].health is Health.FAIL
+    assert (finding.part, finding.health) == ("cifar10", Health.FAIL)
+    assert str(tmp_path) in finding.found
+    assert finding.advice.startswith("get it with: ")
+
+
+def test_classes_and_files_left_out_are_part_of_the_check_up(context, tmp_path):
+    write_classes(tmp_path / "pets", {"cat": 5, "dog": 5})
+    (tmp_path / "pets" / "cat" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    wanted = context.model_copy(update={"data": str(tmp_path / "pets"), "task": "folder"})
+    inputs, findings = data.examine_data(wanted)
+    assert inputs is not None
+    assert [told(finding) for finding in findings[1:]] == [
+        ("OK", "cat (3) and dog (3), images to train on", ""),
+        ("WARN", "left out: 1 of a format that is not read (cat/phone.heic)", ""),
+        ("WARN", "Formats that are not read: HEIC (1 file)", f"{CONVERT}."),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -355,7 +369,7 @@ def test_the_whole_check_up(runs, capsys, tmp_path):
 
 def test_data_errors_are_what_the_check_up_expects(context, tmp_path):
     """The advice is what follows the first semicolon of the error."""
-    from graphs.inputs import load_task_of
+    from graphs.inputs import read_inputs
 
     with pytest.raises(TaskError, match="; get it with: "):
-        load_task_of(context.model_copy(update={"task": "cifar10", "data": str(tmp_path)}))
+        read_inputs(context.model_copy(update={"task": "cifar10", "data": str(tmp_path)}))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from graphs.results.model_card import plain_text
 from graphs.results.program import make_program, without_main_guard
-from tools.datasets.image_decoding import decode
+from tools.datasets.image_decoding import DEFAULT_RANGES, decode
 
 SOURCE = '''"""A network."""
 from __future__ import annotations
@@ -52,10 +52,11 @@ def test_names_the_source_uses_are_left_to_it():
     assert taken.strip() in text
     assert functions(text) == [
         *("main", "to_rgb"),
-        *("read_labels", "load_network", "read_image", "read_turn", "to_rgb_", "classify_", "main__"),
+        *("read_labels", "load_network", "find_images", "read_image", "deep_mode", "to_bytes"),
+        *("read_turn", "to_rgb_", "classify_", "say", "main__"),
     ]
     assert text.endswith("sys.exit(main__())\n")
-    assert "image = to_rgb_(image.crop(" in text
+    assert "image = to_rgb_(to_bytes(image, " in text
     assert 'FOLDER_ / "labels.json"' in text
 
 
@@ -76,7 +77,14 @@ def test_what_a_language_model_wrote_is_no_markdown():
     assert plain_text("# [a](javascript:b)\n<b>c</b> | `d`") == r"\# \[a\](javascript:b) \<b\>c\</b\> \| \`d\`"
 
 
-LABELS = {"image_size": 20, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "classes": ["a", "b"]}
+RANGES = {**DEFAULT_RANGES, "F": (-3, 90.5), "I": (-40_000, 2_000_000)}
+LABELS = {
+    "image_size": 20,
+    "mean": [0.0, 0.0, 0.0],
+    "std": [1.0, 1.0, 1.0],
+    "classes": ["a", "b"],
+    "ranges": {mode: list(values) for mode, values in RANGES.items()},
+}
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +124,21 @@ def test_an_image_of_any_kind_is_read_as_for_the_training(read_image, tmp_path, 
         image = (image if mode in ("LA", "RGBA") else image.convert("RGB")).convert(mode)
     image.save(path)
     np.testing.assert_array_equal(read_image(path), decode(path, 20))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "pgm"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int16, np.uint16])
+def test_more_than_eight_bits_are_scaled_as_for_the_training(read_image, tmp_path, dtype, suffix):
+    values, path = np.random.default_rng(3).uniform(-9, 99, size=(33, 24)), tmp_path / f"image.{suffix}"
+    if np.issubdtype(dtype, np.integer):
+        values = np.clip(values * 25_000, np.iinfo(dtype).min, np.iinfo(dtype).max)
+    values = values.astype(dtype)
+    if np.issubdtype(dtype, np.floating):
+        values[3, :3] = np.nan, np.inf, -np.inf
+    Image.fromarray(values if suffix == "tif" else values.clip(0, 65535)).save(path)
+    pixels = read_image(path)
+    np.testing.assert_array_equal(pixels, decode(path, 20, RANGES))
+    assert len(np.unique(pixels)) > 5 or suffix == "pgm"
 
 
 def test_an_image_whose_exif_data_are_damaged_is_read_as_for_the_training(read_image, tmp_path):
@@ -173,3 +196,46 @@ def test_a_program_that_was_moved_without_its_weights_says_so_in_one_line(classi
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("error: labels.json and best.safetensors must lie beside best.py: ")
+
+
+def test_a_folder_stands_for_the_images_in_it(classify, tmp_path):
+    for name in ("b.PNG", "a.jpg", "deeper/c.webp", ".hidden/d.png"):
+        path = tmp_path / "new" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 24)).save(path)
+    (tmp_path / "new" / "notes.txt").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    done = classify("new", "empty")
+    assert done.returncode == 1
+    names = [line.partition(":")[0] for line in done.stdout.decode().splitlines()]
+    assert names == ["new/a.jpg", "new/b.PNG", "new/deeper/c.webp"]
+    assert done.stderr.decode() == "error: empty: expected images in this folder, found none\n"
+
+
+def test_what_a_search_leaves_out_is_refused_with_what_to_do(classify, tmp_path):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    Image.new("1", (10_001, 10_000)).save(folder / "huge.png")
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
+    (folder / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    done = classify("new")
+    assert (done.returncode, done.stdout) == (1, b"")
+    huge, *others = done.stderr.decode().splitlines()
+    assert huge == "error: new/huge.png: expected at most 100,000,000 pixels, found 10,001 times 10,000"
+    assert others == [
+        f"error: new/{name}: cannot identify image file 'new/{name}'; convert it to JPEG or PNG, HEIC for instance "
+        "with pillow-heif or ImageMagick"
+        for name in ("phone.heic", "script.png")
+    ]
+
+
+def test_a_reader_that_leaves_ends_it_without_a_traceback(classify, tmp_path):
+    Image.new("RGB", (30, 24)).save(tmp_path / "a.png")
+    program_path = tmp_path / "result" / "best.py"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, program_path, "a.png"], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from tools.datasets.splits import Split
 
@@ -100,3 +101,21 @@ def write_split(path: Path, **lists: Sequence[int]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({name: ["int", [str(number) for number in numbers]] for name, numbers in lists.items()}))
     return path
+
+
+def write_image(path: Path, number: int, size: tuple[int, int] = (8, 8)) -> Path:
+    """A grey image that tells its number in its first two pixels."""
+    pixels = np.full(size[::-1], 128, np.uint8)
+    pixels.ravel()[:2] = number // 256, number % 256
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_classes(folder: Path, counts: dict[str, int], first: int = 0) -> int:
+    """So many images of each class, numbered on; the number behind the last comes back."""
+    for name, count in counts.items():
+        for number in range(first, first + count):
+            write_image(folder / name / f"{number:05}.png", number)
+        first += count
+    return first

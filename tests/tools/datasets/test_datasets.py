@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shlex
 import subprocess
 import sys
@@ -14,7 +15,14 @@ import pytest
 from fairnad.errors import TaskError
 from fairnad.task import TaskDefaults
 from prompts.loader import load_pack
-from tests.tools.datasets.data_files import idx_bytes, numbered_images, numbers_of, write_cifar10, write_fashion
+from tests.tools.datasets.data_files import (
+    idx_bytes,
+    numbered_images,
+    numbers_of,
+    write_cifar10,
+    write_classes,
+    write_fashion,
+)
 from tools.datasets import small_sets
 from tools.datasets.splits import stratified_order
 from tools.datasets.task_source import torchvision_command
@@ -237,3 +245,25 @@ def test_the_command_that_fetches_a_data_set_can_be_pasted(data):
     program, argument, code = shlex.split(torchvision_command("CIFAR10", Path(data)))
     assert (program, argument) == ("python", "-c")
     assert code == f"from torchvision.datasets import CIFAR10; CIFAR10({data!r}, download=True)"
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10", "fashion-mnist"])
+@pytest.mark.parametrize("part", [".", "Training"])
+def test_class_folders_of_images_are_of_another_task(tmp_path: Path, name: str, part: str) -> None:
+    write_classes(tmp_path / part, {"cat": 3, "dog": 3})
+    message = (
+        f"--data {tmp_path}: expected files of the task {name}, found class folders of images (cat, dog); "
+        "add --task folder to search on them, or set --data to another folder"
+    )
+    with pytest.raises(TaskError, match=f"^{re.escape(message)}$"):
+        load(name, tmp_path)
+
+
+def test_data_sets_may_have_folders_of_images_beside_them(fashion: Path) -> None:
+    write_classes(fashion.parent, {"cat": 3, "dog": 3})
+    assert load("fashion-mnist", fashion.parent).class_names[0] == "T-shirt"
+
+
+def test_folders_of_images_deeper_in_the_data_folder_are_no_mistake(tmp_path: Path) -> None:
+    write_classes(tmp_path / "pets", {"cat": 3, "dog": 3})
+    assert load("digits", tmp_path).num_classes == 10

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from fairnad.task import LeftOut
-from tools.datasets.image_decoding import decode, read_sides, square
+from tools.datasets.image_decoding import decode, measure, read_header, square
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 
@@ -51,12 +51,13 @@ def assert_corners(pixels: np.ndarray, expected: np.ndarray = CORNERS, tolerance
         ("image.tif", {}),
         ("image.jpg", {"quality": 95}),
         ("image.webp", {"lossless": True}),
+        ("image.avif", {"quality": 95}),
         ("image.without.an.ending", {"format": "PNG"}),
     ],
 )
 def test_every_usual_format_is_read(tmp_path: Path, name: str, options: dict[str, object]) -> None:
     path = saved(tmp_path / name, corners(), **options)
-    assert read_sides(path) == (32, 32)
+    assert read_header(path) == (32, 32, "")
     pixels = decode(path, 16)
     assert pixels is not None
     assert_corners(pixels)
@@ -89,9 +90,36 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(pixels[0, 0].astype(float), np.linspace(0, 255, 16), atol=1)
 
 
-def test_thirty_two_bit_whole_numbers_are_taken_for_sixteen() -> None:
-    shades = np.repeat(np.linspace(0, 65535, 16).astype(np.int32)[None], 16, axis=0)
-    np.testing.assert_allclose(square(Image.fromarray(shades), 16)[0, 0].astype(float), np.linspace(0, 255, 16), atol=1)
+@pytest.mark.parametrize(("dtype", "mode"), [(np.float32, "F"), (np.float64, "F"), (np.int32, "I"), (np.int16, "I")])
+def test_other_numbers_are_scaled_by_the_range_that_is_given(tmp_path: Path, dtype: type[np.number], mode: str) -> None:
+    values = np.repeat(np.linspace(-4, 56, 16).astype(dtype)[None], 16, axis=0)
+    path = saved(tmp_path / "deep.tif", Image.fromarray(values))
+    assert read_header(path) == (16, 16, mode)
+    assert measure(path) == (-4, 56)
+    pixels = decode(path, 16, {mode: (0, 40)})
+    assert pixels is not None
+    expected = (values[0].astype(float) / 40).clip(0, 1) * 255
+    np.testing.assert_allclose(pixels[0, 0].astype(float), expected, atol=0.5)
+    np.testing.assert_array_equal(pixels[0], pixels[2])
+
+
+def test_sixteen_bits_in_a_pgm_file_are_no_more(tmp_path: Path) -> None:
+    path = saved(tmp_path / "deep.pgm", Image.fromarray(np.full((8, 8), 65535, np.uint16)))
+    assert read_header(path) == (8, 8, "")
+    pixels = decode(path, 8, {"I;16": (0, 65535), "I": (0, 1000)})
+    assert pixels is not None
+    assert (pixels == 255).all()
+
+
+def test_what_is_no_number_is_as_the_lowest_value(tmp_path: Path) -> None:
+    values = np.full((8, 8), 0.5, np.float32)
+    values[0, :3] = np.nan, np.inf, -np.inf
+    path = saved(tmp_path / "deep.tif", Image.fromarray(values))
+    assert measure(path) == (0.5, 0.5)
+    pixels = decode(path, 8, {"F": (0, 1)})
+    assert pixels is not None
+    assert pixels[0, 0, :4].tolist() == [0, 255, 0, 128]
+    assert measure(saved(tmp_path / "none.tif", Image.fromarray(np.full((8, 8), np.nan, np.float32)))) is None
 
 
 def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
@@ -177,6 +205,9 @@ WHOLE = PNG.getvalue()
         ("archive", b"PK\x03\x04" + bytes(50), LeftOut.NO_IMAGE),
         ("image.png", b"no image at all", LeftOut.BROKEN),
         ("image.JPG", b"\xff\xd8\xff", LeftOut.BROKEN),
+        ("phone.heic", b"\0\0\0\x18ftypheic" + bytes(50), LeftOut.FOREIGN),
+        ("phone.jpg", b"\0\0\0\x18ftypmif1" + bytes(50), LeftOut.FOREIGN),
+        ("drawing.svg", b"<svg/>", LeftOut.FOREIGN),
         ("script.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", LeftOut.BROKEN),
         ("bomb.png", png_that_says(60_000, 60_000), LeftOut.HUGE),
         ("bomb.png", png_that_says(10_001, 10_000), LeftOut.HUGE),
@@ -185,24 +216,24 @@ WHOLE = PNG.getvalue()
 def test_what_is_no_image_is_told_without_decoding(tmp_path: Path, name: str, content: bytes, reason: LeftOut) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    assert read_sides(path) is reason
+    assert read_header(path) is reason
 
 
 def test_a_hundred_megapixels_are_not_too_many(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(png_that_says(10_000, 10_000))
-    assert read_sides(path) == (10_000, 10_000)
+    assert read_header(path) == (10_000, 10_000, "")
 
 
 def test_a_file_that_is_gone_is_not_readable(tmp_path: Path) -> None:
-    assert read_sides(tmp_path / "gone.png") is LeftOut.UNREADABLE
+    assert read_header(tmp_path / "gone.png") is LeftOut.UNREADABLE
 
 
 @pytest.mark.parametrize("length", [12, 30, 50, 60])
 def test_every_cut_of_an_image_is_told(tmp_path: Path, length: int) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(WHOLE[:length])
-    assert read_sides(path) is LeftOut.BROKEN or decode(path, 8) is None
+    assert read_header(path) is LeftOut.BROKEN or decode(path, 8) is None
 
 
 def test_overwritten_bytes_never_raise(tmp_path: Path) -> None:
@@ -215,6 +246,6 @@ def test_overwritten_bytes_never_raise(tmp_path: Path) -> None:
             content[generator.integers(len(content), size=12)] = generator.integers(256, size=12)
             path = tmp_path / f"{number}.{format_name}"
             path.write_bytes(content.tobytes())
-            sides = read_sides(path)
-            pixels = decode(path, 8) if isinstance(sides, tuple) else None
+            header = read_header(path)
+            pixels = decode(path, 8) if isinstance(header, tuple) else None
             assert pixels is None or pixels.shape == (3, 8, 8)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import threading
@@ -14,51 +13,15 @@ from PIL import Image
 
 from fairnad.errors import StoppingError, StorageError, TaskError
 from fairnad.task import LeftOut
-from prompts.loader import load_pack
-from tests.tools.datasets.data_files import numbers_of
+from tests.tools.datasets.conftest import DEFAULTS
+from tests.tools.datasets.data_files import numbers_of, write_classes, write_image
 from tools.datasets import image_cache
-from tools.datasets.folder_listing import Part
+from tools.datasets.folder_form import Part
 from tools.datasets.image_folder import derived_size
 from tools.datasets.sharing import share_out
 from tools.datasets.tasks import Task, load_task
 
-DEFAULTS = load_pack("vision").tasks["folder"]
-Nobody = Callable[[], contextlib.AbstractContextManager[None]]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def load(tmp_path: Path, data: Path) -> Callable[..., Task]:
-    """Loads the folder; images keep their number at this size."""
-
-    def load(**changes: object) -> Task:
-        settings = {"data": data, "image_size": 8, "cache": tmp_path / "cache", "defaults": DEFAULTS, **changes}
-        return load_task("folder", **settings)
-
-    return load
-
-
-def write_image(path: Path, number: int, size: tuple[int, int] = (8, 8)) -> Path:
-    """A grey image that tells its number in its first two pixels."""
-    pixels = np.full(size[::-1], 128, np.uint8)
-    pixels.ravel()[:2] = number // 256, number % 256
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def write_classes(folder: Path, counts: dict[str, int], first: int = 0) -> int:
-    """So many images of each class, numbered on; the number behind the last comes back."""
-    for name, count in counts.items():
-        for number in range(first, first + count):
-            write_image(folder / name / f"{number:05}.png", number)
-        first += count
-    return first
 
 
 def in_split(task: Task) -> tuple[list[int], list[int], list[int]]:
@@ -124,11 +87,6 @@ def test_a_training_folder_alone_is_shared_out(data: Path, load: Callable[..., T
     write_classes(data / "train", {"cat": 10, "dog": 10})
     task = load()
     assert (len(task.train), len(task.validation), len(task.held_out())) == (12, 4, 4)
-
-
-def test_classes_may_be_called_train_and_test(data: Path, load: Callable[..., Task]) -> None:
-    write_classes(data, {"train": 5, "plane": 5, "test": 5})
-    assert load().class_names == ("plane", "test", "train")
 
 
 def test_shares_are_disjoint_and_complete_whatever_the_classes_hold() -> None:
@@ -235,6 +193,16 @@ def test_the_size_is_the_median_side_in_steps_of_eight_within_bounds(
     assert derived_size(np.array(sides)) == expected
 
 
+def test_images_that_are_too_small_are_refused_with_the_least_size(data: Path, load: Callable[..., Task]) -> None:
+    for index, name in enumerate(("cat", "dog")):
+        for number in range(5):
+            write_image(data / name / f"{number}.png", 10 * index + number, (7, 40))
+    message = rf"^{data}: expected images of 8 pixels a side or more, found 7 \(.*; use larger ones, or .*-size 8$"
+    with pytest.raises(TaskError, match=message):
+        load(image_size=0)
+    assert load(image_size=8).train.images.shape == (6, 3, 8, 8)
+
+
 def test_the_size_comes_from_the_images_unless_it_is_asked_for(data: Path, load: Callable[..., Task]) -> None:
     for index, name in enumerate(("cat", "dog")):
         for number in range(5):
@@ -273,13 +241,15 @@ def test_the_report_counts_and_tells_what_is_worth_knowing(data: Path, load: Cal
     write_classes(data / "test", {"cat": 4}, 70)
     for number in range(90, 93):
         write_image(data / "train" / "dog" / f"{number}.png", number, (40, 8))
+    Image.new("L", (8, 8), 7).save(data / "train" / "cat" / "lens cap.png")
     report = load().report
     assert (report.task, report.place, report.image_size) == ("folder", str(data), 8)
-    assert (report.num_train, report.num_validation, report.num_held_out) == (53, 8, 4)
-    assert report.class_counts == {"cat": 40, "dog": 8, "eel": 5}
-    assert report.imbalance == 8
+    assert (report.num_train, report.num_validation, report.num_held_out) == (54, 8, 4)
+    assert report.class_counts == {"cat": 41, "dog": 8, "eel": 5}
+    assert report.imbalance == 41 / 5
     assert report.notices == (
-        "3 of 65 images are over 2 times as long as wide: of each the middle is used.",
+        "3 of 66 images are over 2 times as long as wide: of each the middle is used.",
+        "4 images of a single colour (train/cat/lens cap.png, …): nothing can be learned from them.",
         "No image validates eel.",
     )
 
@@ -364,173 +334,6 @@ def test_memory_stays_near_the_decoded_size(data: Path, tmp_path: Path, load: Ca
         assert tracemalloc.get_traced_memory()[1] < 3 * decoded
     finally:
         tracemalloc.stop()
-
-
-# What a user can get wrong
-
-
-def test_a_folder_that_is_missing(data: Path, load: Callable[..., Task]) -> None:
-    with pytest.raises(TaskError, match=rf"--data {data}: expected a folder of class folders, found nothing there"):
-        load()
-    data.write_text("a file")
-    with pytest.raises(TaskError, match="found a file there"):
-        load()
-
-
-def test_a_folder_without_class_folders(data: Path, load: Callable[..., Task]) -> None:
-    data.mkdir()
-    write_image(data / "1.png", 1)
-    with pytest.raises(TaskError, match=rf"{data}: expected two or more class folders with images in them, found none"):
-        load()
-
-
-def test_one_class_alone(data: Path, load: Callable[..., Task]) -> None:
-    write_classes(data, {"cat": 10})
-    with pytest.raises(TaskError, match="expected two or more class folders with images in them, found one, cat"):
-        load()
-
-
-def test_class_folders_without_images(data: Path, load: Callable[..., Task]) -> None:
-    for name in ("cat", "dog"):
-        (data / name).mkdir(parents=True)
-    with pytest.raises(TaskError, match=r"expected images in the class folders, found none among 0 files$"):
-        load()
-    (data / "cat" / "notes.txt").write_text("x")
-    with pytest.raises(TaskError, match=r"found none among 1 file \(1 no image\)$"):
-        load()
-
-
-def test_images_that_are_all_damaged(data: Path, load: Callable[..., Task]) -> None:
-    write_classes(data, {"cat": 4, "dog": 4})
-    for path in data.rglob("*.png"):
-        path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(TaskError, match=r"class cat has 0 usable images \(4 broken\); expected 3 or more"):
-        load()
-
-
-def test_a_class_with_too_few_images_is_named_with_what_was_left_out(data: Path, load: Callable[..., Task]) -> None:
-    write_classes(data, {"cat": 10, "dog": 2})
-    (data / "dog" / "empty.png").touch()
-    message = r"class dog has 2 usable images \(1 empty\); expected 3 or more: add images or remove the folder"
-    with pytest.raises(TaskError, match=message):
-        load()
-
-
-def test_a_class_without_training_images_is_named(data: Path, load: Callable[..., Task]) -> None:
-    write_classes(data / "train", {"cat": 10, "dog": 10})
-    (data / "train" / "eel").mkdir()
-    write_classes(data / "val", {"cat": 5, "dog": 5, "eel": 5}, 20)
-    with pytest.raises(TaskError, match="class eel has 5 usable images, 0 of them to train on; expected 3 or more"):
-        load()
-
-
-def test_validation_classes_that_the_training_folder_lacks(data: Path, load: Callable[..., Task]) -> None:
-    write_classes(data / "train", {"cat": 10, "dog": 10})
-    write_classes(data / "val", {"cat": 4, "dgo": 4, "eel": 1}, 20)
-    message = rf"{data}/val has classes that {data}/train lacks: dgo, eel; name the folders alike, or remove them"
-    with pytest.raises(TaskError, match=message):
-        load()
-
-
-def test_images_that_no_disk_holds_are_refused_before_one_is_filled(
-    tmp_path: Path, data: Path, load: Callable[..., Task]
-) -> None:
-    write_classes(data, {"cat": 5, "dog": 5})
-    message = r"decoded images to, but: 3,000,000,000,000,000 bytes are needed and [\d,]+ are left; make room"
-    with pytest.raises(StorageError, match=message):
-        load(image_size=10_000_000)
-    assert {path.suffix for path in (tmp_path / "cache").rglob("*.*")} == {".json"}
-
-
-def test_images_that_are_sorted_into_parts_and_into_no_classes(data: Path, load: Callable[..., Task]) -> None:
-    write_classes(data, {"train": 5, "test": 5})
-    with pytest.raises(TaskError, match=rf"{data}/train: expected two or more class folders .*, found none$"):
-        load()
-    write_classes(data / "train", {"cat": 5, "dog": 5})
-    with pytest.raises(TaskError, match=r"the test folder has 0 usable images in class folders, expected 1 or more"):
-        load()
-
-
-def test_parts_without_one_to_train_on(data: Path, load: Callable[..., Task]) -> None:
-    for part in ("test", "val"):
-        write_classes(data / part, {"cat": 5, "dog": 5})
-    message = rf"{data}: expected class folders, or a folder train/ that holds some, found test, val alone"
-    with pytest.raises(TaskError, match=message):
-        load()
-
-
-def test_two_validation_folders(data: Path, load: Callable[..., Task]) -> None:
-    for part in ("train", "val", "valid"):
-        write_classes(data / part, {"cat": 5, "dog": 5})
-    with pytest.raises(TaskError, match=rf"{data}: expected one validation folder, found val and valid"):
-        load()
-
-
-def test_other_folders_beside_train_and_val(data: Path, load: Callable[..., Task]) -> None:
-    for part in ("train", "val", "labels"):
-        write_classes(data / part, {"cat": 5, "dog": 5})
-    with pytest.raises(
-        TaskError, match=rf"{data} has train/ and, beside it, labels; keep train/, val/ and test/ alone"
-    ):
-        load()
-
-
-@pytest.mark.parametrize(("part", "counts", "needed"), [("val", {"cat": 1}, 2), ("test", {"cat": 0}, 1)])
-def test_a_part_without_enough_images(
-    data: Path, load: Callable[..., Task], part: str, counts: dict[str, int], needed: int
-) -> None:
-    write_classes(data / "train", {"cat": 10, "dog": 10})
-    for name, count in counts.items():
-        (data / part / name).mkdir(parents=True)
-        write_classes(data / part, {name: count}, 50)
-    with pytest.raises(TaskError, match=rf"the {'validation' if part == 'val' else part} folder has \d usable image"):
-        load()
-
-
-def test_a_folder_that_may_not_be_read_is_named(
-    open_folder: Path, load: Callable[..., Task], without_privileges: Nobody
-) -> None:
-    write_classes(open_folder / "data", {"cat": 5, "dog": 5})
-    (open_folder / "data" / "dog").chmod(0)
-    message = rf"{open_folder}/data/dog cannot be read \(permission denied\); mend its permissions"
-    with without_privileges(), pytest.raises(TaskError, match=message):
-        load(data=open_folder / "data", cache=open_folder / "cache")
-
-
-def test_a_folder_that_may_be_listed_and_not_entered_is_left_out_file_by_file(
-    open_folder: Path, load: Callable[..., Task], without_privileges: Nobody
-) -> None:
-    write_classes(open_folder / "data", {"cat": 5, "dog": 5})
-    write_classes(open_folder / "data" / "cat", {"closed": 2}, 10)
-    (open_folder / "data" / "cat" / "closed").chmod(0o744)
-    with without_privileges():
-        task = load(data=open_folder / "data", cache=open_folder / "cache")
-    assert task.report.left_out == {LeftOut.UNREADABLE: 2}
-
-
-def test_a_folder_one_above_the_class_folders_is_told_which_is_meant(data: Path, load: Callable[..., Task]) -> None:
-    write_classes(data / "flowers", {"daisy": 5, "rose": 5})
-    with pytest.raises(TaskError, match=rf"found one, flowers; did you mean --data {data}/flowers\?"):
-        load()
-
-
-def test_names_of_classes_that_are_no_utf_8_stay_apart(data: Path, load: Callable[..., Task]) -> None:
-    for number, name in enumerate((b"caf\xe8", b"caf\xe9")):
-        write_classes(data / os.fsdecode(name), {"all": 5}, 5 * number)
-    task = load()
-    assert task.class_names == ("caf\\xe8", "caf\\xe9")
-    assert task.report.class_counts == dict.fromkeys(task.class_names, 3)
-
-
-def test_a_file_that_may_not_be_read_is_left_out(
-    open_folder: Path, load: Callable[..., Task], without_privileges: Nobody
-) -> None:
-    write_classes(open_folder / "data", {"cat": 5, "dog": 5})
-    for number in (1, 6):
-        (open_folder / "data" / ("cat" if number < 5 else "dog") / f"{number:05}.png").chmod(0)
-    with without_privileges():
-        task = load(data=open_folder / "data", cache=open_folder / "cache")
-    assert task.report.left_out == {LeftOut.UNREADABLE: 2}
 
 
 # Real images
