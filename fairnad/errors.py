@@ -23,8 +23,11 @@ A candidate that fails is no error but data: see :class:`fairnad.candidate.Failu
 """
 
 
-class FairnadError(Exception):
-    """Root of every error raised on purpose."""
+class FairnadError(RuntimeError):
+    """Root of every error raised on purpose.
+
+    A LangGraph server shows the messages of Python's own errors to its clients and hides all others, hence the base.
+    """
 
 
 class UserError(FairnadError):

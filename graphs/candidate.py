@@ -1,6 +1,7 @@
 """One candidate: mutate → execute ⇄ debug → measure ⇄ downscale → judge → train → record (paper Algorithm 1).
 
-With ``--review candidates`` a person stands between judge and train; what they change is executed again.
+With ``--review candidates`` a person stands between judge and train; what they change is executed again. By itself
+the graph is served in :mod:`graphs.single_idea`.
 """
 
 from __future__ import annotations
@@ -238,17 +239,26 @@ def _told(step: Step, told: Callable[[Mapping[str, Any]], str], update: dict[str
 
 
 def build() -> StateGraph[CandidateState, RunContext, CandidateInput, CandidateOutput]:
-    """The graph of one candidate; ``measure`` and ``train`` are tool nodes."""
+    """The graph of one candidate."""
+    from langgraph.graph import START, StateGraph
+
+    graph = StateGraph(
+        CandidateState, context_schema=RunContext, input_schema=CandidateInput, output_schema=CandidateOutput
+    )
+    add_steps(graph)
+    graph.add_edge(START, "mutate")
+    return graph
+
+
+def add_steps(graph: StateGraph[CandidateState, RunContext, Any, CandidateOutput]) -> None:
+    """Add all steps from ``mutate`` on, with their arrows; ``measure`` and ``train`` are tool nodes."""
     from langchain_core.runnables import RunnableLambda
-    from langgraph.graph import END, START, StateGraph
+    from langgraph.graph import END
     from langgraph.prebuilt import ToolNode
 
     from tools.toolbox import make_tools
 
     evaluate_budget, train_candidate = make_tools(current_bench)
-    graph = StateGraph(
-        CandidateState, context_schema=RunContext, input_schema=CandidateInput, output_schema=CandidateOutput
-    )
     for node in (mutate, execute, debug, downscale, judge, review, record):
         graph.add_node(node)
     tools = ((Step.MEASURE, evaluate_budget, story.costs_text), (Step.TRAIN, train_candidate, story.training_text))
@@ -256,7 +266,6 @@ def build() -> StateGraph[CandidateState, RunContext, CandidateInput, CandidateO
         call = ToolNode([tool], messages_key="calls", handle_tool_errors=False)
         told_call = call | RunnableLambda(functools.partial(_told, step, told))
         graph.add_node(str(step), told_call, metadata={"tool": tool.name})
-    graph.add_edge(START, "mutate")
     graph.add_conditional_edges("mutate", route_proposed)
     graph.add_conditional_edges("execute", route_executed)
     graph.add_conditional_edges("debug", route_debugged)
@@ -266,10 +275,3 @@ def build() -> StateGraph[CandidateState, RunContext, CandidateInput, CandidateO
     graph.add_conditional_edges("review", route_reviewed)
     graph.add_edge("train", "record")
     graph.add_edge("record", END)
-    return graph
-
-
-def __getattr__(name: str) -> Any:
-    if name == "graph":
-        return build().compile(name="candidate")
-    raise AttributeError(name)

@@ -37,6 +37,16 @@ def thread_id(run_name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"fairnad:{run_name}"))
 
 
+def named(context: RunContext, thread: str) -> RunContext:
+    """The settings with the name of their run: that of its thread where it has none.
+
+    The command line's threads are made of the run's name, which is then that of task and seed, as it is outside any
+    thread.
+    """
+    name = context.run_name
+    return context.model_copy(update={"run": name if context.run or thread in ("", thread_id(name)) else thread})
+
+
 def newest_thread(checkpoints: Path) -> str:
     """The thread that was worked on last, empty where there is none.
 
@@ -139,7 +149,8 @@ class RunCheckpointer(BaseCheckpointSaver[str]):
         told = config["configurable"]
         if (told.get("graph_id") or config.get("metadata", {}).get("graph_id")) != "search":
             return self._runs / COMMON_FOLDER / CHECKPOINTS_NAME
-        context = RunContext.model_validate({name: told[name] for name in RunContext.model_fields if name in told})
+        given = {name: told[name] for name in ("run", "runs", "task", "data", "seed") if name in told}
+        context = named(RunContext.model_validate({"runs": str(self._runs), **given}), _thread(config))
         is_plain = Path(context.run_name).name == context.run_name
         folder = Path(context.runs) / context.run_name if is_plain else self._runs / COMMON_FOLDER
         return folder / CHECKPOINTS_NAME

@@ -114,12 +114,6 @@ def build() -> StateGraph[BuildState, KnowledgeContext, BuildState, BuildState]:
     return graph
 
 
-def __getattr__(name: str) -> Any:
-    if name == "graph":
-        return build().compile(name="knowledge")
-    raise AttributeError(name)
-
-
 if __name__ == "__main__":
     from graphs.building.command_line import main
 

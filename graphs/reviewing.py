@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from fairnad import budget
-from fairnad.candidate import Failure, FailureKind, Step, plain
-from fairnad.ideas import Idea, IdeaKind
+from fairnad import budget, sampling
+from fairnad.candidate import CandidateId, Failure, FailureKind, Step, plain
+from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
 from fairnad.ports import Proposal
 from graphs.state import CandidateInput, CandidateState
 from graphs.steps import PROPOSAL
+from graphs.tagging import reworded, run_tagger
 from graphs.telling import story
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def review_ideas(bench: Bench, wave: Sequence[CandidateInput]) -> list[Can
         answers = _ask_for_ideas(bench, shown)
         await asyncio.to_thread(_note, bench, answers)
         decided |= answers
-    return [_apply(bench, candidate, decided.get(candidate["candidate_id"], "approve")) for candidate in wave]
+    return await asyncio.to_thread(_apply, bench, wave, decided)
 
 
 async def review_candidate(bench: Bench, state: CandidateState, source: str) -> Proposal | Failure:
@@ -126,16 +127,37 @@ def _check(bench: Bench, decisions: Mapping[str, Decision], shown: Sequence[Cand
     for candidate_id, decision in decisions.items():
         if candidate_id not in known:
             raise ValueError(f"expected candidates of this wave ({', '.join(known)}), found {candidate_id!r}")
-        _apply(bench, known[candidate_id], decision)
+        if isinstance(decision, dict):
+            replace(bench.idea(known[candidate_id]), text=decision["edit"])
 
 
-def _apply(bench: Bench, candidate: CandidateInput, decision: Decision) -> CandidateInput:
-    if decision == "approve":
-        return candidate
-    if decision == "reject":
-        return {**candidate, "refused": True}
-    idea = replace(bench.idea(candidate), text=" ".join(decision["edit"].split()))
-    return {**candidate, "idea": plain(idea), "idea_edited": True}
+def _apply(bench: Bench, wave: Sequence[CandidateInput], decided: Mapping[str, Decision]) -> list[CandidateInput]:
+    """The wave after the decisions; those left out are approved."""
+    applied: list[CandidateInput] = []
+    for candidate in wave:
+        decision = decided.get(candidate["candidate_id"], "approve")
+        if decision == "approve":
+            applied.append(candidate)
+        elif decision == "reject":
+            applied.append({**candidate, "refused": True})
+        else:
+            applied.append(_edited(bench, candidate, " ".join(decision["edit"].split())))
+    return applied
+
+
+def _edited(bench: Bench, candidate: CandidateInput, text: str) -> CandidateInput:
+    """A candidate with its idea in other words, and what follows from them: their tag, and a target that suits it.
+
+    What was chosen with the old idea in view, lessons and modules on offer, is left out.
+    """
+    idea = reworded(bench.idea(candidate), text, run_tagger(bench.context, bench.pack))
+    target, targets = MutationTarget(candidate["target"]), mutation_targets(idea)
+    if target is not MutationTarget.ANY and target not in targets:
+        place = CandidateId.parse(candidate["candidate_id"])
+        target = sampling.draw(targets, sampling.generator(bench.context.seed, place, "edited idea"))
+    choices = replace(bench.choices(candidate), lessons=(), parts=())
+    edited: CandidateInput = {**candidate, "idea": plain(idea), "target": str(target), "choices": plain(choices)}
+    return {**edited, "idea_edited": True}
 
 
 def _shown_idea(bench: Bench, candidate: CandidateInput) -> dict[str, str]:

@@ -20,6 +20,7 @@ from graphs.checkpointer import newest_thread, thread_id
 from graphs.context import Bench
 from graphs.exit_status import LIMIT_REACHED
 from graphs.isolation import isolation_text
+from graphs.results.result_folder import publish_result
 from graphs.results.run_files import write_run_files
 from graphs.review_prompt import answer
 from graphs.roles import describe, form_text
@@ -146,6 +147,9 @@ async def _search(
             progress.stopped(stopping.result(), bench.folder.path)
             return 128 + stopping.result()
     outcome = search.result()
+    if outcome["result"] is not None:
+        folder = await asyncio.to_thread(publish_result, bench.folder.path)
+        outcome["result"] = outcome["result"] | {"folder": str(folder)}
     progress.finished(await bench.history(), outcome)
     return EXIT_STATUS[outcome["outcome"]]
 

@@ -1,6 +1,6 @@
 """The search: prepare → initial → fair → pareto → refine → next generation → … → finish (paper Algorithm 2).
 
-What Algorithm 2 does not have comes at the end: promote → retrain, and a result folder. In the steady schedule the
+What Algorithm 2 does not have comes at the end: promote → retrain, and a stored result. In the steady schedule the
 stages give way to :mod:`graphs.steady`.
 
 ``python -m graphs.search`` runs it; :mod:`graphs.served` holds it for a LangGraph server.
@@ -19,13 +19,13 @@ from graphs import candidate, planning, steady
 from graphs.drawing import draw_once
 from graphs.results.finals import FINALS, hold_finals
 from graphs.results.promotion import climb
-from graphs.results.result_folder import write_result
+from graphs.results.result_folder import store_result
 from graphs.results.run_files import write_run_files
 from graphs.reviewing import review_ideas
 from graphs.services import let_go, services
 from graphs.slot_use import note_slot_use, slot_use
 from graphs.standing import standing
-from graphs.state import Schedule, SearchState, Slot
+from graphs.state import Schedule, SearchInput, SearchState, Slot
 from graphs.steady_drawing import mean_staleness
 from graphs.telling.wording import record_line
 
@@ -143,11 +143,11 @@ async def retrain(state: SearchState, runtime: Runtime[RunContext]) -> SearchSta
 
 
 async def finish(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
-    """Write the result folder and what people read."""
+    """Store the result and write what people read."""
     bench = await services(runtime.context)
     outcome = "finished" if not state["num_left"] else "barren"
     finals = FINALS.validate_python(state["finals"])
-    result = await write_result(bench, finals, await climb(bench)) if finals is not None else None
+    result = await store_result(bench, finals, await climb(bench)) if finals is not None else None
     await asyncio.to_thread(bench.folder.history.set_status, outcome)
     await write_run_files(bench, finals)
     await let_go(runtime.context)
@@ -203,11 +203,11 @@ def _stage(stage: Stage, slots: list[Slot], *, round_number: int = 1) -> SearchS
     return {"stage": str(stage), "round": round_number, "slots": slots}
 
 
-def build() -> StateGraph[SearchState, RunContext, SearchState, SearchState]:
+def build(settings: type[RunContext] = RunContext) -> StateGraph[SearchState, RunContext, SearchInput, SearchState]:
     """The graph of the search; each candidate runs in the candidate graph, all of a wave at once."""
     from langgraph.graph import END, START, StateGraph
 
-    graph = StateGraph(SearchState, context_schema=RunContext)
+    graph = StateGraph(SearchState, context_schema=settings, input_schema=SearchInput)
     nodes = (prepare, initial, next_generation, fair, pareto, refine, draw, review, settle, promote, retrain, finish)
     for node in (*nodes, steady.fill, steady.collect, steady.tally):
         graph.add_node(node)
@@ -228,12 +228,6 @@ def build() -> StateGraph[SearchState, RunContext, SearchState, SearchState]:
     graph.add_edge("retrain", "finish")
     graph.add_edge("finish", END)
     return graph
-
-
-def __getattr__(name: str) -> Any:
-    if name == "graph":
-        return build().compile(name="search")
-    raise AttributeError(name)
 
 
 if __name__ == "__main__":

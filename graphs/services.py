@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fairnad.errors import RunFolderError
 from fairnad.settings import RunContext
+from graphs.checkpointer import named
 from graphs.telling.ticker import TICK_SECONDS, ticking
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ _places: dict[Key, _Place] = {}
 async def services(context: RunContext) -> Bench:
     """The bench for these settings, opened by the first who asks and shared by all in this process.
 
-    It stays open as long as the task lives that asks, and some seconds after the last.
+    It stays open as long as the task lives that asks, and some seconds after the last. A run without a name gets one,
+    see :func:`graphs.checkpointer.named`, which the bench's own settings have.
 
     Raises:
         RunFolderError: the run is being worked on with other settings, or by another thread of the graph.
     """
-    place = await _find_or_open(context)
+    place = await _find_or_open(named(context, _thread_id()))
     task = asyncio.current_task()
     assert task is not None
     if place.timer is not None:
@@ -59,11 +61,11 @@ async def services(context: RunContext) -> Bench:
     try:
         if place.opening.done():
             return place.opening.result()
-        async with ticking("open", patience=TICK_SECONDS, run=context.run_name):
+        async with ticking("open", patience=TICK_SECONDS, run=place.context.run_name):
             return await asyncio.shield(place.opening)
     except Exception:
-        if _places.get(_key(context)) is place:
-            del _places[_key(context)]
+        if _places.get(_key(place.context)) is place:
+            del _places[_key(place.context)]
         raise
 
 
@@ -76,7 +78,7 @@ async def release(context: RunContext) -> None:
 
 async def let_go(context: RunContext) -> None:
     """Close the bench of a run that has ended: now, or as soon as no other task works at it."""
-    place = _places[_key(context)]
+    place = _places[_key(named(context, _thread_id()))]
     place.idle_seconds = 0.0
     if {task for task in place.tasks if not task.done()} <= {asyncio.current_task()}:
         await _close(place)

@@ -39,6 +39,10 @@ class Schedule(TypedDict):
     max_barren_draws: int
 
 
+class SearchInput(TypedDict):
+    """What a search is started with: nothing, since its settings say all."""
+
+
 class CandidateInput(TypedDict):
     """What the search hands to one candidate.
 

@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,18 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 CONFIGURATION = Path(__file__).parent.parent / "langgraph.json"
-OFFLINE = {"LANGSMITH_TRACING": "false", "LANGGRAPH_CLI_NO_ANALYTICS": "1"}
+ANALYTICS = {"LANGGRAPH_CLI_NO_ANALYTICS": "1"}
+_NO_TRACING = {"LANGSMITH_TRACING": "false"}
+_TRACING = re.compile(r"(LANGSMITH|LANGCHAIN)_(TRACING|OTEL)|OTEL_")
+"""How the variables begin by which a user says whether and where runs are traced; a key alone says neither."""
 _NUM_JOBS = "4"
 _MAX_PORT = 2**16 - 1
+
+
+def server_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a server: no usage statistics, and no tracing unless a user has set it up."""
+    traced = any(_TRACING.match(name) for name in given)
+    return {**ANALYTICS, **({} if traced else _NO_TRACING), **given}
 
 
 async def _serve(port: int, runs: Path) -> int:
@@ -42,8 +52,7 @@ async def _serve(port: int, runs: Path) -> int:
     command += ["--port", str(port), "--no-browser", "--no-reload", "--n-jobs-per-worker", _NUM_JOBS]
     paths = [str(CONFIGURATION.parent), os.environ.get("PYTHONPATH", "")]
     environment = {
-        **os.environ,
-        **OFFLINE,
+        **server_environment(os.environ),
         RUNS_VARIABLE: str(runs),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
@@ -107,7 +116,8 @@ async def _register(client: LangGraphClient, folder: Path) -> bool:
     if not thread:
         return False
     context = await asyncio.to_thread(read_context, folder)
-    settings = context.model_dump(mode="json", exclude_none=True)
+    place = {"run": folder.name, "runs": str(folder.parent)}
+    settings = context.model_dump(mode="json", exclude_none=True) | place
     about = {"run": folder.name}
     await client.threads.create(thread_id=thread, graph_id="search", metadata=about, if_exists="do_nothing")
     assistant = thread_id(folder.name)

@@ -1,13 +1,14 @@
-"""Files of a run that hold bytes: weights that are kept, and the result folder, each written whole or not at all."""
+"""Files of a run that hold bytes: weights that are kept, and the result, each written whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from fairnad.errors import RunFolderError
+from fairnad.errors import RunFolderError, SettingsError
 from store.disk import disk_errors, whole_file
 
 
@@ -40,6 +41,55 @@ def read_kept(path: Path, digest: str) -> bytes:
             f"expected the weights that were trained, found others in {path}; put them back, or choose another --run"
         )
     return content
+
+
+def pack(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a zip archive of these files, which survives a power cut.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    with whole_file(path, durable=True) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def unpack(path: Path) -> dict[str, bytes]:
+    """The files of an archive that :func:`pack` wrote.
+
+    Raises:
+        RunFolderError: it is damaged.
+        StorageError: it cannot be read.
+    """
+    try:
+        with disk_errors(path), zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except zipfile.BadZipFile as error:
+        raise RunFolderError(
+            f"{path} is damaged: {error}; remove it and run the search again, which writes it"
+        ) from error
+
+
+def holds(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Whether a folder has these files as they are."""
+    paths = {folder / name: content for name, content in files.items()}
+    return all(path.is_file() and path.read_bytes() == content for path, content in paths.items())
+
+
+def write_new(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder that is empty or does not exist yet.
+
+    Raises:
+        SettingsError: there is something in the folder, or it is a file.
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    with disk_errors(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            found = "other files in it" if folder.is_dir() else "a file"
+            raise SettingsError(f"{folder}: expected a new or empty folder, found {found}; name another one")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
 
 
 def publish(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -39,7 +39,8 @@ class RunFolder:
     ``history.sqlite`` is the truth; ``ledger.sqlite`` what was spent; ``settings.toml`` what was asked for;
     ``task.json`` what the images are; ``checkpoints.sqlite`` LangGraph's; ``ideas.jsonl`` the ideas a person has
     added; ``llm.jsonl`` every call of a language model; ``scratch/`` for jobs, emptied at every start; ``sources/``
-    is written by :meth:`export` from the history, for people and other programs to read.
+    is written by :meth:`export` from the history, for people and other programs to read. No file in it ends in
+    ``.py`` but those of the result folder the command line writes: a server that watches it would restart.
     """
 
     def __init__(self, path: Path, history: SqliteHistory, ledger: SqliteLedger, held: int) -> None:

@@ -38,6 +38,7 @@ NUM_IMAGES = 16
 """How many random images, and how many of the validation images, the networks are compared on."""
 
 _IMAGES_FILE = "images.npy"
+_PROGRAM_FILE = "program.src"
 _TOLERANCE = 1e-3
 _WALL_SECONDS = 600
 _OUTPUT_BYTES = 2**24
@@ -171,13 +172,14 @@ class Exporter:
     def _trial_job(self, program: str, files: Mapping[str, bytes], images: Images) -> Job:
         pictures = {f"image-{number:02d}.png": _png(image) for number, image in enumerate(images)}
         class_names = list(self._jobs.task.class_names)
+        beside = {name: content for name, content in files.items() if name != program}
         return Job(
             kind=JobKind.TRY_OUT,
             step=Step.EXECUTE,
             source="",
-            request={"program": program, "images": sorted(pictures), "class_names": class_names},
+            request={"program": _PROGRAM_FILE, "images": sorted(pictures), "class_names": class_names},
             limits=self._limits,
-            inputs={**files, **pictures},
+            inputs={_PROGRAM_FILE: files[program], **beside, **pictures},
             deliveries={PROBABILITIES_FILE: self._num_bytes(len(images))},
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from fairnad.attributes import AttributeTree, Category, Tag
 from fairnad.ideas import Idea
-from prompts.lexicon import Lexicon, term_pattern
+from prompts.lexicon import Signs, term_pattern
 
 _NUM_NEIGHBOURS = 15
 _NEIGHBOUR_WEIGHT = 4.0
@@ -27,9 +27,9 @@ class Tagger:
     A sign weighs the more the fewer examples show it. A sub-category the lexicon does not know is known by its name.
     """
 
-    def __init__(self, tree: AttributeTree, lexicon: Lexicon, examples: Sequence[Idea]) -> None:
+    def __init__(self, tree: AttributeTree, known: Mapping[Tag, Signs], examples: Sequence[Idea]) -> None:
         self._examples = [idea for idea in examples if idea.tag is not None and idea.tag in tree]
-        self._signs = _signs(tree, lexicon)
+        self._signs = _signs(tree, known)
         texts = [idea.text for idea in self._examples]
         self._rarity = {
             tag: math.log(1 + len(texts) / (1 + sum(1 for text in texts if any(sign.search(text) for sign in signs))))
@@ -82,12 +82,12 @@ class Tagger:
         return vectorizer, vectorizer.fit_transform([idea.text for idea in self._examples])
 
 
-def _signs(tree: AttributeTree, lexicon: Lexicon) -> dict[Tag, list[re.Pattern[str]]]:
-    """The patterns of every tag; what the lexicon alone knows of a category has an empty sub-category."""
+def _signs(tree: AttributeTree, known: Mapping[Tag, Signs]) -> dict[Tag, list[re.Pattern[str]]]:
+    """The patterns of every tag; what is ``known`` of a category beyond the tree has an empty sub-category."""
     signs: dict[Tag, list[re.Pattern[str]]] = defaultdict(list)
-    for tag, known in lexicon.signs.items():
+    for tag, found in known.items():
         if tag.category in tree.categories:
-            signs[tag if tag in tree else replace(tag, sub="")].append(known.text)
+            signs[tag if tag in tree else replace(tag, sub="")].append(found.text)
     for tag in tree.tags():
         if tag not in signs:
             signs[tag].append(term_pattern(tag.sub or tag.main))

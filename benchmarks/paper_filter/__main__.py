@@ -123,7 +123,7 @@ def tag_accuracy(
     """The shares of ideas whose main category, and whole tag, is found by a tagger that has not seen them."""
     right_main = right_tag = 0
     for part in range(num_parts):
-        tagger = Tagger(tree, lexicon, [idea for number, idea in enumerate(ideas) if number % num_parts != part])
+        tagger = Tagger(tree, lexicon.signs, [idea for number, idea in enumerate(ideas) if number % num_parts != part])
         for idea in ideas[part::num_parts]:
             found = tagger.tag(idea.text)
             right_main += found is not None and idea.tag is not None and found.category == idea.tag.category

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 from fairnad.attributes import AttributeTree
 from fairnad.candidate import Failure
 from fairnad.errors import EndpointError, KnowledgeError, SettingsError
-from fairnad.ideas import Idea
 from fairnad.knowledge import (
     AttributeStructurer,
     Extraction,
@@ -30,9 +29,9 @@ from fairnad.knowledge_settings import KnowledgeContext
 from fairnad.ports import BUILT_IN, Errand
 from graphs.replaying import refuse_replay
 from graphs.steps import Steps
+from graphs.tagging import make_tagger
 
 if TYPE_CHECKING:
-    from agents.builtin.tagger import Tagger
     from agents.llm import LanguageModel
     from prompts.knowledge_pack import KnowledgePack
     from store.knowledge_folder import KnowledgeFolder
@@ -274,7 +273,7 @@ def make_reader(
     from agents.builtin.paper_reader import BuiltinPaperReader
     from agents.paper_reader import LanguageModelPaperReader
 
-    tagger = _tagger(knowledge, tree)
+    tagger = make_tagger(knowledge.pack, tree)
     if model is None:
         return BuiltinPaperReader(knowledge.lexicon, tagger)
     return LanguageModelPaperReader(model, knowledge, tree, tagger.tag if context.unstructured else None)
@@ -287,11 +286,3 @@ def _structurer(knowledge: KnowledgePack, model: LanguageModel | None) -> Attrib
     if model is None:
         return BuiltinAttributeStructurer(knowledge.lexicon)
     return LanguageModelAttributeStructurer(model, knowledge)
-
-
-def _tagger(knowledge: KnowledgePack, tree: AttributeTree) -> Tagger:
-    from agents.builtin.tagger import Tagger
-    from store.idea_files import read_ideas
-
-    examples: tuple[Idea, ...] = read_ideas(knowledge.pack.ideas_file, knowledge.pack.attribute_tree)
-    return Tagger(tree, knowledge.lexicon, examples)

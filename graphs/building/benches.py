@@ -22,7 +22,7 @@ async def bench_of(context: KnowledgeContext) -> KnowledgeBench:
     """
     from graphs.building.bench import open_bench
 
-    place = Path(context.out).absolute()
+    place = await _place(context)
     if place not in _open:
         _open[place] = asyncio.ensure_future(open_bench(context))
     try:
@@ -34,6 +34,11 @@ async def bench_of(context: KnowledgeContext) -> KnowledgeBench:
 
 async def release(context: KnowledgeContext) -> None:
     """Close the bench of this folder; where none is open, nothing happens."""
-    opening = _open.pop(Path(context.out).absolute(), None)
+    opening = _open.pop(await _place(context), None)
     if opening is not None:
         await (await opening).close()
+
+
+async def _place(context: KnowledgeContext) -> Path:
+    """The folder as an absolute path, which needs to be asked for off the event loop."""
+    return await asyncio.to_thread(Path(context.out).absolute)

@@ -140,9 +140,3 @@ def _read_references(bench: KnowledgeBench) -> list[ReferenceModel]:
 def _problems_text(bench: KnowledgeBench) -> str:
     told = (f"{problem.where}: {problem.message}" for problem in bench.problems[:3])
     return "; ".join(told) or "the pack names none in knowledge/knowledge.toml"
-
-
-def __getattr__(name: str) -> Any:
-    if name == "graph":
-        return build().compile(name="structure")
-    raise AttributeError(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.graph import END, START, StateGraph
@@ -22,7 +22,7 @@ from graphs.replaying import refuse_replay
 from graphs.roles import cast, players
 
 if TYPE_CHECKING:
-    from langgraph.graph.state import CompiledStateGraph
+    pass
 
 UNDERSTANDING = TypeAdapter(Understanding)
 EVIDENCE = TypeAdapter(tuple[Evidence, ...])
@@ -99,9 +99,9 @@ def _text(message: AnyMessage) -> str:
     return str(message.text).strip()
 
 
-def build() -> StateGraph[ChatState, RunContext, ChatInput, ChatState]:
+def build(settings: type[RunContext] = RunContext) -> StateGraph[ChatState, RunContext, ChatInput, ChatState]:
     """The graph of the chat."""
-    graph = StateGraph(ChatState, context_schema=RunContext, input_schema=ChatInput)
+    graph = StateGraph(ChatState, context_schema=settings, input_schema=ChatInput)
     for node in (understand, retrieve, answer):
         graph.add_node(node)
     graph.add_edge(START, "understand")
@@ -109,10 +109,3 @@ def build() -> StateGraph[ChatState, RunContext, ChatInput, ChatState]:
     graph.add_edge("retrieve", "answer")
     graph.add_edge("answer", END)
     return graph
-
-
-def __getattr__(name: str) -> Any:
-    if name == "graph":
-        compiled: CompiledStateGraph[ChatState, RunContext, ChatInput, ChatState] = build().compile(name="chat")
-        return compiled
-    raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""``best``: the best candidate of a run and how it came about, from the base on.
+"""``best``: the best candidate of a run and how it came about, from the base on; with ``--out`` also its files.
 
 With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id``, ``best_by`` (``finals`` or
 ``search``, as in ``runs``), ``accuracy``, ``costs``, ``limits`` and ``shares`` of them, ``validation`` and
@@ -11,6 +11,7 @@ one before, ``costs``), the oldest first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -24,35 +25,51 @@ from fairnad.history import Record
 from fairnad.lineage import accuracy_change, gain, lineage
 from graphs.arguments import Parser
 from graphs.commands.options import add_run
-from graphs.results.result_folder import RESULT
+from graphs.results.result_folder import PROGRAM_NAME, RESULT, read_result
 from graphs.stored_runs import StoredRun, find_run, open_run
 from graphs.telling.finals_text import comparison_facts, verdict_text
 from graphs.telling.terminal import make_console, print_json, print_text
 from graphs.telling.wording import printable, quantity_text, share_text, signed_text, spread_text
+from store.result_files import holds, write_new
 
 _BY = {"finals": "winner of the finals", "search": "highest validation accuracy in the search"}
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Print the best candidate of a run.
+    """Print the best candidate of a run, and write the result folder where one is asked for.
 
     Raises:
-        UserError: there is no such run, or nothing has trained in it yet.
+        UserError: there is no such run, nothing has trained in it yet, or it has no result to write.
     """
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write the result folder with best.py, its weights and its model card"
+    )
     add_run(parser)
     options = parser.parse_args(arguments)
     with open_run(find_run(options.runs, options.run)) as run:
         best = run.best
         if best is None or best.evaluation is None:
             raise RunFolderError(f"nothing has trained yet in run {run.name}")
+        if options.out is not None:
+            write_new(options.out, _result(run))
         if options.json:
             print_json(_plain(run, best, best.evaluation))
         else:
-            _print(make_console(), run, best, best.evaluation)
+            _print(make_console(), run, best, best.evaluation, options.out)
     return 0
 
 
-def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluation) -> None:
+def _result(run: StoredRun) -> dict[str, bytes]:
+    files = read_result(run.path) if run.finals is not None else {}
+    if not files:
+        raise RunFolderError(
+            f"--out: expected a finished search with a result, found none in {run.path}; start its search again, "
+            "which goes on to the end and stores the result"
+        )
+    return files
+
+
+def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluation, out: Path | None) -> None:
     count = f"{len(run.history.trained)} of {run.context.archs} trained"
     console.print(f"run {run.name}: {run.context.task}, seed {run.context.seed}; {run.state}, {count}\n")
     console.print(Text.assemble("best  ", (best.candidate_id, "bold"), f"  ({_BY[run.best_by]})"))
@@ -73,13 +90,24 @@ def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluatio
         console.print(f"  {cost:,.10g} {name}{share}")
     if run.why_no_budgets:
         console.print(f"  {run.why_no_budgets}")
-    source, result = run.path / "sources" / f"{best.candidate_id}.py.txt", run.path / RESULT
+    source = run.path / "sources" / f"{best.candidate_id}.py.txt"
     if source.exists():
         console.print(f"  source {source}")
-    if run.finals is not None and result.exists():
-        console.print(f"  result {result}")
+    if text := _result_text(run, out):
+        console.print(f"  result {text}")
     console.print()
     _print_lineage(console, run, best)
+
+
+def _result_text(run: StoredRun, out: Path | None) -> str:
+    """Where the result folder is, or how to get one where the search wrote none, as on a server; empty without any."""
+    if out is not None:
+        return f"{out}  (python {out / PROGRAM_NAME} image.jpg)"
+    files = read_result(run.path) if run.finals is not None else {}
+    if not files:
+        return ""
+    folder = run.path / RESULT
+    return str(folder) if holds(folder, files) else "is stored; --out DIR writes it as a folder"
 
 
 def _print_lineage(console: Console, run: StoredRun, best: Record) -> None:

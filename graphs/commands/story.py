@@ -31,8 +31,8 @@ def _told(result: Any) -> str:
             return _told(evaluation)
         case {"winner_id": winner_id, "finalists": finalists}:
             return f"{winner_id} won of {len(finalists)}"
-        case {"folder": folder, "trial": _}:
-            return str(folder)
+        case {"folder": place, "trial": _} | {"archive": place, "trial": _}:
+            return str(place)
         case [{"module_id": _}, *_]:
             return ", ".join(module["name"] for module in result)
         case []:

@@ -1,4 +1,8 @@
-"""The result folder ``runs/NAME/result/``: what a person walks away with, usable without this project."""
+"""The result: what a person walks away with, usable without this project.
+
+A search stores it in the archive ``runs/NAME/result.zip``, wherever it runs. The command line also writes the folder
+``runs/NAME/result/``. A server does not: ``best.py`` in a folder that ``langgraph dev`` watches would restart it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from graphs.results.finals import kept_weights
 from graphs.results.model_card import make_card
 from graphs.results.program import make_program
 from graphs.telling.ticker import ticking
-from store.result_files import publish
+from store.result_files import holds, pack, publish, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +31,17 @@ if TYPE_CHECKING:
     from tools.exporter import Onnx, TrainedNetwork
 
 RESULT = "result"
+ARCHIVE_NAME = "result.zip"
 PROGRAM_NAME = "best.py"
+STORED = "store result"
+"""The step that stores it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A result folder, and what is said of it: whether its program does what it should, and of the export to ONNX."""
+    """A stored result, and what is said of it: whether its program does what it should, and of the export to ONNX."""
 
-    folder: str
+    archive: str
     trial: str
     onnx: str
 
@@ -42,8 +49,8 @@ class Result:
 _RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
 
-async def write_result(bench: Bench, finals: Finals, rungs: Sequence[Rung]) -> Result:
-    """Write the folder of the winner, with the weights of its best seed on validation.
+async def store_result(bench: Bench, finals: Finals, rungs: Sequence[Rung]) -> Result:
+    """Store the winner, with the weights of its best seed on validation.
 
     It is written once for each finals held, and again where somebody has taken it away.
     """
@@ -54,13 +61,39 @@ async def write_result(bench: Bench, finals: Finals, rungs: Sequence[Rung]) -> R
         seed = finals.winner.best_seed
         weights = await kept_weights(bench, winner.candidate_id, seed, finals.recipe_digest)
         files, result = await _make(bench, _network(winner.source, weights, seed), winner.candidate_id)
-        card = make_card(bench, history, finals, rungs, (result.trial, result.onnx))
+        findings = (result.trial, result.onnx)
+        card = await asyncio.to_thread(make_card, bench, history, finals, rungs, findings)
         files["model_card.md"] = card.encode("utf-8", "backslashreplace")
-        await asyncio.to_thread(publish, Path(result.folder), files)
+        await asyncio.to_thread(pack, archive, files)
         return result
 
-    result = await bench.steps.once(winner.candidate_id, RESULT, len(history.trained), _RESULT, write)
-    return result if (bench.folder.path / RESULT / PROGRAM_NAME).is_file() else await write()
+    archive = bench.folder.path / ARCHIVE_NAME
+    result = await bench.steps.once(winner.candidate_id, STORED, len(history.trained), _RESULT, write)
+    return result if await asyncio.to_thread(archive.is_file) else await write()
+
+
+def read_result(run: Path) -> dict[str, bytes]:
+    """The files of the stored result of the run in folder ``run``, by name; none where it has none.
+
+    Raises:
+        RunFolderError: the archive is damaged.
+        StorageError: it cannot be read.
+    """
+    archive = run / ARCHIVE_NAME
+    return unpack(archive) if archive.is_file() else {}
+
+
+def publish_result(run: Path) -> Path:
+    """The result folder of the run in folder ``run``, written where it does not hold the stored result.
+
+    Raises:
+        RunFolderError: the stored result is damaged.
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    folder, files = run / RESULT, read_result(run)
+    if not holds(folder, files):
+        publish(folder, files)
+    return folder
 
 
 def _network(source: str, weights: bytes, seed: int) -> TrainedNetwork:
@@ -71,7 +104,7 @@ def _network(source: str, weights: bytes, seed: int) -> TrainedNetwork:
 
 async def _make(bench: Bench, network: TrainedNetwork, candidate_id: str) -> tuple[dict[str, bytes], Result]:
     """The files but the model card, after the program among them was tried out."""
-    exporter, folder = bench.lab.exporter, bench.folder.path / RESULT
+    exporter = bench.lab.exporter
     async with ticking("write", file="best.onnx"):
         onnx = await exporter.to_onnx(network)
     program = make_program(network.source, candidate_id=candidate_id, run_name=bench.context.run_name)
@@ -84,7 +117,7 @@ async def _make(bench: Bench, network: TrainedNetwork, candidate_id: str) -> tup
         trial = await exporter.try_out(network, PROGRAM_NAME, files)
     if not isinstance(onnx, Failure):
         files["best.onnx"] = onnx.content
-    return files, Result(str(folder), _trial_line(trial), _onnx_line(onnx))
+    return files, Result(str(bench.folder.path / ARCHIVE_NAME), _trial_line(trial), _onnx_line(onnx))
 
 
 def _labels(task: Task, seed: int, onnx: Onnx | Failure) -> str:

@@ -59,7 +59,7 @@ def knowledge() -> KnowledgePack:
 @pytest.fixture(scope="module")
 def tagger(knowledge: KnowledgePack) -> Tagger:
     tree = knowledge.pack.attribute_tree
-    return Tagger(tree, knowledge.lexicon, read_ideas(knowledge.pack.ideas_file, tree))
+    return Tagger(tree, knowledge.lexicon.signs, read_ideas(knowledge.pack.ideas_file, tree))
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_a_tag_of_a_tree_the_lexicon_does_not_know_is_known_by_its_name(knowledg
     tree = AttributeTree(
         {Category(Target.PERFORMANCE, Granularity.OPERATION, "spectral operators"): ("wavelet layer",)}
     )
-    found = Tagger(tree, knowledge.lexicon, ()).tag("Put a wavelet layer in front.")
+    found = Tagger(tree, knowledge.lexicon.signs, ()).tag("Put a wavelet layer in front.")
     assert found is not None
     assert found.sub == "wavelet layer"
-    assert Tagger(tree, knowledge.lexicon, ()).tag("Nothing of the kind.") is None
+    assert Tagger(tree, knowledge.lexicon.signs, ()).tag("Nothing of the kind.") is None

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import re
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,66 +19,54 @@ from graphs.checkpointer import thread_id
 from graphs.command_line import main, parse
 from graphs.runner import run
 from graphs.studio import register_runs
+from tests.e2e import servers
 from tests.e2e.conftest import records
 from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import Script, fenced, lively
+from tests.e2e.servers import Server
 from tests.graphs.building.papers import ideas_in, write_list
 from tests.openai_server import ScriptedServer
 
-ROOT = Path(__file__).parents[2]
 SMALL = {"archs": 4, "search.initial": 2, "search.fair": 2, "search.pareto": 1, "search.refine": 1}
-
-
-@dataclass
-class Studio:
-    """A running server with its runs folder."""
-
-    process: subprocess.Popen[str]
-    url: str
-    runs: Path
+QUICK = {"archs": 4, "epochs": 1, "search": {"confirm_seeds": 0}}
+"""Settings that leave all else at its default, where files lie among it."""
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """A server over an empty runs folder; what it stores beside lies in a temporary folder."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "graphs.studio", "--port", str(port), "--runs", str(folder / "runs")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CI": "1"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=log)
-        assert process.stdout is not None
-        try:
-            said = next((line for line in process.stdout if line.startswith("serving")), None)
-            assert said is not None, (folder / "log").read_text()
-            yield Studio(process, f"http://127.0.0.1:{port}", folder / "runs")
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server without flags, over an empty folder."""
+    with servers.studio(tmp_path_factory.mktemp("server")) as started:
+        yield started
 
 
 @pytest.fixture
-def client(studio: Studio) -> Iterator[SyncLangGraphClient]:
+def client(studio: Server) -> Iterator[SyncLangGraphClient]:
     """Asks the server."""
     with get_sync_client(url=studio.url, api_key=None) as opened:
         yield opened
 
 
 @pytest.fixture
-def settings(flags: Callable[..., list[str]], studio: Studio) -> Callable[..., dict[str, Any]]:
-    """Settings of a search as a server takes them, in the server's runs folder."""
+def settings(flags: Callable[..., list[str]]) -> Callable[..., dict[str, Any]]:
+    """Settings of a search as a server takes them; its folder lies where the server puts it."""
 
     def make(**given: object) -> dict[str, Any]:
-        context = parse(flags(**{"runs": studio.runs, **given}))
-        return context.model_dump(mode="json", exclude_none=True)
+        context = parse(flags(**given))
+        return context.model_dump(mode="json", exclude_none=True, exclude={"runs"})
 
     return make
 
 
-def history_of(studio: Studio, name: str) -> History:
+def history_of(studio: Server, name: str) -> History:
     return History(records(studio.runs / name))
+
+
+def test_a_search_with_default_settings_is_named_after_its_thread(client, studio):
+    thread = client.threads.create()["thread_id"]
+    state = client.runs.wait(thread, "search", input={}, context=QUICK)
+    assert (state["outcome"], state["num_trained"]) == ("finished", 4), state
+    assert len(history_of(studio, thread).trained) == 4
+    assert not list(studio.folder.rglob("*.py"))
 
 
 def test_a_search_runs_on_the_server_and_shows_what_each_step_changed(client, settings, studio):
@@ -126,7 +110,8 @@ def test_the_server_knows_the_settings_with_titles_defaults_choices_and_prompts(
     assert {"sources", "out", "llm"} <= set(told), "papers are named in the form of the build"
     (single,) = client.assistants.search(graph_id="candidate")
     inputs = client.assistants.get_schemas(single["assistant_id"])["input_schema"]["properties"]
-    assert {"candidate_id", "parent_id", "idea"} <= set(inputs)
+    assert set(inputs) == {"idea", "parent"}
+    assert schemas["input_schema"]["properties"] == {}, "a search needs nothing but its settings"
 
 
 def test_a_run_that_is_damaged_is_left_out_and_named(studio, tmp_path, capsys):
@@ -136,12 +121,12 @@ def test_a_run_that_is_damaged_is_left_out_and_named(studio, tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"left out: {tmp_path}/broken/checkpoints.sqlite should hold")
 
 
-def test_knowledge_is_structured_and_built_on_the_server(client, tmp_path):
+def test_knowledge_is_structured_and_built_on_the_server_in_its_default_folder(client, studio, tmp_path):
     papers = write_list(tmp_path / "papers.jsonl", 4)
-    out = tmp_path / "store"
+    out = studio.folder / "knowledge"
     for graph, given in (("structure", {}), ("knowledge", {"sources": [str(papers)]})):
         thread = client.threads.create()["thread_id"]
-        state = client.runs.wait(thread, graph, input={}, context={"out": str(out), **given})
+        state = client.runs.wait(thread, graph, input={}, context=given)
         assert "summary" in state, state
     assert state["summary"]["num_papers"] == 4
     assert state["summary"]["num_ideas"] == len(ideas_in(out)) > 0
@@ -198,7 +183,7 @@ def test_a_fork_shares_the_records_up_to_its_checkpoint_and_leaves_the_original_
         wave[0]["idea"]["text"] = "Use another activation function, whichever is the cheapest."
         edited = client.threads.update_state(thread, {"wave": wave}, checkpoint=early["checkpoint"], as_node="draw")
         checkpoint = edited["checkpoint"]["checkpoint_id"]
-        with pytest.raises(Exception, match="RunFolderError"):
+        with pytest.raises(Exception, match=r"^RunFolderError: .* recorded in runs/origin with another parent or idea"):
             client.runs.wait(thread, "search", checkpoint_id=checkpoint, context=settings(**told))
         capsys.readouterr()
         assert main(["fork", f"origin@{checkpoint}", "branch", "--runs", str(studio.runs)]) == 0
@@ -216,6 +201,33 @@ def test_a_fork_shares_the_records_up_to_its_checkpoint_and_leaves_the_original_
     assert branched[wave[0]["candidate_id"]].idea.text == wave[0]["idea"]["text"]
 
 
+def test_a_single_idea_is_carried_out_by_what_it_says(client, studio):
+    thread = client.threads.create()["thread_id"]
+    done = client.runs.wait(thread, "candidate", input={"idea": "Use GELU in place of ReLU."}, context={"epochs": 1})
+    assert "GELU" in done["trace"][0], done
+    (record,) = history_of(studio, thread).records
+    assert (record.candidate_id, record.parent_id, record.idea.tag.main) == (done["recorded"][0], "", "activation")
+    with pytest.raises(Exception, match=r"^SettingsError: parent: runs/.* has no candidate 'g09'; leave it out"):
+        client.runs.wait(thread, "candidate", input={"idea": "Widen.", "parent": "g09"}, context={"epochs": 1})
+    with pytest.raises(Exception, match=r"^SettingsError: idea: an idea has 1 to 49 words, found 0$"):
+        client.runs.wait(thread, "candidate", input={"idea": " "}, context={"epochs": 1})
+
+
+@pytest.mark.parametrize(
+    ("graph", "context", "message"),
+    [
+        ("search", {"archz": 4}, "unknown setting archz; did you mean archs?"),
+        ("candidate", {"search": {"initia": 4}}, "unknown setting search.initia; did you mean search.initial?"),
+        ("chat", {"seed": -1}, "seed: input should be greater than or equal to 0, found -1"),
+        ("knowledge", {"papers": []}, "unknown setting papers; did you mean papers_at_once?"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_refused_in_one_line(client, graph, context, message):
+    thread = client.threads.create()["thread_id"]
+    with pytest.raises(Exception, match=f"^SettingsError: {re.escape(message)}$"):
+        client.runs.wait(thread, graph, input={}, context=context)
+
+
 def interrupts(client: SyncLangGraphClient, thread: str) -> list[dict[str, Any]]:
     return [found for task in client.threads.get_state(thread)["tasks"] for found in task["interrupts"]]
 
@@ -231,15 +243,16 @@ def test_ideas_wait_for_a_person_who_edits_one_and_refuses_another(client, setti
         client.runs.wait(thread, "search", command={"resume": too_long}, context=settings(**told))
         (again,) = interrupts(client, thread)
         assert "an idea has 1 to 49 words, found 60" in again["value"]["error"]
-        decided = {one: {"edit": "Widen the stem."}, two: "reject"}
+        decided = {one: {"edit": "Use GELU in place of ReLU."}, two: "reject"}
         client.runs.wait(thread, "search", command={"resume": decided}, context=settings(**told))
         while interrupts(client, thread):
             client.runs.wait(thread, "search", command={"resume": "approve"}, context=settings(**told))
     history = history_of(studio, "ideas")
-    assert (history[one].idea.text, history[one].num_edits) == ("Widen the stem.", 1)
+    assert (history[one].idea.text, history[one].num_edits) == ("Use GELU in place of ReLU.", 1)
+    assert history[one].idea.tag.main == "activation", "the tag follows the text"
     assert (history[two].failure.step, history[two].failure.kind) == ("mutate", "review")
     assert len(history.trained) == 2
-    assert any("Widen the stem." in text for text in model.asked), "the edited idea is what the model was asked for"
+    assert any("Use GELU in place of ReLU." in text for text in model.asked), "the model was asked for the edited idea"
 
 
 def test_a_candidate_waits_for_a_person_whose_edit_is_executed_measured_and_judged_again(client, settings, studio):
@@ -273,7 +286,7 @@ def test_a_candidate_waits_for_a_person_whose_edit_is_executed_measured_and_judg
 def test_a_mistake_is_told_and_gives_the_run_folder_back(client, settings, studio, flags, context):
     thread = client.threads.create()["thread_id"]
     wrong = settings(run="mistake", base=str(studio.runs / "nowhere.py"))
-    with pytest.raises(Exception, match="BaseModelError"):
+    with pytest.raises(Exception, match=r"^BaseModelError: base .*nowhere\.py.: expected a Python file"):
         client.runs.wait(thread, "search", input={}, context=wrong)
     with ScriptedServer(lively) as model:
         told = {**SMALL, "archs": 1, "llm.model": "m", "llm.base_url": model.url}
@@ -287,11 +300,10 @@ def descendants(pid: int) -> list[int]:
 
 def test_the_chat_answers_on_the_server_and_remembers_its_thread(client, studio):
     thread = client.threads.create()["thread_id"]
-    context = {"runs": str(studio.runs)}
 
     def ask(question: str) -> dict[str, Any]:
         message = {"messages": [{"role": "user", "content": question}]}
-        state = client.runs.wait(thread, "chat", input=message, context=context)
+        state = client.runs.wait(thread, "chat", input=message)
         assert isinstance(state, dict)
         return state
 

@@ -15,7 +15,7 @@ def drawn_tree() -> dict[str, str]:
         if drawn is not None:
             depth = len(drawn[1]) // 4
             branch[depth:] = [drawn[2]]
-            parents[drawn[2]] = branch[depth - 1] if depth else "Exception"
+            parents[drawn[2]] = branch[depth - 1] if depth else "RuntimeError"
     return parents
 
 

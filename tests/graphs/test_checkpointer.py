@@ -32,7 +32,7 @@ async def put(saver, thread: str, **told: object) -> str:
     ("told", "folder"),
     [
         ({"graph_id": "search", "run": "mine"}, "mine"),
-        ({"graph_id": "search", "task": "cifar10", "seed": 3}, "cifar10-3"),
+        ({"graph_id": "search", "task": "cifar10", "seed": 3}, "t"),
         ({"graph_id": "search", "run": "../mine"}, ".server"),
         ({"graph_id": "candidate", "run": "mine"}, ".server"),
     ],
@@ -43,6 +43,14 @@ async def test_a_new_thread_lies_where_its_settings_say(checkpointer, tmp_path, 
     found = await checkpointer.aget_tuple(config("t"))
     assert found.checkpoint["id"] == name
     assert [entry.checkpoint["id"] async for entry in checkpointer.alist(config("t"))] == [name]
+
+
+async def test_without_settings_a_thread_lies_in_the_servers_folder_and_one_of_the_command_line_in_its_run(
+    checkpointer, tmp_path
+):
+    for thread, told, folder in (("t", {}, "t"), (thread_id("cifar10-3"), {"task": "cifar10", "seed": 3}, "cifar10-3")):
+        await put(checkpointer, thread, graph_id="search", **told)
+        assert newest_thread(tmp_path / folder / "checkpoints.sqlite") == thread
 
 
 async def test_what_a_task_writes_may_come_before_its_checkpoint(checkpointer, tmp_path):

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from graphs.studio import main
+from graphs.studio import main, server_environment
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,11 @@ def test_a_port_that_is_taken_is_named(capsys):
         port = server.getsockname()[1]
         assert main(["--port", str(port)]) == 2
     assert capsys.readouterr().err == f"error: --port: expected a free port, found a server at 127.0.0.1:{port}\n"
+
+
+def test_nothing_is_traced_unless_a_user_has_set_it_up():
+    assert server_environment({"LANGSMITH_API_KEY": "key"})["LANGSMITH_TRACING"] == "false"
+    for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "LANGSMITH_OTEL_ENABLED", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        environment = server_environment({name: "true"})
+        assert environment[name] == "true"
+        assert environment.get("LANGSMITH_TRACING", "true") == "true"

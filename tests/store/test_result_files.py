@@ -7,8 +7,8 @@ import resource
 
 import pytest
 
-from fairnad.errors import RunFolderError, StorageError
-from store.result_files import keep, publish, read_kept
+from fairnad.errors import RunFolderError, SettingsError, StorageError
+from store.result_files import holds, keep, pack, publish, read_kept, unpack, write_new
 
 
 @pytest.fixture
@@ -66,3 +66,24 @@ def test_a_folder_that_cannot_be_written_leaves_the_old_one(tmp_path, no_room):
     assert (folder / "a").read_bytes() == b"1"
     publish(folder, {"a": b"2"})
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_what_is_packed_is_unpacked_and_written_into_a_new_folder_alone(tmp_path):
+    files = {"best.py": b"print()", "best.safetensors": bytes(9)}
+    pack(tmp_path / "result.zip", files)
+    assert unpack(tmp_path / "result.zip") == files
+    assert [path.name for path in tmp_path.iterdir()] == ["result.zip"]
+    folder = tmp_path / "models" / "mine"
+    assert not holds(folder, files)
+    write_new(folder, files)
+    assert holds(folder, files)
+    with pytest.raises(SettingsError, match=r"mine: expected a new or empty folder, found other files in it; name"):
+        write_new(folder, files)
+    with pytest.raises(SettingsError, match=r"zip: expected a new or empty folder, found a file; name another one"):
+        write_new(tmp_path / "result.zip", files)
+
+
+def test_a_packed_result_that_is_damaged_is_told_in_a_line(tmp_path):
+    (tmp_path / "result.zip").write_bytes(b"rubbish")
+    with pytest.raises(RunFolderError, match=r"result.zip is damaged: .*; remove it and run the search again"):
+        unpack(tmp_path / "result.zip")

@@ -86,7 +86,8 @@ class Ground:
     def below(cls, scratch: Path, settings: LabSettings) -> Self:
         """That of a sandbox in ``scratch``, where candidates may be trained on a GPU if there is one."""
         has_gpu = settings.device != "cpu" and Path("/dev/nvidiactl").exists()
-        return cls(scratch.resolve(), scratch.resolve() / JOBS_FOLDER, has_gpu)
+        scratch = scratch.resolve()
+        return cls(scratch, scratch / JOBS_FOLDER, has_gpu)
 
 
 def find_level(settings: LabSettings) -> Level:

@@ -1,6 +1,6 @@
 """One job as the parent sees it: what it is given, what it may take, and what is believed of its end.
 
-A job gets a folder of its own. The parent writes ``request.json``, ``candidate.py`` and the inputs into it; the
+A job gets a folder of its own. The parent writes ``request.json``, ``candidate.src`` and the inputs into it; the
 job leaves ``report.json`` and its deliveries. Everything a job leaves is a claim by code that nobody has read: it
 is opened without following links, cut to its size and checked before it is used.
 """
@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from fairnad.candidate import Failure, FailureKind, Step
 
 REQUEST_FILE = "request.json"
-SOURCE_FILE = "candidate.py"
+SOURCE_FILE = "candidate.src"
+"""No file of a job ends in ``.py``: a development server that watches the folder would restart at every one."""
 REPORT_FILE = "report.json"
 WEIGHTS_FILE = "weights.bin"
 LOGITS_FILE = "logits.bin"

@@ -42,11 +42,12 @@ class Sandbox:
         """Nothing is started yet.
 
         Args:
-            scratch: a folder for this sandbox alone; job folders of a killed predecessor in it are removed.
+            scratch: a folder for this sandbox alone; job folders of a killed predecessor in it are removed. The fork
+                server works elsewhere, so the path is resolved here, once: no event loop may wait for that.
             settings: how jobs are shut in, and whether sources are held to the policy.
         """
         self._settings = settings or LabSettings()
-        self._scratch = scratch
+        self._scratch = scratch = scratch.resolve()
         self._level: Level | None = None
         self._wrapper: list[str] = []
         self._jobs_folder = scratch / JOBS_FOLDER
@@ -97,7 +98,8 @@ class Sandbox:
                 return await self._run_once(server, job)
             except _ServerLostError:
                 continue
-        raise LabError(f"the fork server died twice under a {job.kind} job: {_last_line(self._log)} ({self._log})")
+        last_line = await asyncio.to_thread(_last_line, self._log)
+        raise LabError(f"the fork server died twice under a {job.kind} job: {last_line} ({self._log})")
 
     async def kill_jobs(self) -> None:
         """Kill every running job and begin no other; whoever waits gets a :class:`~fairnad.errors.StoppingError`."""
@@ -174,7 +176,7 @@ class _ForkServer:
             LabError: it ended, or was not warm in three minutes.
         """
         ours, theirs = socket.socketpair()
-        with theirs, log.open("ab") as output:
+        with theirs, await asyncio.to_thread(log.open, "ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *wrapping,
                 *(sys.executable, "-P", "-m", "tools.sandbox", "--channel", str(theirs.fileno())),
@@ -199,7 +201,8 @@ class _ForkServer:
             if not ready:
                 await server.close()
         if not ready:
-            raise LabError(f"the fork server did not start: {_last_line(log)} ({log})")
+            last_line = await asyncio.to_thread(_last_line, log)
+            raise LabError(f"the fork server did not start: {last_line} ({log})")
         server._listener = asyncio.create_task(server._listen())
         return server
 
@@ -217,7 +220,7 @@ class _ForkServer:
             {
                 "id": number,
                 "kind": job.kind,
-                "folder": str(folder.resolve()),
+                "folder": str(folder),
                 "device": job.device,
                 "wall_seconds": job.limits.wall_seconds,
                 "cpu_seconds": job.limits.cpu_seconds,

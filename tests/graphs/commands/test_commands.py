@@ -21,8 +21,10 @@ from fairnad.ideas import Idea, IdeaKind
 from fairnad.ports import CallKey, Proposal
 from fairnad.prices import Usage
 from graphs.command_line import main
+from graphs.results.result_folder import publish_result
 from graphs.stored_runs import find_run, open_run
 from store.history_store import FILE_NAME
+from store.result_files import pack
 from store.run_folder import RunFolder
 from tests.graphs.conftest import (
     BASE,
@@ -362,3 +364,16 @@ def test_what_candidates_failed_by(ask, run_folder):
         "num_mended": 0,
         "num_final": 1,
     } in (report["kinds"])
+
+
+def test_the_stored_result_is_written_as_a_folder_wherever_it_is_wanted(ask, runs, run_folder, tmp_path):
+    out = tmp_path / "mine"
+    refused = ask("best", "--out", str(out), status=2)
+    assert "expected a finished search with a result, found none in" in refused
+    files = {"best.py": b"print()", "best.safetensors": bytes(9)}
+    pack(run_folder.path / "result.zip", files)
+    assert "result is stored; --out DIR writes it as a folder" in ask("best")
+    assert f"result {out}  (python {out}/best.py image.jpg)" in ask("best", "--out", str(out))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == files
+    assert publish_result(run_folder.path) == run_folder.path / "result"
+    assert f"result {run_folder.path}/result\n" in ask("best")

@@ -18,6 +18,7 @@ from fairnad.candidate import FailureKind, Step
 from fairnad.errors import LabError, StoppingError, StorageError
 from tests.tools.unjailed import UNJAILED
 from tools.sandbox import fork_server, job_child, process_control
+from tools.sandbox.job import Job, JobKind, Limits, write_folder
 from tools.sandbox.supervisor import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -327,3 +328,8 @@ async def test_a_server_that_is_not_warm_in_time_is_a_fault_of_the_lab(tmp_path,
 
 def _report_pid(path: Path) -> str:
     return f"import os\nwith open({str(path)!r}, 'w') as file: file.write(f'{{os.getpid()}}\\n')\n"
+
+
+async def test_a_job_has_no_file_that_a_development_server_would_restart_for(tmp_path):
+    write_folder(tmp_path / "job", Job(JobKind.CHECK, Step.EXECUTE, "import torch\n", {}, Limits(60, 10**9, 1000)))
+    assert {path.suffix for path in (tmp_path / "job").iterdir()} == {".src", ".json"}

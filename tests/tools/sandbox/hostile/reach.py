@@ -30,7 +30,7 @@ FILES = (
     attack("change a mode", "import os\nos.chmod(SECRET_FILE, 0o777)"),
     attack("change a time", "import os\nos.utime(SECRET_FILE, (1, 1))"),
     attack("change an attribute", "import os\nos.setxattr(SECRET_FILE, 'user.canary', b'x')"),
-    attack("change the job's source", "open('candidate.py', 'w')"),
+    attack("change the job's source", "open('candidate.src', 'w')"),
     attack("write where modules are imported from", "open(torch.__file__, 'a')"),
     attack("escape by chroot", "import os\nos.chroot(CANARY_FOLDER)"),
 )
