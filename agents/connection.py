@@ -5,7 +5,8 @@ the endpoint                                                what follows
 ==========================================================  =========================================================
 5xx, timeout, refused, no completion (a web page)           tried again up to ``max_retries``, else :class:`Down`
 429                                                         the same, and nothing else is sent until then
-a JSON schema is refused                                    asked again without, and never with one again
+a field is refused, or the system role                      asked again without, see :mod:`agents.quirks`
+the prompt is too long                                      an answer of finish ``context``
 401, 403, 404, other 4xx, no quota                          :class:`Down` at once
 ==========================================================  =========================================================
 """
@@ -17,14 +18,18 @@ import functools
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from email.utils import formatdate
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from agents.decoding import NotACompletionError, ReportedError
 from agents.faults import Fault, FaultKind, delay_seconds, interruption, not_a_completion, refusal
+from agents.quirks import Quirks, Schema
 from agents.rates import RateLimit
 from agents.reception import Reception
+from fairnad.error_bodies import ErrorBody, read_error_text
 from fairnad.errors import SettingsError, StoppingError
 from fairnad.model_entries import ModelEntry
 from fairnad.ports import Answer, CallKey, Ledger
@@ -35,18 +40,12 @@ from prompts.templates import Messages
 
 if TYPE_CHECKING:
     import httpx
-    import openai
     from langchain_openai import ChatOpenAI
-
-Schema = Mapping[str, Any]
-"""The JSON schema of a reply that is data."""
 
 CHARACTERS_A_TOKEN = 3
 _USUAL_REPLY_TOKENS = 1024
 """Reserved for a reply until the endpoint's own replies are known."""
-_MESSAGE_CHARACTERS = 300
-_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
-"""What langchain-openai raises on a chunk, or a body, that is not what the protocol says."""
+_OPENAI_URL = "https://api.openai.com/v1"
 
 
 class Down(Exception):
@@ -85,7 +84,7 @@ class Connection:
         self._key = os.environ.get(entry.key_variable, "")
         self._stopping = False
         self._limit = RateLimit(entry.requests_per_minute, entry.tokens_per_minute, clock)
-        self._sends_schema = entry.json_schema != "off"
+        self._quirks = Quirks.expected(entry)
         self._num_answers = 0
         self._num_reply_tokens = 0
         self.num_open = 0
@@ -97,7 +96,12 @@ class Connection:
     @property
     def url(self) -> str:
         """Where requests go."""
-        return str(self._chat.root_async_client.base_url).rstrip("/")
+        return (self.entry.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL).rstrip("/")
+
+    @property
+    def quirks(self) -> Quirks:
+        """What is known of the endpoint by now."""
+        return self._quirks
 
     @property
     def seconds_halted(self) -> float:
@@ -119,18 +123,23 @@ class Connection:
         """
         left = self._settings.max_retries if max_retries is None else max_retries
         sent = messages if schema is None else with_json_form(messages, schema)
+        schema = schema if self.entry.json_schema != "off" else None
         num_retries = 0
         while True:
-            sends_schema = self._sends_schema
-            reception, seconds = await self._request(key, sent, schema)
+            quirks = self._quirks
+            reception, seconds = await self._request(key, sent, schema, quirks)
             fault = reception.fault
+            if fault is not None and not reception.num_pieces:
+                sent_schema = schema is not None and self.entry.json_schema == "auto"
+                lesson = quirks.learn(fault, self.entry, sent, sent_schema=sent_schema)
+                if lesson is not None:
+                    self._quirks = replace(self._quirks, **lesson.changes)
+                if lesson is not None and lesson.asks_again:
+                    continue
             if fault is None or reception.is_answer:
                 answer = reception.answer(key.role, self.entry.title, sent, seconds, self._price)
-                entry = self.entry
-                return replace(answer, messages=messages, temperature=entry.temperature, max_tokens=entry.max_tokens)
-            if fault.is_of_schema and sends_schema and schema is not None and self.entry.json_schema == "auto":
-                self._sends_schema = False
-                continue
+                max_tokens = quirks.max_tokens(self.entry, sent)
+                return replace(answer, messages=messages, temperature=self.entry.temperature, max_tokens=max_tokens)
             if fault.kind is FaultKind.HOPELESS or num_retries >= left:
                 raise self._down(fault)
             delay = delay_seconds(fault, num_retries)
@@ -140,7 +149,9 @@ class Connection:
             else:
                 await self._sleep(delay)
 
-    async def _request(self, key: CallKey, messages: Messages, schema: Schema | None) -> tuple[Reception, float]:
+    async def _request(
+        self, key: CallKey, messages: Messages, schema: Schema | None, quirks: Quirks
+    ) -> tuple[Reception, float]:
         """One request when its turn has come: (what arrives, the seconds it took). Every request passes here."""
         self.num_open += 1
         try:
@@ -148,22 +159,16 @@ class Connection:
                 num_reserved = await self._wait_for_turn(messages)
                 if self._stopping:
                     raise StoppingError("the call was not begun because the run is being stopped")
-                most = self._price.usage(self._most_input_tokens(messages, schema), self.entry.max_tokens)
+                most = self._price.usage(_most_input_tokens(messages, schema, quirks), self.entry.max_tokens)
                 number = await self._ledger.reserve(key, self.entry.title, most)
                 began = time.monotonic()
-                reception = await self._receive(messages, schema)
+                reception = await self._receive(messages, schema, quirks)
                 seconds = time.monotonic() - began
                 await self._ledger.settle(number, reception.usage(messages, self._price), reception.settled_note)
         finally:
             self.num_open -= 1
         self._account(reception, num_reserved)
         return reception, seconds
-
-    def _most_input_tokens(self, messages: Messages, schema: Schema | None) -> int:
-        """What a prompt can have at most; some endpoints count the schema as a part of it."""
-        if schema is None or not self._sends_schema:
-            return most_input_tokens(messages)
-        return most_input_tokens((*messages, ("schema", json.dumps(schema))))
 
     async def _wait_for_turn(self, messages: Messages) -> float:
         """Wait until a request may be sent; the tokens that were reserved for it."""
@@ -180,9 +185,9 @@ class Connection:
         """Correct what was reserved by what was spent, as far as that is known."""
         if reception.reports_usage:
             self._num_answers += 1
-            self._num_reply_tokens += reception.output_tokens
-            self._limit.correct(num_reserved, reception.input_tokens + reception.output_tokens)
-        elif not reception.num_chunks:
+            self._num_reply_tokens += reception.counted_output
+            self._limit.correct(num_reserved, reception.counted_input + reception.counted_output)
+        elif not reception.num_pieces:
             self._limit.correct(num_reserved, 0)
 
     async def served_models(self) -> list[str] | None:
@@ -191,106 +196,107 @@ class Connection:
         Raises:
             Down: it cannot be reached, or refuses the key.
         """
-        import openai
+        import httpx
 
         try:
-            page = await self._chat.root_async_client.models.list()
-            return [str(model.id) for model in page.data]
-        except openai.APIStatusError as error:
-            if error.status_code in (401, 403):
-                raise self._down(self._refusal(error)) from error
-            return None
-        except openai.APIError as error:
+            response = await self._client.get("models")
+        except httpx.HTTPError as error:
             raise self._down(interruption(self._said(_first_cause(error)))) from error
-        except _UNREADABLE:
+        if response.status_code in (401, 403):
+            raise self._down(self._refusal(response.status_code, response.text, response.headers))
+        try:
+            return [str(model["id"]) for model in response.json()["data"]] if response.is_success else None
+        except (ValueError, TypeError, LookupError):
             return None
 
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""
-        if "_chat" in self.__dict__:
-            await self._chat.root_async_client.close()
-            del self.__dict__["_chat"]
+        self.__dict__.pop("_chat", None)
+        if "_client" in self.__dict__:
+            await self._client.aclose()
+            del self.__dict__["_client"]
 
-    async def _receive(self, messages: Messages, schema: Schema | None) -> Reception:
+    async def _receive(self, messages: Messages, schema: Schema | None, quirks: Quirks) -> Reception:
         """One request. Its answer is streamed, so that only silence, not length, runs into the time limit."""
-        import openai
+        import httpx
 
-        chat = self._chat
+        from agents.dialects import LostError, RefusedError, on_piece
+
         reception = Reception()
         silence = self._settings.timeout_seconds
-        body = self._body(schema if self._sends_schema else None)
+        fields = quirks.fields(self.entry, messages, schema)
+        telling = on_piece.set(reception.add)
         try:
             async with asyncio.timeout(silence) as limit:
-                async for chunk in chat.astream(list(messages), extra_body=body):
-                    reception.add(chunk)
+                async for _ in self._chat.astream(list(quirks.messages(messages)), extra_body=fields):
                     limit.reschedule(asyncio.get_running_loop().time() + silence)
-        except openai.APIStatusError as error:
-            reception.fault = self._refusal(error)
-            reception.was_read = error.status_code >= 500
-        except (TimeoutError, openai.APITimeoutError) as error:
+        except RefusedError as error:
+            reception.fault = self._refusal(error.status, error.text, error.headers)
+            reception.was_read = error.status >= 500
+        except ReportedError as error:
+            reception.fault = refusal(error.body.status, self._worded(error.body), {}, self.entry.key_variable)
+        except NotACompletionError as error:
+            reception.fault = not_a_completion(self._worded(error.body))
+        except LostError as error:
+            is_silence = isinstance(error.cause, httpx.TimeoutException)
+            said = f"silent for {silence:g} seconds" if is_silence else self._said(_first_cause(error.cause))
+            reception.fault = interruption(said)
+            reception.was_read = not isinstance(error.cause, httpx.ConnectError | httpx.ConnectTimeout)
+        except TimeoutError:
             reception.fault = interruption(f"silent for {silence:g} seconds")
-            reception.was_read = not _never_arrived(error)
-        except openai.APIError as error:
-            reception.fault = interruption(self._said(_first_cause(error)))
-            reception.was_read = not _never_arrived(error)
-        except _UNREADABLE as error:
-            reception.fault = not_a_completion(self._said(str(error)))
+        finally:
+            on_piece.reset(telling)
         return reception
 
-    def _refusal(self, error: openai.APIStatusError) -> Fault:
-        body = error.body if isinstance(error.body, dict) else {}
-        message = str(body.get("message") or error.message).removeprefix(f"Error code: {error.status_code} - ")
-        return refusal(
-            error.status_code,
-            self._said(message),
-            str(body.get("code") or ""),
-            error.response.headers,
-            self.entry.key_variable,
-        )
+    def _refusal(self, status: int, text: str, headers: httpx.Headers) -> Fault:
+        headers.setdefault("date", formatdate(usegmt=True))
+        return refusal(status, self._worded(read_error_text(text)), headers, self.entry.key_variable)
 
     @functools.cached_property
     def _chat(self) -> ChatOpenAI:
+        """LangChain's client, which knows of no field but the model and the messages: the others differ by endpoint."""
+        import httpx
         from langchain_openai import ChatOpenAI
-        from openai import DefaultAsyncHttpxClient
         from pydantic import SecretStr
 
-        entry = self.entry
+        from agents.dialects import DialectTransport
+
         return ChatOpenAI(
-            model=entry.model,
-            base_url=entry.base_url or None,
+            model=self.entry.model,
+            base_url=self.url,
             api_key=SecretStr(self._key or "none"),
-            temperature=entry.temperature,
-            timeout=self._settings.timeout_seconds,
+            timeout=None,  # silence is measured where the answer is read
             max_retries=0,  # retries are counted here; the client's own would multiply them
-            stream_usage=True,
             stream_chunk_timeout=None,
+            stream_usage=False,
             use_responses_api=False,
-            # Not shared with other clients, so that it can be closed.
-            http_async_client=DefaultAsyncHttpxClient(event_hooks={"response": [self._heed]}),
+            http_async_client=httpx.AsyncClient(transport=DialectTransport(self._client)),
             openai_proxy="",  # HTTPS_PROXY and the like hold; OPENAI_PROXY would collide with a client of one's own
-            max_tokens=None if entry.base_url else entry.max_tokens,
+        )
+
+    @functools.cached_property
+    def _client(self) -> httpx.AsyncClient:
+        import httpx
+
+        return httpx.AsyncClient(
+            base_url=self.url,
+            headers={"authorization": f"Bearer {self._key or 'none'}"},
+            timeout=self._settings.timeout_seconds,
+            follow_redirects=True,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=self.entry.concurrency),
+            event_hooks={"response": [self._heed]},
         )
 
     async def _heed(self, response: httpx.Response) -> None:
         self._limit.heed(response.headers)
 
-    def _body(self, schema: Schema | None) -> dict[str, Any]:
-        """What a request holds beyond what the client knows of.
-
-        A form asked for here, not by the client's own argument, leaves a reply that does not keep to it readable.
-        """
-        # Local servers know the limit by its older name only, and generate without end where they miss it; OpenAI's
-        # own newer models refuse the older name.
-        body: dict[str, Any] = {"max_tokens": self.entry.max_tokens} if self.entry.base_url else {}
-        if schema is not None:
-            form = {"name": "reply", "schema": dict(schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
-        return body | self.entry.extra_body
+    def _worded(self, body: ErrorBody) -> ErrorBody:
+        return replace(body, message=self._said(body.message))
 
     def _said(self, message: str) -> str:
         """The words of an endpoint on one line, without the key, which some repeat."""
         line = " ".join(message.split())
-        return (line.replace(self._key, "…") if self._key else line)[:_MESSAGE_CHARACTERS]
+        return line.replace(self._key, "…") if self._key else line
 
     def _down(self, fault: Fault) -> Down:
         what = fault.message if fault.kind is FaultKind.HOPELESS else f"does not answer: {fault.message}"
@@ -298,16 +304,17 @@ class Connection:
         return Down(f"endpoint {self.url} (model {self.entry.model}) {what}{advice}")
 
 
+def _most_input_tokens(messages: Messages, schema: Schema | None, quirks: Quirks) -> int:
+    """What a prompt can have at most; some endpoints count the schema as a part of it."""
+    if schema is None or not quirks.takes_schema:
+        return most_input_tokens(messages)
+    return most_input_tokens((*messages, ("schema", json.dumps(schema))))
+
+
 def _first_cause(error: BaseException) -> str:
     """What the error at the bottom says: the client's own says no more than that the connection failed."""
     deepest = list(_causes(error))[-1]
     return str(deepest) or type(deepest).__name__
-
-
-def _never_arrived(error: BaseException) -> bool:
-    """Whether no connection came about, so that the endpoint knows nothing of the request."""
-    # By name: which HTTP library the client brings along differs between its versions.
-    return any(type(cause).__name__ in ("ConnectError", "ConnectTimeout") for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

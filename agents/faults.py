@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
+from fairnad.error_bodies import ErrorBody
+
+NO_WORDS = ErrorBody("")
 _FIRST_DELAY_SECONDS = 2.0
 _LONGEST_DELAY_SECONDS = 60.0
 _LONGEST_REQUESTED_DELAY_SECONDS = 600.0
+_MESSAGE_CHARACTERS = 300
 
 _WHERE = "--llm.base-url to where its API begins (often …/v1), with --llm.models in its entry"
 
 _PASSING = {408, 409, 423, 425, 429}
-_MAY_MEAN_TOO_LONG = {400, 413, 422}
-_MAY_MEAN_NO_SCHEMA = {400, 415, 422, 501}
-_SCHEMA = re.compile(r"response[ _-]?format|json[ _-]?schema|schema|grammar|guided|structured output", re.IGNORECASE)
+
+_LENGTH_CODES = re.compile(
+    r"context[_ ]?(length|size|window|limit)|string_above_max|tokens_limit|max_prompt_tokens"
+    r"|(request|prompt|input)_too_(large|long)"
+)
+_INPUT = (
+    r"\b((prompt|input)(s|_tokens)?|context|messages?|conversation|request (body|entity)|payload|content|text|string"
+    r"|tokens?|max_new_tokens|seq(uence)?[ _]len(gth)?|n_ctx|window)\b"
+)
+_EXCESS = (
+    r"(too (long|large|many|big)|exceed|(long|great|larg)er than|more tokens than|more than the|overflow|reduce"
+    r"|shorten|shorter"
+    r"|(must|should|can ?not) (be|have) (\[\d|(<=?|less than|at most|fewer than|below|under)( or equal to)? ?\d{3})"
+    r"|only supports? up to|at most \d+ tokens|n[o']t fit|limit reached|limit is \d{3}|token limit"
+    r"|(over|above|beyond) the (limit|maximum)|(?<!-)>=? ?\d{3}|>= n_ctx)"
+)
 _TOO_LONG = re.compile(
-    r"context[ _-]?(length|window|size)|maximum context|(prompt|input|request|messages?) (is |are )?too (long|large)"
-    r"|exceeds? the (maximum|available|model)|max_new_tokens|reduce the length|too many (input )?tokens",
+    rf"{_INPUT}.{{0,120}}{_EXCESS}|{_EXCESS}.{{0,80}}{_INPUT}|max(imum)? (context|prompt|input)|out of context"
+    r"|max_position|context[ _-]?(length|window|size)|context (is )?full|too many (input |prompt )?tokens"
+    r"|at least 1, got -\d",
+    re.IGNORECASE | re.DOTALL,
+)
+_SURELY_TOO_LONG = re.compile(
+    r"(request|prompt|input|body|messages?) (is |are )?too (long|large)|context length", re.IGNORECASE
+)
+_RATE = re.compile(
+    r"quota|rate.?limit|(per|a|each) (second|minute|min|hour|day)\b|daily|hourly|credit|balance|billing|\bwait\b|later"
+    r"|slow down|overload|\bmemory\b",
     re.IGNORECASE,
 )
+"""Words of endpoints that are asked too much or too often, not too long a question."""
 
 
 class FaultKind(Enum):
@@ -46,45 +74,61 @@ class Fault:
     retry_after_seconds: float | None = None
     halts: bool = False
     """whether no other request of the endpoint will be answered before the delay is over, either"""
-    is_of_schema: bool = False
-    """whether it is the form asked for, by JSON schema, that was refused"""
+    body: ErrorBody = NO_WORDS
+    """what the endpoint said, as far as it said anything"""
+    status: int = 0
+    """of HTTP, or the one the body names; 0 where there is none"""
 
 
-def refusal(
-    status: int, message: str, code: str, headers: Mapping[str, str], key_variable: str = "OPENAI_API_KEY"
-) -> Fault:
-    """What an HTTP status other than 200 means.
+def refusal(status: int, body: ErrorBody, headers: Mapping[str, str], key_variable: str = "OPENAI_API_KEY") -> Fault:
+    """What an HTTP status other than 200 means; 0 where an error came without one.
 
     Args:
-        key_variable: the environment variable the key comes from.
-        code: the error code in the body, empty where there is none.
         headers: of the response, with names in lower case or found whatever their case.
+        key_variable: the environment variable the key comes from.
     """
-    said = f"{status}: {message}"
-    if status in _MAY_MEAN_TOO_LONG and (status == 413 or "context" in code or _TOO_LONG.search(message)):
-        return Fault(FaultKind.TOO_LONG, said)
-    if status == 429 and code == "insufficient_quota":
-        return Fault(FaultKind.HOPELESS, f"has no quota left ({said})", "raise the quota of the key's account")
-    of_schema = status in _MAY_MEAN_NO_SCHEMA and _SCHEMA.search(message) is not None
-    if status in _PASSING or (status >= 500 and not of_schema):
-        return Fault(FaultKind.PASSING, said, "", _retry_after_seconds(headers), halts=status == 429)
+    words = shown(body.message) or "no words"
+    said = f"{status}: {words}" if status else words
+    fault = functools.partial(Fault, body=body, status=status)
+    if status == 413 or is_too_long(body):
+        return fault(FaultKind.TOO_LONG, said)
+    if status == 402 or (status == 429 and "insufficient_quota" in body.codes):
+        return fault(FaultKind.HOPELESS, f"has no quota left ({said})", "raise the quota of the key's account")
+    if status in _PASSING or status >= 500 or not status:
+        delay = _retry_after_seconds(headers)
+        delay = body.retry_after_seconds if delay is None else delay
+        return fault(FaultKind.PASSING, said, "", delay, halts=status == 429)
     if status in (401, 403):
-        return Fault(FaultKind.HOPELESS, f"refuses the key ({said})", f"set {key_variable} to a key it accepts")
+        return fault(FaultKind.HOPELESS, f"refuses the key ({said})", f"set {key_variable} to a key it accepts")
     if status == 404:
         advice = f"set --llm.model to a model it serves, and {_WHERE}"
-        return Fault(FaultKind.HOPELESS, f"has no such model ({said})", advice)
-    advice = "change the settings under --llm"
-    return Fault(FaultKind.HOPELESS, f"refuses the request ({said})", advice, is_of_schema=of_schema)
+        return fault(FaultKind.HOPELESS, f"has no such model ({said})", advice)
+    return fault(FaultKind.HOPELESS, f"refuses the request ({said})", "change the settings under --llm")
+
+
+def is_too_long(body: ErrorBody) -> bool:
+    """Whether an endpoint says that a prompt has more tokens than it reads."""
+    if _LENGTH_CODES.search(body.codes) or _SURELY_TOO_LONG.search(body.message):
+        return True
+    return _TOO_LONG.search(body.message) is not None and _RATE.search(body.message) is None
 
 
 def interruption(message: str) -> Fault:
-    """What an error means that came without a status: on the wire, or within an answer."""
-    return Fault(FaultKind.TOO_LONG if _TOO_LONG.search(message) else FaultKind.PASSING, message)
+    """What an error on the wire means."""
+    return Fault(FaultKind.PASSING, shown(message))
 
 
-def not_a_completion(message: str) -> Fault:
+def not_a_completion(body: ErrorBody) -> Fault:
     """What it means that something arrives, but nothing that can be read as an answer."""
-    return Fault(FaultKind.PASSING, f"what it sends is no chat completion ({message})", f"set {_WHERE}")
+    if is_too_long(body):
+        return Fault(FaultKind.TOO_LONG, shown(body.message), body=body)
+    message = f"what it sends is no chat completion ({shown(body.message)})"
+    return Fault(FaultKind.PASSING, message, f"set {_WHERE}", body=body)
+
+
+def shown(words: str) -> str:
+    """The words of an endpoint, no longer than a message may be."""
+    return words if len(words) <= _MESSAGE_CHARACTERS else f"{words[: _MESSAGE_CHARACTERS - 1]}…"
 
 
 def delay_seconds(fault: Fault, num_retries: int) -> float:

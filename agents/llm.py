@@ -28,9 +28,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
-from agents.connection import Connection, Schema
+from agents.connection import Connection
 from agents.faults import backoff_seconds
 from agents.model_pool import ModelPool
+from agents.quirks import Schema
 from agents.reception import BROKEN, CONTEXT, failure, is_cut, is_empty
 from agents.replies import join_replies, repeats_itself
 from fairnad.candidate import Failure, Step
@@ -121,7 +122,7 @@ class LanguageModel:
         if is_cut(answer):
             # A reply that keeps to a schema from its first character can be no continuation.
             answer = await self._go_on(functools.partial(self._ask, role, errand, parts, None), answer)
-        return failure(answer, step, self._pool.max_tokens(answer.call.model)) or answer
+        return failure(answer, step) or answer
 
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""

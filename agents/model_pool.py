@@ -8,7 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from agents.connection import Connection, Down, Schema
+from agents.connection import Connection, Down
+from agents.quirks import Schema
 from fairnad.errors import EndpointError
 from fairnad.model_choice import order_of_names
 from fairnad.ports import Answer, CallKey, Errand, Ledger
@@ -94,11 +95,6 @@ class ModelPool:
             self._rests[connection] = _Rest()
             return _noted(answer, downs)
         raise EndpointError(_gone(downs))
-
-    def max_tokens(self, name: str) -> int:
-        """How long a reply of the model of that name may be; of the first one where none has the name."""
-        limits = {connection.entry.title: connection.entry.max_tokens for connection in reversed(self.connections)}
-        return limits.get(name, self.connections[0].entry.max_tokens)
 
     def stop(self) -> None:
         """Begin no new call; what is under way goes on."""

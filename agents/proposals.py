@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.connection import Schema
 from agents.edit_replies import edit_by
 from agents.edits import EditError, NoEditError
 from agents.llm import LanguageModel
+from agents.quirks import Schema
 from agents.reception import TAIL_CHARACTERS
 from agents.replies import extract_source
 from fairnad.candidate import Failure, FailureKind, Step

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from agents.decoding import Piece
 from agents.faults import Fault, FaultKind
 from agents.replies import strip_reasoning
 from fairnad.candidate import Call, Failure, FailureKind, Step
 from fairnad.ports import Answer
 from fairnad.prices import NOTHING, Price, Usage, estimated_tokens
 from prompts.templates import Messages
-
-if TYPE_CHECKING:
-    from langchain_core.messages import BaseMessageChunk
 
 LENGTH = "length"
 """The finish reason of an answer that the token limit cut off."""
@@ -24,6 +21,17 @@ BROKEN = "broken"
 
 ESTIMATED = "tokens estimated, four characters each"
 """The note of a call whose endpoint does not report what it has counted."""
+
+_LENGTH_REASONS = {
+    "length", "max_tokens", "model_length", "max_length", "max_output_tokens", "max_new_tokens", "token_limit",
+    "context_length", "incomplete",
+}  # fmt: skip
+"""Other names of :data:`LENGTH`."""
+_BROKEN_REASONS = {
+    "error", "abort", "aborted", "cancelled", "canceled", "timeout", "error_limit", "insufficient_system_resource",
+    "malformed_function_call", "load", "unload",
+}  # fmt: skip
+"""Reasons why an answer that began is none."""
 
 TAIL_CHARACTERS = 2000
 """How much of a reply a failure shows."""
@@ -38,22 +46,33 @@ class Reception:
 
     pieces: list[str] = field(default_factory=list)
     finish: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    reports_usage: bool = False
-    num_chunks: int = 0
+    counted_input: int = 0
+    counted_output: int = 0
+    num_reasoning_characters: int = 0
+    num_pieces: int = 0
     fault: Fault | None = None
     was_read: bool = True
 
-    def add(self, chunk: BaseMessageChunk) -> None:
-        """Take the next piece in."""
-        self.num_chunks += 1
-        self.pieces.append(str(chunk.text))
-        self.finish = chunk.response_metadata.get("finish_reason") or self.finish
-        usage = getattr(chunk, "usage_metadata", None)
-        if usage is not None:  # the last report counts: some servers report the sum so far with every chunk
-            self.input_tokens, self.output_tokens = usage["input_tokens"], usage["output_tokens"]
-            self.reports_usage = True
+    def add(self, piece: Piece) -> None:
+        """Take the next piece in. The last report of tokens counts: some endpoints report the sum so far."""
+        self.num_pieces += 1
+        self.pieces.append(piece.text)
+        self.num_reasoning_characters += len(piece.reasoning)
+        self.finish = piece.finish or self.finish
+        if piece.is_last and not self.finish and self.text.strip():
+            self.finish = "stop"
+        self.counted_input = piece.input_tokens or self.counted_input
+        self.counted_output = piece.output_tokens or self.counted_output
+
+    @property
+    def reports_usage(self) -> bool:
+        """Whether the endpoint has counted the tokens, as far as that can be true of what was exchanged."""
+        return self.counted_input > 0 and (self.counted_output > 0 or not self._num_written)
+
+    @property
+    def _num_written(self) -> int:
+        """Characters of the answer and of the thoughts before it."""
+        return len(self.text) + self.num_reasoning_characters
 
     @property
     def text(self) -> str:
@@ -63,16 +82,15 @@ class Reception:
     @property
     def is_answer(self) -> bool:
         """Whether it is to be stored: an answer, a broken one that began, or the word that the prompt is too long."""
-        return self.fault is None or self.fault.kind is FaultKind.TOO_LONG or self.num_chunks > 0
+        return self.fault is None or self.fault.kind is FaultKind.TOO_LONG or self.num_pieces > 0
 
     def usage(self, messages: Messages, price: Price) -> Usage:
         """What the request has cost; estimated by the characters where the endpoint does not report it."""
         if not self.was_read:
             return NOTHING
-        if self.reports_usage:
-            return price.usage(self.input_tokens, self.output_tokens)
         num_asked = sum(len(text) for _, text in messages)
-        return price.usage(estimated_tokens(num_asked), estimated_tokens(len(self.text)))
+        num_input = self.counted_input or estimated_tokens(num_asked)
+        return price.usage(num_input, self.counted_output or estimated_tokens(self._num_written))
 
     @property
     def usage_note(self) -> str:
@@ -88,15 +106,19 @@ class Reception:
     def answer(self, role: str, model: str, messages: Messages, seconds: float, price: Price) -> Answer:
         """What is stored of it."""
         text = strip_reasoning(self.text)
-        finish, notes = self.finish, []
+        finish, notes = LENGTH if self.finish in _LENGTH_REASONS else self.finish, []
         if self.fault is not None:
             finish = CONTEXT if self.fault.kind is FaultKind.TOO_LONG else BROKEN
             notes.append(self.fault.message)
         elif not finish:
             finish = BROKEN
             notes.append("the answer ends without a finish reason")
+        elif finish in _BROKEN_REASONS:
+            notes.append(f"the endpoint ended the answer with the reason {finish}")
+            finish = BROKEN
         elif not text.strip():
-            notes.append("nothing but reasoning" if self.text.strip() else "empty")
+            has_thought = self.text.strip() or self.num_reasoning_characters
+            notes.append("nothing but reasoning" if has_thought else "empty")
         elif finish == LENGTH:
             notes.append("cut off at the token limit")
         if self.usage_note:
@@ -126,7 +148,7 @@ def is_cut(answer: Answer) -> bool:
     return bool(answer.text.strip()) and answer.finish == LENGTH
 
 
-def failure(answer: Answer, step: Step, max_tokens: int) -> Failure | None:
+def failure(answer: Answer, step: Step) -> Failure | None:
     """Why an answer, asked for as often as it may be, is no use; ``None`` where it is."""
     note, tail = answer.call.note, answer.text[-TAIL_CHARACTERS:]
     if answer.finish == CONTEXT:
@@ -135,8 +157,9 @@ def failure(answer: Answer, step: Step, max_tokens: int) -> Failure | None:
         return Failure(step, FailureKind.REPLY, f"the endpoint broke every answer off ({note})", tail)
     if answer.finish == LENGTH:
         what = "the reply" if answer.text.strip() else "the model's reasoning"
-        message = f"{what} does not end within {max_tokens} tokens (--llm.max-tokens)"
+        message = f"{what} does not end within {answer.max_tokens} tokens (--llm.max-tokens)"
         return Failure(step, FailureKind.TRUNCATED, message, tail)
     if is_empty(answer):
-        return Failure(step, FailureKind.REPLY, "the reply is empty, twice")
+        reason = "" if answer.finish == "stop" else f" (finish reason {answer.finish})"
+        return Failure(step, FailureKind.REPLY, f"the reply is empty, twice{reason}")
     return None

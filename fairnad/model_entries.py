@@ -17,9 +17,9 @@ PLAYERS = (
 
 _CHANGEABLE = {
     "base_url", "key_variable", "concurrency", "json_schema", "requests_per_minute", "tokens_per_minute",
-    "price_input", "price_output",
+    "price_input", "price_output", "max_tokens",
 }  # fmt: skip
-"""What may differ when a run is resumed: where a model is asked and what that costs, not what it answers."""
+"""What may differ when a run is resumed: where a model is asked, what that costs, and how long a reply may be."""
 
 
 class ModelEntry(BaseModel):

@@ -129,7 +129,7 @@ class LanguageModelSettings(_Section):
         0, ge=0, description="tokens a minute, of prompts and replies; 0: as many", json_schema_extra=CHANGEABLE
     )
     temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
-    max_tokens: int = Field(8192, ge=16, description="tokens a reply may have")
+    max_tokens: int = Field(8192, ge=16, description="tokens a reply may have", json_schema_extra=CHANGEABLE)
     timeout_seconds: float = Field(
         300, gt=0, description="seconds of silence until a call is given up", json_schema_extra=CHANGEABLE
     )

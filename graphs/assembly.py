@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fairnad.ports import CallLog
 from fairnad.settings import RunContext
+from fairnad.stalls import BarrenCount
 from graphs.base_scaling import settle_base
 from graphs.choosing import has_library
 from graphs.context import Bench
@@ -74,6 +75,7 @@ async def open_bench(context: RunContext) -> Bench:
         await asyncio.to_thread(folder.note_task, inputs.task.report)
         calls = await asyncio.to_thread(_call_log, context, folder, pack.digest) if by_model else folder.history
         model = LanguageModel(context.llm, calls, ledger=purse) if by_model else None
+        records = await asyncio.to_thread(folder.history.records)
         bench = Bench(
             context=context,
             folder=folder,
@@ -91,6 +93,7 @@ async def open_bench(context: RunContext) -> Bench:
             steps=steps,
             flights=Flights(),
             to_follow=to_follow,
+            barren=BarrenCount(record.candidate_id for record in records),
         )
         check_recipe(await bench.history(), inputs.recipe, folder.path)
         undo.pop_all()

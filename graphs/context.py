@@ -23,6 +23,7 @@ from fairnad.ports import Errand, IdeaMutationRequest, Model, MutationRequest, P
 from fairnad.recipe import Recipe
 from fairnad.selection import IdeaSelection
 from fairnad.settings import RunContext
+from fairnad.stalls import BarrenCount
 from graphs.forecasts.forecast import training_seconds
 from graphs.purse import Purse
 from graphs.steps import EVALUATION, PROPOSAL, REPORT, Steps
@@ -53,7 +54,7 @@ class Bench:
     ``language_model`` is ``None`` where no role is played by one, ``library`` where none is offered checked modules;
     ``select`` gives the ideas that may be drawn, with a person's own beside them. ``recipes`` are the search's own and
     those its best are promoted to. ``flights`` are empty but in the steady schedule, ``to_follow`` are the draws of a
-    steady search that is replayed.
+    steady search that is replayed. ``barren`` counts the draws without a trained candidate since this start.
     """
 
     context: RunContext
@@ -72,6 +73,7 @@ class Bench:
     steps: Steps
     flights: Flights
     to_follow: Sequence[SteadyDraw]
+    barren: BarrenCount
 
     def stage(self, candidate_id: str) -> Stage:
         """The stage a candidate was drawn in."""

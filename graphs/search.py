@@ -17,6 +17,7 @@ from fairnad.errors import BaseModelError, RunFolderError
 from fairnad.settings import RunContext
 from graphs import candidate, planning, steady
 from graphs.drawing import draw_once
+from graphs.results.ending import begin_again
 from graphs.results.finals import FINALS, hold_finals
 from graphs.results.promotion import climb
 from graphs.results.result_folder import store_result
@@ -37,7 +38,10 @@ Route = Literal["draw", "initial", "fair", "pareto", "refine", "next_generation"
 
 
 async def prepare(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
-    """Open the bench; the base model is the first candidate. A search that has ended goes on where it ended."""
+    """Open the bench; the base model is the first candidate. A search that has ended goes on where it ended.
+
+    One that ended because nothing trained draws on: what kept it from training may have been mended.
+    """
     bench = await services(runtime.context)
     search = bench.context.search
     schedule = Schedule(
@@ -47,7 +51,10 @@ async def prepare(state: SearchState, runtime: Runtime[RunContext]) -> SearchSta
         max_barren_draws=search.max_barren_draws,
     )
     if goes_on(state):
-        return {"schedule": schedule, "outcome": "", "num_left": max(bench.context.archs - state["num_trained"], 0)}
+        num_left = max(bench.context.archs - state["num_trained"], 0)
+        draws_on = await asyncio.to_thread(begin_again, bench.folder.history)
+        num_barren = 0 if draws_on else search.max_barren_draws
+        return {"schedule": schedule, "outcome": "", "num_left": num_left, "num_barren": num_barren}
     slots = planning.base_slots()
     return {"schedule": schedule, "generation": 0, "outcome": "", "num_left": 1} | _stage(Stage.BASE, slots)
 
@@ -114,7 +121,7 @@ async def settle(state: SearchState, runtime: Runtime[RunContext]) -> SearchStat
         "slots": planning.settle_slots(state["slots"], state["wave"], history),
         "wave": [],
         "last_wave": [record_line(history[drawn["candidate_id"]]) for drawn in state["wave"]],
-        "num_barren": history.num_barren,
+        "num_barren": bench.barren.add(history[drawn["candidate_id"]] for drawn in state["wave"]),
     }
 
 

@@ -53,9 +53,7 @@ async def tally(state: SearchState, runtime: Runtime[RunContext]) -> dict[str, A
 
     bench = await services(runtime.context)
     history = await bench.history()
-    num_barren = state.get("num_barren", 0)
-    for name in state["recorded"]:
-        num_barren = 0 if history[name].trained else num_barren + 1
+    num_barren = bench.barren.add(history[name] for name in state["recorded"])
     lines = [record_line(history[name]) for name in state["recorded"]]
     counted = {"last_wave": lines, "num_barren": num_barren, "recorded": Overwrite([])}
     return {**standing(history, bench.context.archs), **counted}

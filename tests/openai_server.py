@@ -86,9 +86,10 @@ class ScriptedServer:
 
     ``requests`` holds every request in the order of arrival, ``asked`` counts them by their prompt, and ``answered``
     counts those that got a whole completion: no refusal, no raw body, nothing cut. ``most_at_once`` is the largest
-    number of requests that were open at one time. ``models`` are listed under ``/v1/models``, or else a refusal of
-    that; it is not there where they are ``None``. ``embed`` makes the vectors of ``/v1/embeddings``, after the replies
-    of ``embedding_faults`` have been sent in its place, one a request; ``embedded`` holds those requests.
+    number of requests that were open at one time, ``num_connections`` counts connections. ``models`` are listed under
+    ``/v1/models``, or else a refusal of that; it is not there where they are ``None``. ``embed`` makes the vectors of
+    ``/v1/embeddings``, after the replies of ``embedding_faults`` have been sent in its place, one a request;
+    ``embedded`` holds those requests.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class ScriptedServer:
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.most_at_once = 0
+        self.num_connections = 0
         self._script = script
         self._num_open = 0
         self._closing = False
@@ -185,6 +187,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
     _open = False
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.owner.num_connections += 1
 
     def do_GET(self) -> None:
         models = self.server.owner.models

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from fairnad.error_bodies import read_error_text
 from fairnad.errors import EndpointError, SettingsError
 from fairnad.settings import EmbeddingSettings
 
@@ -24,7 +26,7 @@ _TIMEOUT_SECONDS = 60.0
 _MAX_RETRIES = 4
 _MESSAGE_CHARACTERS = 300
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
-"""What the client raises on a body that is not what the protocol says, and what reading one raises."""
+"""What reading a body raises that is not what the protocol says."""
 
 
 class EndpointEmbedder:
@@ -73,9 +75,15 @@ class EndpointEmbedder:
         # Endpoints refuse an empty text, and none would find anything by its vector.
         inputs = [text if text.strip() else "-" for text in texts]
         with self._endpoint_errors():
-            reply = self._client.embeddings.create(model=self._settings.model, input=inputs, encoding_format="float")
-            rows = {row.index: row.embedding for row in reply.data}
+            reply = self._client.embeddings.with_raw_response.create(
+                model=self._settings.model, input=inputs, encoding_format="float"
+            )
+        text = reply.http_response.text
+        try:
+            rows = {row.get("index", number): row["embedding"] for number, row in enumerate(json.loads(text)["data"])}
             vectors = np.array([rows[number] for number in range(len(texts))], dtype=np.float32)
+        except _UNREADABLE as error:
+            raise self._gone(f"sends no embeddings ({read_error_text(text).message or 'nothing at all'})") from error
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise self._gone("sends vectors with numbers that are missing or not finite")
         return vectors
@@ -87,12 +95,10 @@ class EndpointEmbedder:
         try:
             yield
         except openai.APIStatusError as error:
-            said = f"{error.status_code}: {error.message.removeprefix(f'Error code: {error.status_code} - ')}"
-            raise self._gone(f"refuses ({said})") from error
+            said = read_error_text(error.response.text).message or "no words"
+            raise self._gone(f"refuses ({error.status_code}: {said})") from error
         except openai.APIError as error:
             raise self._gone(f"does not answer: {error.__cause__ or error.message}") from error
-        except _UNREADABLE as error:
-            raise self._gone(f"sends no embeddings ({error})") from error
 
     @cached_property
     def _client(self) -> openai.OpenAI:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fairnad.errors import ReplayError, SettingsError
+from fairnad.errors import ReplayError, UserError
+from fairnad.ideas import Idea, IdeaKind, MutationTarget
 from fairnad.model_entries import ModelEntry
 from fairnad.prices import price_of
 from fairnad.settings import RunContext
 from graphs.checkup import Finding, fail, ok, warn
+from graphs.inputs import task_defaults
 from graphs.replaying import recorded_calls
 from graphs.roles import cast
 from graphs.telling.wording import count_text
 
 if TYPE_CHECKING:
     from agents.endpoint import EndpointReport
+    from prompts.templates import Messages
 
 _MAX_LISTED = 6
 
@@ -31,7 +35,7 @@ async def examine_endpoint(context: RunContext) -> list[Finding]:
         found = [[*await _examine(context, entry), *_limits(context, entry)] for entry in entries]
     except ReplayError as error:
         return [fail("model", str(error), "name a run that has one")]
-    except SettingsError as error:
+    except UserError as error:
         return [fail("model", str(error), "mend the setting")]
     if len(entries) == 1:
         return found[0]
@@ -48,9 +52,28 @@ async def _examine(context: RunContext, entry: ModelEntry) -> list[Finding]:
         return [
             fail("key", f"{variable} is not set", f"export it, or set {_flag(context, 'base_url')} to another endpoint")
         ]
-    report = await ask_endpoint(context.llm, entry)
+    report = await ask_endpoint(context.llm, entry, await asyncio.to_thread(_prompts, context))
     key = f"{variable} is set" if is_set else "none set; this endpoint may need none"
     return [ok("key", key), *_served(context, entry.model, report), _answer(context, report)]
+
+
+def _prompts(context: RunContext) -> list[Messages]:
+    """The mutation prompt of these settings on its base, and what it is shortened to where it does not fit.
+
+    Raises:
+        UserError: there is no such pack, task or base.
+    """
+    from prompts.loader import load_pack
+
+    pack = load_pack(context.pack, context.prompt_wordings)
+    idea = Idea(pack.upscaling_ideas[0], IdeaKind.UPSCALE)
+    variables = {
+        "idea": pack.format_idea(idea, MutationTarget.NETWORK),
+        "parent": pack.base_source(context.base or task_defaults(context).base),
+        "lessons": "",
+    }
+    offers = (list(pack.modules[: context.agents.library]), "") if not context.paper_mode else ("",)
+    return [pack.messages("mutation", **variables, parts=parts) for parts in offers]
 
 
 def _recording(context: RunContext) -> Finding:
@@ -98,7 +121,7 @@ def _answer(context: RunContext, report: EndpointReport) -> Finding:
         return fail("answer", report.fault, report.advice or f"start the server, or set {_flag(context, 'base_url')}")
     speed = report.tokens_a_second
     told = f"{report.output_tokens} tokens, {speed:.0f} a second" if speed else "tokens are not counted"
-    return ok("answer", f"in {report.seconds:.1f} s; {told}")
+    return ok("answer", "; ".join([f"in {report.seconds:.1f} s", told, *report.quirks]))
 
 
 def _flag(context: RunContext, name: str) -> str:

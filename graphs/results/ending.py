@@ -21,6 +21,15 @@ def is_over(context: RunContext, history: SqliteHistory) -> bool:
     return history.status() == "barren" or (history.status() == "finished" and num_trained >= context.archs)
 
 
+def begin_again(history: SqliteHistory) -> bool:
+    """Whether a search that has ended may draw on: not where its test split was opened. A stalled one is no more."""
+    if history.find_steps(FINAL_TEST, 0):
+        return False
+    if history.status() == "barren":
+        history.set_status("")
+    return True
+
+
 def refuse_after_final_test(context: RunContext, history: SqliteHistory) -> None:
     """Refuse further candidates to a search whose test split was opened: what was seen there could choose them.
 

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fairnad.candidate import plain
 from fairnad.failure_report import failure_report
 from fairnad.finals import Finals
 from fairnad.history import History, PassRate, Record
 from fairnad.ledger import total
+from fairnad.stalls import find_stall
 from graphs.results.finals import FINALS
 from graphs.telling.failure_text import summary_lines
 from graphs.telling.finals_text import comparison_facts, verdict_text
 from graphs.telling.spending import print_spending, spending_facts
 from graphs.telling.terminal import make_console, make_table, print_table, print_text
-from graphs.telling.wording import count_text, quantity_text, rate_text, share_text, spread_text
+from graphs.telling.wording import count_text, printable, quantity_text, rate_text, share_text, spread_text
 
 if TYPE_CHECKING:
     from graphs.context import Bench
@@ -29,12 +31,7 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
     """Base and winner with costs and accuracies, pass rates, failures, and where everything lies."""
     console = console or make_console()
     if outcome["outcome"] == "barren":
-        num_barren = count_text(outcome["num_barren"], "draw")
-        (step, kind), count = history.failures().most_common(1)[0]
-        console.print(
-            f"stopped: the last {num_barren} brought no candidate that trains; "
-            f"the commonest failure is {step}: {kind} ({count} of {len(history.drawn)} draws)"
-        )
+        _print_stall(console, history, outcome["num_barren"])
     console.print(f"\n{bench.context.task}, seed {bench.context.seed}")
     finals = FINALS.validate_python(outcome.get("finals"))
     print_table(console, _comparison(bench, history, finals))
@@ -64,6 +61,19 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
         console.print("nothing was trained with fresh seeds (--search.confirm-seeds), so there is no result folder")
     if not bench.task.held_out_is_open:
         console.print("the test split stays closed; the same command with --final-test opens it and ends the search")
+
+
+def _print_stall(console: Console, history: History, num_barren: int) -> None:
+    """Why nothing trains, in the words of whoever refused, and what helps."""
+    said = f"stopped: the last {count_text(num_barren, 'draw')} brought no candidate that trains"
+    stall = find_stall(history, num_barren)
+    if stall is None:
+        console.print(said)
+        return
+    share = f"{stall.num_failures} of {len(history.drawn)} draws"
+    console.print(f"{said}; the commonest failure is {stall.step}: {stall.kind} ({share})")
+    console.print(Text(f"  last message: {printable(stall.message)}"))
+    console.print(Text(f"  what helps: {stall.advice}; the same command draws on"))
 
 
 def _comparison(bench: Bench, history: History, finals: Finals | None) -> Table:
@@ -113,8 +123,9 @@ def _print_finals(console: Console, finals: Finals, outcome: Mapping[str, Any]) 
 def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[str, Any]:
     """The same for programs, as JSON data.
 
-    ``outcome`` (``finished`` or ``barren``), ``folder``, ``result`` (the folder of the winner, or ``None``), ``base``,
-    ``control`` (the base where it was widened to the limits), ``best`` and ``winner`` (``None``, or ``candidate_id``,
+    ``outcome`` (``finished`` or ``barren``; then there is ``stall``, the fields of :class:`fairnad.stalls.Stall`),
+    ``folder``, ``result`` (the folder of the winner, or ``None``), ``base``, ``control`` (the base where it was widened
+    to the limits), ``best`` and ``winner`` (``None``, or ``candidate_id``,
     ``accuracy`` on the validation images in the search, ``costs``, and of trainings with fresh seeds ``validation`` and
     ``held_out``), ``comparison`` (winner minus control or base, see
     :func:`graphs.telling.finals_text.comparison_facts`), ``num_trained``, ``num_drawn``,
@@ -128,6 +139,7 @@ def facts(bench: Bench, history: History, outcome: Mapping[str, Any]) -> dict[st
     finals = FINALS.validate_python(outcome.get("finals"))
     return {
         "outcome": outcome["outcome"],
+        **({"stall": plain(find_stall(history, outcome["num_barren"]))} if outcome["outcome"] == "barren" else {}),
         "folder": str(bench.folder.path),
         "result": outcome["result"]["folder"] if finals is not None else None,
         "base": _told(history.base, finals),

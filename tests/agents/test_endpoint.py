@@ -7,7 +7,7 @@ import pytest
 from agents.endpoint import EndpointReport, ask_endpoint, has_key
 from fairnad.errors import SettingsError
 from fairnad.settings import LanguageModelSettings
-from tests.openai_server import Reply, Script, ScriptedServer
+from tests.openai_server import Reply, Request, Script, ScriptedServer
 
 
 async def report_on(script: Script, models: list[str] | None = None) -> EndpointReport:
@@ -15,7 +15,7 @@ async def report_on(script: Script, models: list[str] | None = None) -> Endpoint
         report = await ask_endpoint(LanguageModelSettings(model="m", base_url=server.url, temperature=0.2))
         assert report.url == server.url
         assert server.num_requests <= 2, "nothing is tried again"
-        assert all(request["max_tokens"] == 64 for request in server.requests)
+        assert all(request["max_tokens"] == 8192 for request in server.requests)
         return report
 
 
@@ -30,9 +30,50 @@ async def test_one_that_lists_no_models_and_counts_no_tokens_is_fit_too() -> Non
     assert (report.models, report.fault, report.tokens_a_second) == (None, "", None)
 
 
-async def test_a_model_that_still_thinks_at_the_limit_has_answered() -> None:
-    report = await report_on(lambda request: Reply("", reasoning="hm", finish="length", usage=(10, 64)))
-    assert (report.fault, report.output_tokens) == ("", 64)
+async def test_a_model_whose_thoughts_do_not_end_is_as_unfit_as_in_a_search() -> None:
+    report = await report_on(lambda request: Reply("", reasoning="hm", finish="length", usage=(10, 8192)))
+    assert report.fault == "the model's reasoning does not end within 8192 tokens (--llm.max-tokens)"
+
+
+async def test_a_long_reply_that_is_cut_off_is_an_answer_and_a_short_one_is_not() -> None:
+    assert not (await report_on(lambda request: Reply("class Network", finish="length", usage=(10, 8192)))).fault
+    report = await report_on(lambda request: Reply("rea", finish="length", usage=(10, 2)))
+    assert report.fault == "the reply does not end within 8192 tokens (--llm.max-tokens)"
+
+
+async def test_it_is_asked_as_it_is_and_by_schema_and_what_it_refuses_is_told() -> None:
+    def reply(request: Request) -> Reply:
+        if "temperature" in request:
+            return Reply.error(400, "temperature is not supported")
+        return Reply.error(400, "no response_format here") if "response_format" in request else Reply("ready")
+
+    with ScriptedServer(reply) as server:
+        prompts = [(("system", "Design."), ("user", "x" * 5000))]
+        report = await ask_endpoint(LanguageModelSettings(model="m", base_url=server.url), prompts=prompts)
+        asked = [sorted({"temperature", "response_format"} & set(request)) for request in server.requests]
+        words = server.requests[-1]["messages"]
+    assert (report.fault, report.quirks) == ("", ("it refuses response_format", "it refuses temperature"))
+    assert asked == [["temperature"], [], ["response_format"], []]
+    assert [message["role"] for message in words] == ["system", "user"]
+    assert words[1]["content"].startswith("x" * 5000 + "\n\nThis is a trial")
+
+
+async def test_a_prompt_that_does_not_fit_is_shortened_as_in_a_search() -> None:
+    def reply(request: Request) -> Reply:
+        length = len(request["messages"][-1]["content"])
+        return Reply.error(400, "prompt is too long") if length > 3000 else Reply("ready")
+
+    with ScriptedServer(reply) as server:
+        settings = LanguageModelSettings(model="m", base_url=server.url)
+        long, short = ((("user", "x" * number),) for number in (3000, 1000))
+        assert not (await ask_endpoint(settings, prompts=[long, short])).fault
+        report = await ask_endpoint(settings, prompts=[long])
+    assert report.fault == "the prompt does not fit the model's context (400: prompt is too long)"
+
+
+async def test_an_endpoint_that_fails_by_schema_alone_is_unfit_for_it() -> None:
+    report = await report_on(lambda request: Reply("" if "response_format" in request else "ready"))
+    assert report.fault == "by JSON schema: the reply is empty, twice"
 
 
 async def test_a_key_that_is_refused_comes_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

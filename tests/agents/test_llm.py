@@ -225,10 +225,8 @@ async def test_a_model_that_is_not_served_is_named(serve: Serve, connect: Connec
 async def test_a_request_the_endpoint_will_never_take_stops_the_search(
     serve: Serve, connect: Connect, errand: Errand
 ) -> None:
-    server = serve(in_turn(Reply.error(400, "Unsupported value: 'temperature' must be 1.")))
-    with pytest.raises(
-        EndpointError, match=r"refuses the request \(400: Unsupported .*: change the settings under --l"
-    ):
+    server = serve(in_turn(Reply.error(400, "This model has no licence here.")))
+    with pytest.raises(EndpointError, match=r"refuses the request \(400: This model .*: change the settings under --l"):
         await ask(connect(server), errand)
 
 

@@ -268,6 +268,7 @@ class TestResuming:
             "llm.base_url",
             "llm.timeout_seconds",
             "llm.max_retries",
+            "llm.max_tokens",
             "llm.concurrency",
             "agents.librarian",
             "embedding.model",

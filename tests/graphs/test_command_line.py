@@ -105,7 +105,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--search.max-draws" in done.stdout
     assert "doctor " in done.stdout, "the commands are listed"
-    for heavy in ("torch", "langgraph", "chromadb", "langchain_openai", "sklearn"):
+    for heavy in ("torch", "langgraph", "chromadb", "openai", "sklearn"):
         assert f"'{heavy}'" not in done.stdout
     assert os.times().children_user - before < 4  # processor time, and a busy machine counts up to twice of it
 

@@ -229,6 +229,27 @@ async def test_an_endpoint_that_answers(context):
     assert "5 tokens, " in answer.found
 
 
+async def test_an_endpoint_is_asked_as_a_search_asks(context):
+    """Where it fails in a search, it fails here: a context of 1,000 tokens answers one word, but no mutation."""
+
+    def reply(request):
+        num_characters = sum(len(message["content"]) for message in request["messages"])
+        return Reply.error(500, "Context size has been exceeded.") if num_characters > 3000 else Reply("ready")
+
+    with ScriptedServer(reply, models=["m"]) as server:
+        *_, answer = await endpoint.examine_endpoint(with_model(context, server.url))
+        request = server.requests[0]
+    assert told(answer) == (
+        "FAIL",
+        "the prompt does not fit the model's context (500: Context size has been exceeded.; tokens estimated, four "
+        "characters each)",
+        "a longer context where the model is served, or a lower --llm.max-tokens",
+    )
+    assert [message["role"] for message in request["messages"]] == ["system", "user"]
+    assert "class Network" in request["messages"][1]["content"]
+    assert (request["max_tokens"], request["stream"]) == (8192, True)
+
+
 async def test_every_endpoint_of_several_is_asked(context, monkeypatch):
     monkeypatch.setenv("OTHER_KEY", "sk-other")
     with (

@@ -120,11 +120,13 @@ def test_the_result_alone(bench, golden, capsys):
 
 def test_a_search_that_ended_early_says_why(bench, capsys):
     Quiet(bench).finished(History(RECORDS[:3]), BARREN)
-    first, *_ = capsys.readouterr().out.splitlines()
+    first, message, advice, *_ = capsys.readouterr().out.splitlines()
     assert first == (
         "stopped: the last 1 draw brought no candidate that trains; "
         "the commonest failure is execute: shape (1 of 2 draws)"
     )
+    assert message.startswith("  last message: ")
+    assert advice.startswith("  what helps: more repairs (--search.max-debugs")
 
 
 @pytest.mark.parametrize("columns", [40, 80, 140])
