@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fairnad.candidate import Call, FailureKind, Step
-from fairnad.history import History, PassRate, Record, had_no_reply
+from fairnad.history import History, PassRate, Record, had_no_reply, was_refused_unverified
 
 PAPERS_KINDS: dict[FailureKind, str] = {
     FailureKind.TRUNCATED: "incomplete generation",
@@ -112,10 +112,17 @@ def _phases(drawn: Sequence[Record]) -> dict[str, PassRate]:
     """Each phase with the draws that got through it, of those that got through all before it."""
     left, rates = list(drawn), {}
     for phase, steps in _PHASES.items():
-        passed = [record for record in left if record.failure is None or record.failure.step not in steps]
+        passed = [record for record in left if _ended_at(record) not in steps]
         rates[phase] = PassRate(len(passed), len(left))
         left = passed
     return rates
+
+
+def _ended_at(record: Record) -> Step | None:
+    """The step that ended a draw. An integrity verdict of the check comes before budget and structure are verified."""
+    if was_refused_unverified(record.failure):
+        return Step.EXECUTE
+    return record.failure.step if record.failure is not None else None
 
 
 def _kinds(drawn: Sequence[Record]) -> tuple[KindCount, ...]:
@@ -158,7 +165,7 @@ def _met(record: Record) -> Iterator[tuple[tuple[str, str], bool]]:
 
 
 def _fitted(record: Record) -> bool:
-    return record.failure is None or record.failure.step in (Step.JUDGE, Step.REVIEW, Step.TRAIN)
+    return _ended_at(record) in (None, Step.JUDGE, Step.REVIEW, Step.TRAIN)
 
 
 def _calls(records: Sequence[Record]) -> tuple[CallCount, ...]:

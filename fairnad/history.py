@@ -127,10 +127,15 @@ def had_no_reply(failure: Failure | None) -> bool:
     return failure is not None and failure.step is Step.MUTATE and failure.kind in _WITHOUT_REPLY
 
 
+def was_refused_unverified(failure: Failure | None) -> bool:
+    """Whether an integrity verdict of the check refused a draw: before its budget and structure were looked at."""
+    return failure is not None and failure.step is Step.JUDGE and failure.kind in INTEGRITY_KINDS
+
+
 def _passed(failure: Failure | None, strict: bool) -> bool:
     if failure is None:
         return True
-    if failure.step not in (Step.JUDGE, Step.REVIEW, Step.TRAIN):
+    if failure.step not in (Step.JUDGE, Step.REVIEW, Step.TRAIN) or was_refused_unverified(failure):
         return False
     if failure.kind in _INVALID_ONLY_STRICTLY:
         return not strict

@@ -30,6 +30,12 @@ MIXED_PRECISION = Tolerance(moved=5e-2)
 """Half-precision products keep three digits."""
 
 
+_SAME = 1e-6
+SAME_FOR_ALL = "the logits are the same whatever the image is"
+UNDECIDED = "cannot be judged yet"
+"""How a finding begins that leaves the verdict to the scoring of the trained network."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Two answers to the same images.
@@ -80,3 +86,8 @@ def compare(one: NDArray[np.float32], other: NDArray[np.float32], tolerance: Tol
         num_flipped=int((one.argmax(axis=1) != other.argmax(axis=1)).sum()),
         largest=float(difference.max()) / deviation if deviation else math.inf if difference.any() else 0.0,
     )
+
+
+def differs_between_images(logits: NDArray[np.float32], share: float = _SAME) -> bool:
+    """Whether logits, of shape (N, num_classes), differ between images by more than a share of the largest one."""
+    return bool(np.abs(logits - logits[:1]).max() > share * np.abs(logits).max())

@@ -14,13 +14,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairnad import __version__
 from fairnad.candidate import Failure
 from fairnad.errors import BaseModelError, LabError, UserError
 from fairnad.settings import LabSettings
-from tools.flop_formulas import FORMULAS, NO_PRODUCTS
+from tools.flop_formulas import FORMULAS, NO_PRODUCTS, Formula, complex_as_four
 from tools.output import open_missing_streams, until_reader_leaves
 
 if TYPE_CHECKING:
@@ -59,8 +59,11 @@ def flop_count(network: nn.Module, image_size: int) -> FlopCount:
     Gradients are enabled and attention's fast path is off, since the fused kernels hide their operators from the
     count. Formulas are added for attention's products and recurrent layers, which fvcore lacks, and for products with
     a vector or with broadcasting and for contractions, which its own formulas refuse or count otherwise than they are
-    done. Norm layers count two an element; what neither has a formula for, sums and activations among it, counts
-    nothing.
+    done. A complex product counts four, a Fourier transform by :func:`tools.flop_formulas.transform_flops`. Norm layers
+    count two an element; what none has a formula for, sums and activations among it, counts nothing.
+
+    Raises:
+        Exception: whatever torch or the network raises where the network cannot be traced.
     """
     import torch
 
@@ -74,13 +77,29 @@ def flop_count(network: nn.Module, image_size: int) -> FlopCount:
         was_training = network.training
         with torch.enable_grad():
             analysis = FlopCountAnalysis(network.eval(), torch.zeros(1, 3, image_size, image_size))
-            for operator, flops_of in FORMULAS.items():
+            for operator, flops_of in _formulas().items():
                 analysis.set_op_handle(operator, flops_of)
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             by_operator = analysis.by_operator()
         network.train(was_training)
     total = sum(by_operator.values())
     return FlopCount(int(total), int(total - sum(by_operator[name] for name in NO_PRODUCTS)))
+
+
+def _formulas() -> Mapping[str, Formula]:
+    from fvcore.nn import jit_handles
+
+    def convolution_flops(inputs: list[Any], outputs: list[Any]) -> float:
+        return float(sum(jit_handles.conv_flop_jit(inputs, outputs).values()))
+
+    fvcores: dict[str, Formula] = {
+        "aten::addmm": jit_handles.addmm_flop_jit,
+        "aten::bmm": jit_handles.bmm_flop_jit,
+        "aten::mm": jit_handles.matmul_flop_jit,
+        "aten::linear": jit_handles.linear_flop_jit,
+        "aten::_convolution": convolution_flops,
+    }
+    return {**{name: complex_as_four(formula) for name, formula in fvcores.items()}, **FORMULAS}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from fairnad.candidate import INTEGRITY_KINDS, FailureKind
-from tools.delivery import Role, num_params
+from tools.delivery import FREE, Role, num_params
 from tools.jobs.weights import WeightTensor
 
 
@@ -81,6 +81,8 @@ class Claims(BaseModel):
     weights: Annotated[tuple[WeightTensor, ...], AfterValidator(_storable)]
     roles: tuple[Annotated[Role, Strict(False)], ...]
     copies: tuple[tuple[NonNegativeInt, NonNegativeInt], ...]
+    tables: tuple[tuple[NonNegativeInt, Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]], ...]
+    num_unregistered: NonNegativeInt
     blocks: tuple[tuple[str, str, tuple[int, ...]], ...]
     findings: tuple[FindingClaim, ...]
 
@@ -89,11 +91,13 @@ class Claims(BaseModel):
         """What is delivered is what is counted, and every copy has an original."""
         if len(self.roles) != len(self.weights):
             raise ValueError("every tensor needs a role")
-        if num_params(self.weights, self.roles) != self.costs["params"]:
+        if num_params(self.weights, self.roles) + self.num_unregistered != self.costs["params"]:
             raise ValueError("the parameters are others than those that are delivered")
         copies = {copy for copy, original in self.copies if original < copy and self._are_alike(copy, original)}
         if copies != {number for number, role in enumerate(self.roles) if role is Role.COPY}:
             raise ValueError("a copy has no original")
+        if {table for table, _ in self.tables} != {n for n, role in enumerate(self.roles) if role in FREE}:
+            raise ValueError("every table needs a digest")
         return self
 
     def _are_alike(self, copy: int, original: int) -> bool:

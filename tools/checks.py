@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from fairnad.candidate import CheckReport, Failure, FailureKind, Finding, Step, first_fault
 from fairnad.errors import StoppingError
 from fairnad.settings import Integrity, LabSettings
+from tools.agreement import UNDECIDED
 from tools.check_claims import Claims, FindingClaim, Measured, Refusal
 from tools.delivery import excess
 from tools.jobs.weights import WeightTensor, num_weight_bytes
@@ -32,6 +33,7 @@ from tools.sandbox.job import (
     printable,
 )
 from tools.sandbox.supervisor import Sandbox
+from tools.slots import Slot
 
 MEASURED = ("latency_ms", "activation_bytes")
 """The costs that are measured where a limit on them is stated: see :mod:`tools.jobs.measure_job`."""
@@ -44,17 +46,24 @@ class Checked:
     """A source that runs.
 
     ``layout`` says what the weights a training of it delivers must be, to the byte; ``copies`` which of them are
-    others under a second name, as positions of the copy and of what it is a copy of.
+    others under a second name, as positions of the copy and of what it is a copy of. ``tables`` are the positions of
+    tensors that a training must leave alone, with digests of what a build with the check's seed holds there.
     """
 
     report: CheckReport
     layout: tuple[WeightTensor, ...]
     copies: tuple[tuple[int, int], ...]
+    tables: tuple[tuple[int, str], ...]
 
     @property
     def num_weight_bytes(self) -> int:
         """The length of what a training of the source delivers."""
         return num_weight_bytes(self.layout)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a verdict on the source is left to the scoring of the trained network."""
+        return any(finding.message.startswith(UNDECIDED) for finding in self.report.findings)
 
 
 class Checker:
@@ -124,13 +133,27 @@ class Checker:
         # Shielded: who stops waiting does not take the answer away from the others.
         return await asyncio.shield(task)
 
+    async def examine_in(self, slot: Slot, source: str, seed: int) -> Checked | Failure:
+        """As :meth:`examine`, at the place of a training and with its seed; nothing is remembered.
+
+        Raises:
+            StoppingError: the check was cut off because the run is being stopped.
+            LabError: the sandbox broke.
+        """
+        job = self._job(source)
+        job = replace(job, request={**job.request, "seed": seed})
+        return _checked(await slot.run(job), self._integrity)
+
     def _forget_unfinished(self, key: bytes, task: asyncio.Task[Checked | Failure]) -> None:
         """An answer is remembered; a job that was cut off, or that the sandbox broke under, has none."""
         if (task.cancelled() or task.exception() is not None) and self._remembered.get(key) is task:
             del self._remembered[key]
 
+    def _job(self, source: str) -> Job:
+        return Job(JobKind.CHECK, Step.EXECUTE, source, self._request, self._limits)
+
     async def _run(self, source: str) -> Checked | Failure:
-        job = Job(JobKind.CHECK, Step.EXECUTE, source, self._request, self._limits)
+        job = self._job(source)
         async with self._slots:
             if self._stopping:
                 raise StoppingError("the check was not begun because the run is being stopped")
@@ -182,7 +205,7 @@ def _checked(result: JobResult, integrity: Integrity) -> Checked | Failure:
         seconds=result.wall_seconds,
         findings=findings,
     )
-    return Checked(report, claims.weights, claims.copies)
+    return Checked(report, claims.weights, claims.copies, claims.tables)
 
 
 def _refused(findings: Sequence[Finding]) -> Failure:

@@ -5,9 +5,27 @@ A formula takes the inputs and outputs of a node and gives a number, as ``FlopCo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
+
+COMPLEX_PRODUCT = 4
+"""Multiply-adds of the product of two complex numbers."""
+
+Formula = Callable[[list[Any], list[Any]], float]
+
+
+def transform_flops(num_elements: int, length: int, *, is_real: bool) -> float:
+    """Multiply-adds of Fourier transforms: 2.5 · log₂ n for each element of a transform over n, half where it is real.
+
+    That is half of the usual 5 n log₂ n additions and products of a fast transform of n complex numbers.
+
+    Args:
+        num_elements: of the whole tensor, on the real side where one side is real.
+        length: n, over all dimensions of one transform.
+    """
+    return num_elements * 2.5 * math.log2(max(2, length)) * (0.5 if is_real else 1)
 
 
 def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
@@ -38,7 +56,7 @@ def _contraction_flops(inputs: list[Any], outputs: list[Any]) -> int:
         right_labels = set(right)
         left = {label for label in left if label in later or label in right_labels}
         both = left | {label for label in right_labels if label in later or label in left}
-        if both - later:
+        if both - later or any(map(_is_complex, inputs[1].node().inputs())):
             flops += prod(sizes[label] for label in both)
         left = both & later
     return flops
@@ -89,11 +107,62 @@ def _bilinear_flops(inputs: list[Any], outputs: list[Any]) -> int:
     return prod(_shape(inputs[0])[:-1]) * prod(_shape(inputs[2]))
 
 
+def _elementwise_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """Nothing but for complex factors: fvcore counts no product of elements."""
+    return prod(_shape(outputs[0])) if all(map(_is_complex, inputs[:2])) else 0
+
+
+def _transform(num_dimensions: int, real_side: str) -> Formula:
+    """The formula of a transform.
+
+    Args:
+        num_dimensions: over how many dimensions, the last ones, where the call does not say; 0: over all.
+        real_side: ``input``, ``output`` or empty.
+    """
+
+    def formula(inputs: list[Any], outputs: list[Any]) -> float:
+        given, shape = _shape(inputs[0]), _shape(outputs[0])
+        sizes, named = _integers(inputs[1]), _integers(inputs[2])
+        last_ones = range(-(num_dimensions or len(given if sizes is None else sizes)), 0)
+        dimensions = list(last_ones) if named is None else named
+        if real_side == "input":
+            # The result holds half of the last dimension: the other half says the same.
+            last = dimensions[-1]
+            shape[last] = given[last] if shape[last] == given[last] // 2 + 1 else 2 * (shape[last] - 1)
+        length = prod(shape[dimension] for dimension in dimensions)
+        return transform_flops(prod(shape), length, is_real=bool(real_side))
+
+    return formula
+
+
+def _integers(value: Any) -> list[Any] | None:
+    """A list of integers, or one of them, as a graph holds it; ``None`` where it was left out."""
+    if value.node().kind() == "prim::ListConstruct":
+        return [item.toIValue() for item in value.node().inputs()]
+    found = value.toIValue()
+    return [found] if isinstance(found, int) else found
+
+
+def complex_as_four(formula: Formula) -> Formula:
+    """The formula, its products four times as many where they are of complex numbers."""
+
+    def counted(inputs: list[Any], outputs: list[Any]) -> float:
+        products = formula(inputs, outputs)
+        return products * COMPLEX_PRODUCT if _is_complex(outputs[0]) else products
+
+    return counted
+
+
+def _is_complex(value: Any) -> bool:
+    kind = value.type()
+    return kind.kind() == "TensorType" and str(kind.scalarType()).startswith("Complex")
+
+
 def _shape(value: Any) -> list[int]:
     return list(value.type().sizes())
 
 
-FORMULAS: Mapping[str, Callable[[list[Any], list[Any]], int]] = {
+_PRODUCTS: Mapping[str, Formula] = {
     "aten::scaled_dot_product_attention": _attention_flops,
     "aten::_convolution_mode": _convolution_flops,
     "aten::tensordot": _tensordot_flops,
@@ -110,8 +179,21 @@ FORMULAS: Mapping[str, Callable[[list[Any], list[Any]], int]] = {
     "aten::bilinear": _bilinear_flops,
     **dict.fromkeys(("aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"), _recurrent_flops),
     **dict.fromkeys(("aten::lstm_cell", "aten::gru_cell", "aten::rnn_tanh_cell", "aten::rnn_relu_cell"), _cell_flops),
+    **dict.fromkeys(("aten::mul", "aten::mul_", "aten::multiply", "aten::multiply_"), _elementwise_flops),
 }
-"""By operator; those of recurrent layers and products with vectors are there because fvcore leaves them out."""
+FORMULAS: Mapping[str, Formula] = {name: complex_as_four(formula) for name, formula in _PRODUCTS.items()} | {
+    f"aten::fft_{direction}{kind}fft{suffix}": _transform(num_dimensions, real_side)
+    for suffix, num_dimensions in (("", 1), ("2", 2), ("n", 0))
+    for direction, kind, real_side in (
+        ("", "", ""),
+        ("i", "", ""),
+        ("", "r", "input"),
+        ("i", "r", "output"),
+        ("", "h", "output"),
+        ("i", "h", "input"),
+    )
+}
+"""By operator; those of recurrent layers, transforms and products with vectors are there as fvcore leaves them out."""
 NO_PRODUCTS = frozenset(
     {
         "adaptive_avg_pool2d",

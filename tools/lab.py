@@ -25,7 +25,7 @@ from fairnad.settings import LabSettings
 from fairnad.slot_use import SlotUse
 from tools.checks import Checked, Checker
 from tools.datasets.tasks import Task
-from tools.delivery import differing_copy
+from tools.delivery import changed_table, differing_copy
 from tools.exporter import Exporter
 from tools.jobs.weights import from_safetensors, to_safetensors
 from tools.sandbox.isolation import Level
@@ -208,9 +208,18 @@ class TorchLab:
         weights = trained.deliveries[WEIGHTS_FILE]
         if name := differing_copy(weights, checked.layout, checked.copies):
             return Failure(Step.TRAIN, FailureKind.HIDDEN_WEIGHTS, f"{name} shares its weights no longer")
+        if changed := await self._changed_table(source, weights, checked, seed, slot):
+            return changed
         scores = []
         for file in (*snapshots.values(), WEIGHTS_FILE):
-            scored = await self._scorer.score(source, trained.deliveries[file], self._validation, seed=seed, slot=slot)
+            scored = await self._scorer.score(
+                source,
+                trained.deliveries[file],
+                self._validation,
+                seed=seed,
+                slot=slot,
+                undecided=checked.is_undecided,
+            )
             if isinstance(scored, Failure):
                 return scored
             scores.append(scored)
@@ -226,6 +235,21 @@ class TorchLab:
             findings=checked.report.findings + scores[-1].findings,
         )
         return Retrained(evaluation, to_safetensors(trained.deliveries[WEIGHTS_FILE], checked.layout))
+
+    async def _changed_table(
+        self, source: str, weights: bytes, checked: Checked, seed: int, slot: Slot
+    ) -> Failure | None:
+        """Why tables that count nothing are no tables after all; ``None`` where they hold what a build puts there."""
+        if not changed_table(weights, checked.layout, checked.tables):
+            return None
+        # Tables of indices may depend on the seed, and another machine may round a sine otherwise.
+        built = await self._checker.examine_in(slot, source, seed)
+        if isinstance(built, Failure):
+            return built
+        alike = built.layout == checked.layout and dict(built.tables).keys() == dict(checked.tables).keys()
+        name = changed_table(weights, checked.layout, built.tables if alike else checked.tables)
+        message = f"training changes the table {name}; what it writes to must be a parameter"
+        return Failure(Step.TRAIN, FailureKind.HIDDEN_WEIGHTS, message) if name else None
 
     async def hold_out(
         self, source: str, weights: bytes, *, seed: int, in_slot: InSlot = contextlib.nullcontext
@@ -249,7 +273,9 @@ class TorchLab:
         async with self._site.hold() as slot:
             self._refuse_if_stopping()
             with in_slot():
-                scored = await self._scorer.score(source, raw, exam, seed=seed, slot=slot)
+                scored = await self._scorer.score(
+                    source, raw, exam, seed=seed, slot=slot, undecided=checked.is_undecided
+                )
         return scored if isinstance(scored, Failure) else scored.accuracy
 
     async def _held_out_exam(self) -> Exam:

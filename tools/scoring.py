@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fairnad.candidate import Failure, FailureKind, Finding, Step
 from fairnad.settings import Integrity
-from tools.agreement import FLOAT32, Tolerance, compare
+from tools.agreement import FLOAT32, SAME_FOR_ALL, Tolerance, compare, differs_between_images
 from tools.datasets.tasks import Split
 from tools.sandbox.job import LOGITS_FILE
 from tools.slots import Slot
@@ -98,11 +98,20 @@ class Scorer:
         self._integrity = integrity
 
     async def score(
-        self, source: str, weights: bytes, exam: Exam, *, seed: int, slot: Slot, tolerance: Tolerance = FLOAT32
+        self,
+        source: str,
+        weights: bytes,
+        exam: Exam,
+        *,
+        seed: int,
+        slot: Slot,
+        undecided: bool = False,
+        tolerance: Tolerance = FLOAT32,
     ) -> Scored | Failure:
         """The accuracy of a network with these weights, or why there is none.
 
         Args:
+            undecided: whether the check could not say that the logits depend on the image.
             slot: where the predictions run.
             tolerance: by how much two answers may differ, which depends on the precision of the prediction.
 
@@ -115,6 +124,8 @@ class Scorer:
             first = await interview.ask(exam.images, len(exam.labels))
             first_seconds = interview.seconds
             finding = await interview.doubt(exam, first) if self._integrity != "off" else None
+            if finding is None and undecided and not differs_between_images(first):
+                finding = Finding(FailureKind.INTEGRITY, SAME_FOR_ALL)
         except _JobFailedError as error:
             return error.failure
         if finding is not None and self._integrity == "reject":

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tools.datasets.image_formats import CONVERT_ONE, FOREIGN_SUFFIXES, FORMATS, IMAGE_SUFFIXES, MAX_PIXELS
+from tools.jobs.decorators import without_compiling_decorators
 
 TEMPLATE_NAME = "best.py.jinja"
 
@@ -24,10 +25,10 @@ _READING = {
 def make_program(source: str, *, candidate_id: str, run_name: str) -> str:
     """The text of ``best.py``.
 
-    A source's own ``if __name__ == "__main__"`` is left out, and what the command line calls its functions gives way
-    to the names the source already uses.
+    A source's own ``if __name__ == "__main__"`` and decorators that compile are left out, and what the command line
+    calls its functions gives way to the names the source already uses.
     """
-    text = without_main_guard(source)
+    text = without_main_guard(without_compiling_decorators(source))
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
     )

@@ -1,5 +1,7 @@
 """The failure report: what was met, mended and final, and what calls it took."""
 
+from dataclasses import replace
+
 from fairnad.candidate import Call, FailureKind, Step
 from fairnad.failure_report import CallCount, KindCount, failure_report
 from fairnad.history import History, PassRate, Repair
@@ -71,3 +73,12 @@ def test_calls_are_counted_by_role_and_model(trained):
 def test_of_nothing_there_is_nothing_to_tell():
     report = failure_report(History())
     assert (report.kinds, report.calls, report.pass_rate.value) == ((), (), None)
+
+
+def test_an_integrity_refusal_has_passed_neither_budget_nor_structure(failed, trained) -> None:
+    refused = replace(failed(place(1), Step.JUDGE, FailureKind.BATCH_LEAKAGE), num_downscales=1)
+    report = failure_report(History([trained(place(0)), refused]))
+    assert report.pass_rate == PassRate(1, 2)
+    assert report.phases["execution"] == PassRate(1, 2)
+    assert report.phases["budget"] == report.phases["structure"] == PassRate(1, 1)
+    assert report.num_fitted == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from fairnad.candidate import FailureKind
-from tools.delivery import Role, differing_copy, excess, num_params
+from tools.delivery import Role, changed_table, differing_copy, excess, num_params
 from tools.jobs.weights import WeightTensor
 
 WEIGHT = WeightTensor("w", "float32", (100, 10))
@@ -24,6 +26,24 @@ def test_buffers_have_room_for_a_table_and_no_more():
     (finding,) = excess([WEIGHT, TABLE, MEAN], [Role.PARAMETER, Role.BUFFER, Role.BUFFER])
     assert finding.kind is FailureKind.HIDDEN_WEIGHTS
     assert finding.message.startswith("buffers and other tensors outside of normalisation layers hold 16424 bytes")
+
+
+def test_what_is_no_table_counts_as_a_parameter_and_tables_have_room():
+    large = WeightTensor("index", "int64", (512, 1024))
+    layout = [WEIGHT, TABLE, MEAN, large]
+    roles = [Role.PARAMETER, Role.TABLE, Role.BUFFER, Role.INDEX]
+    assert num_params(layout, roles) == 1000 + 10
+    (finding,) = excess(layout, roles)
+    assert finding.message.startswith("constant tables hold 4210688 bytes, 4194304 are allowed")
+    assert not list(excess(layout[:3], roles[:3]))
+
+
+def test_a_table_must_be_delivered_as_it_was_seen():
+    raw = np.arange(1010, dtype="<f4")
+    digests = [(1, hashlib.sha256(raw[1000:].tobytes()).hexdigest())]
+    assert changed_table(raw.tobytes(), [WEIGHT, MEAN], digests) == ""
+    raw[-1] = 0
+    assert changed_table(raw.tobytes(), [WEIGHT, MEAN], digests) == "mean"
 
 
 def test_there_are_no_more_statistics_than_parameters():

@@ -6,6 +6,7 @@ Forward passes are shared between the verdicts, and what refuses a source most c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,14 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairnad.candidate import FailureKind, Finding, first_fault, plain
-from tools import budget_evaluator
+from tools import budget_evaluator, delivery
 from tools.delivery import Role
-from tools.jobs import counting, fingerprint, integrity, shape_trace
+from tools.jobs import counting, fingerprint, integrity, shape_trace, tables
 from tools.jobs.counting import Batch
 from tools.jobs.network_source import SourceError, build_network, seed_everything
 from tools.jobs.operator_trace import BATCH_SIZE
 from tools.jobs.outputs import finite_logits_of
 from tools.jobs.state import buffers_of_norms
+from tools.jobs.tables import Beside
 from tools.jobs.weights import ITEM_BYTES
 
 _BATCH_SIZE = 4
@@ -36,7 +38,9 @@ def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The fields of :class:`fairnad.candidate.CheckReport` but its seconds, and of every tensor a training of this
         source will deliver ``weights``, name, type and shape, ``roles`` (:class:`tools.delivery.Role`), and
-        ``copies``: the positions of a copy and of what it is a copy of. Where a fault refuses the source before it
+        ``copies``: the positions of a copy and of what it is a copy of, and ``tables``: the positions of tables with a
+        digest of their content. ``num_unregistered`` counts elements that are parameters in all but name and are not
+        delivered. Where a fault refuses the source before it
         was traced and counted, ``findings`` alone.
 
     Raises:
@@ -60,20 +64,24 @@ def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"findings": plain(findings)}
     seed_everything(seed)
     found = fingerprint.trace(network, size)
-    count = budget_evaluator.flop_count(network, size)
+    count = counting.count_image(network, size, seed)
+    rebuild = partial(_build, source, {**request, "seed": seed + 1})
+    beside = tables.examine(network, found.evaluation, found.fixed, rebuild, size)
     report = {
-        "costs": {"params": budget_evaluator.count_params(network), "flops": count.total},
+        "costs": {"params": budget_evaluator.count_params(network) + beside.num_elements, "flops": count.total},
         "fingerprint": found.digest,
         "num_repeats": found.num_repeats,
         "num_buffer_elements": budget_evaluator.count_buffers(network),
         "blocks": found.blocks,
-        **_layout(network),
+        "num_unregistered": beside.num_unregistered,
+        **_layout(network, beside),
     }
     if judged:
-        findings += integrity.tensors_beside(network, found.num_constant_bytes)
+        findings += delivery.too_much(beside.counted_bytes, beside.free_bytes)
         evaluation, training = (Batch(BATCH_SIZE, work) for work in found.works)
-        large = counting.count_large_batch(network, size, seed)
-        findings += counting.miscounts(count, evaluation, large, training, size)
+        large = counting.count_large_batch(network, size, seed, training=False)
+        large_training = partial(counting.count_large_batch, network, size, seed, training=True)
+        findings += counting.miscounts(count, evaluation, large, training, large_training, size)
     return report | {"findings": plain(findings)}
 
 
@@ -105,13 +113,14 @@ def _check_gradients(network: nn.Module, loss: Tensor) -> None:
             raise SourceError(FailureKind.RUNTIME, f"the gradient of {name} is not finite")
 
 
-def _layout(network: nn.Module) -> dict[str, Any]:
+def _layout(network: nn.Module, beside: Beside) -> dict[str, Any]:
     """Name, type and shape of every tensor, as :class:`tools.jobs.weights.WeightTensor` has them, and its role."""
     statistics = buffers_of_norms(network)
     parameters = {id(parameter) for parameter in network.parameters()}
     weights: list[tuple[str, str, list[int]]] = []
     roles: list[Role] = []
     copies: list[tuple[int, int]] = []
+    digests: list[tuple[int, str]] = []
     positions: dict[int, int] = {}
     for name, tensor in network.state_dict(keep_vars=True).items():
         if not isinstance(tensor, Tensor):
@@ -125,8 +134,12 @@ def _layout(network: nn.Module) -> dict[str, Any]:
             roles.append(Role.COPY)
         elif id(tensor) in parameters:
             roles.append(Role.PARAMETER)
+        elif id(tensor) in statistics:
+            roles.append(Role.STATISTIC)
         else:
-            roles.append(Role.STATISTIC if id(tensor) in statistics else Role.BUFFER)
+            roles.append(beside.roles.get(name, Role.BUFFER))
+            if name in beside.digests:
+                digests.append((len(weights), beside.digests[name]))
         positions.setdefault(id(tensor), len(weights))
         weights.append((name, dtype, list(tensor.shape)))
-    return {"weights": weights, "roles": roles, "copies": copies}
+    return {"weights": weights, "roles": roles, "copies": copies, "tables": digests}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -31,15 +31,16 @@ class Fingerprint:
     ``digest``: 16 hexadecimal digits, the same for networks that compute the same operators on the same operands in
     evaluation and in training mode. ``num_repeats``: see :func:`tools.jobs.repeats.count_repeats`. ``blocks``: the
     first 400 module calls in the order they began, as (class name, qualified name, output shape for a batch of two).
-    ``works``: what the batch of two took in evaluation and in training mode. ``num_constant_bytes``: of tensors it
-    computed with that are neither its own nor made on the way.
+    ``works``: what the batch of two took in evaluation and in training mode. ``evaluation``: the trace of the former.
+    ``fixed``: the ids of buffers that training did not write to.
     """
 
     digest: str
     num_repeats: int
     blocks: tuple[tuple[str, str, tuple[int, ...]], ...]
     works: tuple[Work, Work]
-    num_constant_bytes: int
+    evaluation: OperatorTrace = field(compare=False, repr=False)
+    fixed: frozenset[int] = field(compare=False, repr=False)
 
 
 def trace(network: nn.Module, image_size: int) -> Fingerprint:
@@ -51,7 +52,7 @@ def trace(network: nn.Module, image_size: int) -> Fingerprint:
     training_meter, evaluation_meter = OperatorMeter(), OperatorMeter()
     training = record(network, image_size, training=True, meter=training_meter)
     # What training does not write to is a constant, and part of the architecture.
-    fixed = {id(buffer) for buffer, value in before if torch.equal(buffer, value)}
+    fixed = frozenset(id(buffer) for buffer, value in before if torch.equal(buffer, value))
     evaluation = record(network, image_size, training=False, fixed=fixed, meter=evaluation_meter)
     lines = ["evaluation", *canonical_lines(evaluation), "training", *canonical_lines(training)]
     lines += ["gradient", *training.gradient]
@@ -60,7 +61,8 @@ def trace(network: nn.Module, image_size: int) -> Fingerprint:
         num_repeats=count_repeats(evaluation),
         blocks=tuple(_block(call) for call in evaluation.calls[:MAX_BLOCKS]),
         works=(evaluation_meter.work, training_meter.work),
-        num_constant_bytes=sum(value.num_bytes for value in evaluation.values if value.is_constant),
+        evaluation=evaluation,
+        fixed=fixed,
     )
 
 

@@ -1,7 +1,9 @@
 """The integrity verdicts on one network: docs/verdicts.md lists them with tolerances and reasons.
 
-Behaviour is judged with perturbed parameters, so that branches that begin at zero take part. What is found is a claim
-of the candidate's own process: it can refuse, and where it lies, the scoring outside notices (:mod:`tools.scoring`).
+Behaviour is judged with perturbed parameters, so that branches that begin at zero take part, and with the running
+statistics of a few batches, since those of a new network let hardly any signal through a deep one. What is found is a
+claim of the candidate's own process: it can refuse, and where it lies, the scoring outside notices
+(:mod:`tools.scoring`).
 """
 
 from __future__ import annotations
@@ -11,15 +13,14 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from fairnad.candidate import FailureKind, Finding
-from tools.agreement import Comparison, compare
-from tools.delivery import MAX_HIDDEN_BYTES, hidden
+from tools.agreement import SAME_FOR_ALL, UNDECIDED, Comparison, compare, differs_between_images
 from tools.jobs.network_source import seed_everything
 from tools.jobs.outputs import logits_of
 from tools.jobs.state import (
     State,
-    buffers_of_norms,
     changed_numbers,
     changed_tensors,
     grown,
@@ -28,9 +29,14 @@ from tools.jobs.state import (
 )
 
 NUM_IMAGES = 6
+_GAIN = 6**0.5
+"""From torch's default initialisation to one that keeps the size of a signal through ReLUs."""
 _BATCH_SIZE = 4
+_WARM_UP_BATCH_SIZE = 8
+_MAX_WARM_UPS = 4
 _PERTURBATION = 0.1
-_SAME = 1e-6
+_TOO_ALIKE = 1e-3
+"""Logits that differ between images by a smaller share of their size say too little to be judged."""
 _MAX_NAMES = 3
 _MAX_NAME_CHARACTERS = 80
 
@@ -72,19 +78,6 @@ def weights_beside(network: nn.Module, logits: Tensor) -> Iterator[Finding]:
         yield Finding(FailureKind.INTEGRITY, f"no gradient reaches {_listed(idle)}", is_fault=False)
 
 
-def tensors_beside(network: nn.Module, num_constant_bytes: int) -> Iterator[Finding]:
-    """Tensors that are neither parameters nor the statistics of norm layers hold a few kilobytes at most.
-
-    Args:
-        num_constant_bytes: of tensors the network computes with and has not registered.
-    """
-    norms = buffers_of_norms(network)
-    buffers = [buffer for buffer in network.buffers() if id(buffer) not in norms]
-    num_bytes = num_constant_bytes + sum(buffer.numel() * buffer.element_size() for buffer in buffers)
-    if num_bytes > MAX_HIDDEN_BYTES:
-        yield hidden(num_bytes)
-
-
 def created_late(before: Sequence[str], after: Sequence[str]) -> Iterator[Finding]:
     """Whatever is stored with the weights exists when the network is built.
 
@@ -103,31 +96,33 @@ def behaviour(network: nn.Module, images: Tensor, num_classes: int, seed: int) -
     """What evaluation mode must be: the same every time, for each image alone, of the image, and without memory.
 
     Args:
-        network: its parameters are perturbed.
+        network: a copy that is used for nothing else; its parameters are perturbed, its running statistics replaced.
         images: ``NUM_IMAGES`` of them.
         seed: every pass begins with generators in another state, as every job's would.
     """
-    network.eval()
     whole = tuple(range(_BATCH_SIZE))
 
     @torch.no_grad()
     def answer(numbers: tuple[int, ...], number: int) -> Tensor:
         seed_everything(seed + number)
-        return logits_of(network, images[list(numbers)], num_classes).float()
+        return logits_of(network.eval(), images[list(numbers)], num_classes).float()
 
     with _perturbed(network) as restore:
-        first = answer(whole, 1)
+        first = _warmed_up(network, images, lambda: answer(whole, 1))
+        if not differs_between_images(first.numpy(), _TOO_ALIKE):
+            _amplify(network)
+            first = _warmed_up(network, images, lambda: answer(whole, 1))
         if not torch.isfinite(first).all():
             restore()
-            first = answer(whole, 1)
+            first = _warmed_up(network, images, lambda: answer(whole, 1))
         before = state_of(network)
         again = answer(whole, 2)
         after = state_of(network)
         yield from _memory(before, after)
         repeated = _compare(first, again)
         if repeated.is_same:
-            there = torch.cat([answer((0,), 3), answer((2, 0, 5), 4)[:2]])
-            yield from _independence(_compare(first[[0, 2, 0]], there))
+            there = torch.cat([answer((0,), 3), answer((3,), 4), answer((2, 0, 5), 5)[:2]])
+            yield from _independence(_compare(first[[0, 3, 2, 0]], there))
         else:
             yield Finding(
                 FailureKind.NOT_DETERMINISTIC,
@@ -135,6 +130,31 @@ def behaviour(network: nn.Module, images: Tensor, num_classes: int, seed: int) -
                 "`if self.training`, and F.dropout needs training=self.training",
             )
         yield from _dependence(network, images[:_BATCH_SIZE], first)
+
+
+@torch.no_grad()
+def _amplify(network: nn.Module) -> None:
+    """Enlarge the weights, so that a signal also reaches the end of a deep network without norm layers."""
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            parameter.mul_(_GAIN)
+
+
+def _warmed_up(network: nn.Module, images: Tensor, answer: Callable[[], Tensor]) -> Tensor:
+    """The answer once the network keeps statistics of batches like these, after as few of them as it takes."""
+    for module in network.modules():
+        if isinstance(module, _NormBase):
+            module.reset_running_stats()
+            # The mean over all batches since: the first one counts in full.
+            module.momentum = None
+    keeps_statistics = any(True for _ in network.buffers())
+    for _ in range(_MAX_WARM_UPS if keeps_statistics else 0):
+        with torch.no_grad():
+            network.train()(torch.randn(_WARM_UP_BATCH_SIZE, *images.shape[1:]))
+        logits = answer()
+        if not torch.isfinite(logits).all() or differs_between_images(logits.numpy(), _TOO_ALIKE):
+            return logits
+    return answer()
 
 
 @contextmanager
@@ -159,7 +179,8 @@ def _perturbed(network: nn.Module) -> Iterator[Callable[[], None]]:
 
 
 def _independence(compared: Comparison) -> Iterator[Finding]:
-    if not compared.is_same:
+    # As in the scoring: a hard decision inside a network may tip for one image.
+    if not compared.agrees:
         yield Finding(
             FailureKind.BATCH_LEAKAGE,
             f"the same image alone and in two batches: {compared}; nothing may mix along the first dimension "
@@ -180,14 +201,21 @@ def _memory(before: State, after: State) -> Iterator[Finding]:
 
 
 def _dependence(network: nn.Module, images: Tensor, logits: Tensor) -> Iterator[Finding]:
-    if (logits - logits[:1]).abs().max() > _SAME * logits.abs().max():
+    if differs_between_images(logits.numpy(), _TOO_ALIKE):
         return
-    # Deep networks without norm layers may say nearly the same of all images before they are trained.
     images = images.clone().requires_grad_()
     output = network(images)
     gradient = torch.autograd.grad(output.sum(), images, allow_unused=True)[0] if output.requires_grad else None
-    if gradient is None or not gradient.any():
-        yield Finding(FailureKind.INTEGRITY, "the logits are the same whatever the image is")
+    is_constant = gradient is None or not gradient.any()
+    if is_constant and not differs_between_images(logits.numpy()):
+        yield Finding(FailureKind.INTEGRITY, SAME_FOR_ALL)
+    else:
+        yield Finding(
+            FailureKind.INTEGRITY,
+            f"{UNDECIDED}: before training the logits differ between images by less than {_TOO_ALIKE:g} of their size; "
+            "the trained network is judged",
+            is_fault=False,
+        )
 
 
 def _compare(one: Tensor, other: Tensor) -> Comparison:

@@ -7,30 +7,33 @@ any batch size, also on the meta device, where nothing is computed.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from tools.flop_formulas import COMPLEX_PRODUCT, transform_flops
 from tools.jobs.operator_trace import tensors_in
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """``products``: multiply-adds of convolutions, matrix products and attention.
+    """``products``: multiply-adds of convolutions, matrix products, attention and Fourier transforms.
 
-    ``elements``: how many elements all other operators went through, moving them apart.
+    ``elements``: how many elements all other operators went through, moving them apart. ``norms``: what the count of
+    FLOPs adds for those among them that normalise or resize.
     """
 
     products: float = 0
     elements: float = 0
+    norms: float = 0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.products + other.products, self.elements + other.elements)
+        return Work(self.products + other.products, self.elements + other.elements, self.norms + other.norms)
 
 
 class OperatorMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -51,18 +54,20 @@ def _work(func: Any, args: Any, kwargs: Mapping[str, Any], result: Any) -> Work:
     name = func._schema.name.split("::")[-1]
     if func.is_view or name in _MOVES:
         return Work()
+    if name in _TRANSFORMS:
+        return Work(_TRANSFORMS[name](args, result))
     if name in _PRODUCTS:
         products = _PRODUCTS[name](args)
+    elif name in ("mul", "mul_") and all(isinstance(factor, Tensor) and factor.is_complex() for factor in args[:2]):
+        products = result.numel()
     elif func.overloadpacket in flop_registry:
         # Two for each multiply-add.
         products = flop_registry[func.overloadpacket](*args, **kwargs, out_val=result) / 2
     else:
         most = max((tensor.numel() for tensor in tensors_in([args, kwargs, result])), default=0)
-        return Work(elements=most * _weight(name, args))
-    if any(tensor.is_complex() for tensor in tensors_in(args)):
-        # A complex product is four; the other three have no formula in either count.
-        return Work(products, 3 * products)
-    return Work(products)
+        return Work(elements=most * _weight(name, args), norms=_NORMS[name](args, result) if name in _NORMS else 0)
+    is_complex = any(tensor.is_complex() for tensor in tensors_in(args))
+    return Work(products * (COMPLEX_PRODUCT if is_complex else 1))
 
 
 _MOVES = frozenset(
@@ -156,10 +161,39 @@ _PRODUCTS: Mapping[str, Callable[[Any], float]] = {
 """Products for which torch has no formula."""
 
 
+def _transformed(tensor: Tensor, dimensions: Sequence[int], *, is_real: bool) -> float:
+    return transform_flops(tensor.numel(), prod(tensor.shape[dimension] for dimension in dimensions), is_real=is_real)
+
+
+_TRANSFORMS: Mapping[str, Callable[[Any, Any], float]] = {
+    "_fft_c2c": lambda args, _: _transformed(args[0], args[1], is_real=False),
+    "_fft_r2c": lambda args, _: _transformed(args[0], args[1], is_real=True),
+    "_fft_c2r": lambda args, result: _transformed(result, args[1], is_real=True),
+}
+
+
+def _norm(args: Any, scale: object) -> float:
+    return float(args[0].numel() * (4 if scale is None else 5))
+
+
+def _batch_norm(args: Any, _: Any) -> float:
+    return _norm(args, args[1]) if args[5] else float(args[0].numel() * (1 if args[1] is None else 2))
+
+
+_NORMS: Mapping[str, Callable[[Any, Any], float]] = {
+    "native_batch_norm": _batch_norm,
+    "native_layer_norm": lambda args, _: _norm(args, args[2]),
+    "native_group_norm": lambda args, _: _norm(args, args[1]),
+    "_adaptive_avg_pool2d": lambda args, _: float(args[0].numel()),
+    "upsample_nearest2d": lambda _, result: float(result.numel()),
+    "upsample_bilinear2d": lambda _, result: 4.0 * result.numel(),
+    "grid_sampler_2d": lambda _, result: 4.0 * result.numel(),
+}
+"""As fvcore counts them."""
+
+
 def _weight(name: str, args: Any) -> float:
     """Multiply-adds an element takes in an operator that does more than one for each."""
-    if name.startswith("_fft"):
-        return 2.5 * math.log2(max(2, prod(args[0].shape[dimension] for dimension in args[1])))
     if name in ("_cdist_forward", "_pdist_forward"):
         return float(args[0].shape[-1])
     if name.startswith(("_linalg", "linalg_")) and not name.endswith("norm"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -41,7 +41,6 @@ class Value:
     leaf: str = ""
     node: int = -1
     position: int = 0
-    num_bytes: int = 0
 
     @property
     def is_constant(self) -> bool:
@@ -80,6 +79,8 @@ class Call:
 class OperatorTrace:
     """One forward pass: ``output`` numbers the value the network returned; calls are in the order they began.
 
+    ``leaves`` are the tensors that no node made, by their numbers.
+
     ``gradient`` are the operators, in no order, of functions that have a backward of their own, in training mode: the
     forward pass does not show them.
     """
@@ -88,6 +89,7 @@ class OperatorTrace:
     nodes: list[Node]
     calls: list[Call]
     output: int
+    leaves: Mapping[int, Tensor] = field(repr=False)
     gradient: tuple[str, ...] = ()
 
 
@@ -117,7 +119,9 @@ def record(
     if not isinstance(output, Tensor):
         raise TypeError(f"the network returned {type(output).__name__} instead of a tensor")
     gradient = _own_gradient(network, output) if training else ()
-    return OperatorTrace(recorder.values, recorder.nodes, recorder.calls, recorder.read(output), gradient)
+    return OperatorTrace(
+        recorder.values, recorder.nodes, recorder.calls, recorder.read(output), recorder.leaves, gradient
+    )
 
 
 def _own_gradient(network: nn.Module, output: Tensor) -> tuple[str, ...]:
@@ -181,9 +185,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._numbers: dict[int, int] = {}
         self._alive: list[Tensor] = []
         self._last_write: dict[int, int] = {}
-        self._leaves = {id(b): f"buffer {_content(b)}" if id(b) in fixed else "buffer" for b in network.buffers()}
-        self._leaves |= {id(p): "parameter" if p.requires_grad else "frozen parameter" for p in network.parameters()}
-        self._leaves[id(images)] = "image"
+        self.leaves: dict[int, Tensor] = {}
+        self._roles = {id(b): f"buffer {_content(b)}" if id(b) in fixed else "buffer" for b in network.buffers()}
+        self._roles |= {id(p): "parameter" if p.requires_grad else "frozen parameter" for p in network.parameters()}
+        self._roles[id(images)] = "image"
         # A tensor's .data is another tensor on the same memory.
         self._memory = {_storage(tensor): tensor for tensor in (*network.buffers(), *network.parameters())}
 
@@ -200,6 +205,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         number = self._numbers.get(id(tensor))
         if number is None:
             number = self._new_value(tensor, self._leaf(tensor))
+            self.leaves[number] = tensor
         write = self._last_write.get(_storage(tensor), -1)
         if write > number:
             # Another view of the same memory was written to: the content depends on both.
@@ -207,11 +213,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return number
 
     def _leaf(self, tensor: Tensor) -> str:
-        if id(tensor) in self._leaves:
-            return self._leaves[id(tensor)]
+        if id(tensor) in self._roles:
+            return self._roles[id(tensor)]
         registered = self._memory.get(_storage(tensor))
         if registered is not None and tensor.numel() <= registered.numel():
-            return self._leaves[id(registered)]
+            return self._roles[id(registered)]
         return _constant(tensor)
 
     @contextmanager
@@ -268,8 +274,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return numbers
 
     def _new_value(self, tensor: Tensor, leaf: str = "", node: int = -1, position: int = 0) -> int:
-        num_bytes = tensor.numel() * tensor.element_size()
-        self.values.append(Value(tuple(tensor.shape), str(tensor.dtype), leaf, node, position, num_bytes))
+        self.values.append(Value(tuple(tensor.shape), str(tensor.dtype), leaf, node, position))
         self._number(tensor, len(self.values) - 1)
         return len(self.values) - 1
 

@@ -18,7 +18,7 @@ OUTSIDE = "a network has no access to files, processes, the network or the inter
 
 MODULES = _words(
     "__future__ abc cmath collections collections.abc contextlib copy dataclasses enum fractions functools itertools "
-    "math numbers operator random statistics string typing typing_extensions warnings "
+    "logging math numbers operator random statistics string typing typing_extensions warnings "
     "torch torch.amp torch.autograd torch.autograd.function torch.fft torch.func torch.linalg torch.special "
     "torch.nn torch.nn.attention torch.nn.common_types torch.nn.functional torch.nn.init torch.nn.modules "
     "torch.nn.parameter torch.nn.utils torch.nn.utils.parametrizations torch.nn.utils.parametrize torch.types "
@@ -44,6 +44,8 @@ MODULE_ATTRIBUTES: Mapping[str, str] = dict.fromkeys(
     "jit": "leave torch.jit out: the source is run as it is",
     "compile": "leave torch.compile out: the trainer decides on it",
     "export": "leave it out: exporting is no part of a network",
+    "FileHandler": "leave it out: messages go to the output of the job",
+    "basicConfig": "leave it out: messages go to the output of the job",
     "onnx": "leave it out: exporting is no part of a network",
     "fx": "write the network out instead of tracing it",
     "backends": "leave it out: the trainer sets the machine up",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from tools.jobs.network_source import MODULE_NAME
 from tools.jobs.operator_trace import gradient_nodes
@@ -26,14 +27,16 @@ def leaves_with_gradient(logits: Tensor) -> list[Tensor]:
 
 
 def buffers_of_norms(network: nn.Module) -> set[int]:
-    """The ids of the running statistics of torch's normalisation layers."""
-    return {
+    """The ids of the statistics of torch's normalisation layers: running ones, and the vectors of spectral norm."""
+    running = {
         id(buffer)
         for module in network.modules()
         if isinstance(module, _NormBase)
         for buffer in (module.running_mean, module.running_var, module.num_batches_tracked)
         if isinstance(buffer, Tensor) and buffer.numel() in (1, module.num_features)
     }
+    spectral = (module for module in network.modules() if type(module) is _SpectralNorm)
+    return running | {id(buffer) for module in spectral for buffer in module.buffers() if buffer.dim() == 1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tools.jobs import policy_words as words
+from tools.jobs.constant_names import ConstantNames
 
 _DUNDER = re.compile(r"__\w+__")
 _IN_TEXT = re.compile(r"(?<!\w)__[a-z]\w*__")
@@ -39,7 +40,7 @@ class Violation(NamedTuple):
 
 def violations(module: ast.Module) -> list[Violation]:
     """Every break of a rule, in the order of the source."""
-    reader = _Reader()
+    reader = _Reader(ConstantNames(module))
     for statement in module.body:
         reader.visit_top(statement)
     return sorted(reader.found)
@@ -48,7 +49,8 @@ def violations(module: ast.Module) -> list[Violation]:
 class _Reader(ast.NodeVisitor):
     """Walks a source once. ``_outside`` are the names that stand for something imported, not made here."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: ConstantNames) -> None:
+        self._names = names
         self.found: list[Violation] = []
         self._outside: set[str] = set()
 
@@ -153,8 +155,10 @@ class _Reader(ast.NodeVisitor):
         owner, name = node.args[0], node.args[1]
         root = _root(owner)
         of_module = isinstance(root, ast.Name) and root.id in self._outside
-        if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            self._check_attribute(node, name.value, of_module=of_module)
+        known = self._names.of(name) if of_module or isinstance(name, ast.Constant) else set()
+        if known:
+            for one in sorted(known):
+                self._check_attribute(node, one, of_module=of_module)
         elif of_module:
             what = f"{function} with a computed name on a module"
             self._refuse(node, "calls", what, "use a dict from names to classes or functions")
@@ -192,11 +196,30 @@ class _Reader(ast.NodeVisitor):
             return
         if name in words.METHODS and not is_plain:
             self._refuse(node, "methods", f"{name} is defined anew", "leave it as nn.Module has it, rename your own")
-        elif _DUNDER.fullmatch(name) and name not in words.DEFINABLE_DUNDERS and not (is_plain and name == "__call__"):
+        elif name == "__call__" and (is_plain or _only_calls_super(node)):
+            return
+        elif _DUNDER.fullmatch(name) and name not in words.DEFINABLE_DUNDERS:
             self._refuse(node, "methods", f"{name} is defined", "write forward, or a method with another name")
 
     def _refuse(self, node: ast.AST, rule: str, what: str, instead: str) -> None:
         self.found.append(Violation(getattr(node, "lineno", 1), rule, what, instead))
+
+
+def _only_calls_super(node: ast.AST) -> bool:
+    """Whether a method hands on what it is given to the class's own ``__call__``, as if it were not there."""
+    if not isinstance(node, ast.FunctionDef) or node.decorator_list:
+        return False
+    statements = [one for one in node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
+    if len(statements) != 1 or not isinstance(statements[0], ast.Return):
+        return False
+    call = statements[0].value
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "__call__":
+        return False
+    owner = call.func.value
+    is_super = isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super"
+    handed = [*call.args, *(keyword.value for keyword in call.keywords)]
+    plain = (one.value if isinstance(one, ast.Starred) else one for one in handed)
+    return is_super and all(isinstance(one, ast.Name) for one in plain)
 
 
 def _is_main_guard(node: ast.stmt) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Self
 
 from tools.jobs import check_job, deliveries, export_job, measure_job, source_policy, train_job
+from tools.jobs.decorators import without_compiling_decorators
 from tools.jobs.network_source import Complaint, complaint, read_source
 from tools.jobs.shape_trace import shape_trace
 from tools.sandbox import jail, process_control
@@ -169,7 +170,7 @@ def detach(output: int, parent: int) -> None:
 
 
 def _perform(order: Order) -> dict[str, Any]:
-    source = read_source(Path(SOURCE_FILE).read_bytes())
+    source = without_compiling_decorators(read_source(Path(SOURCE_FILE).read_bytes()))
     if order.has_policy:
         source_policy.enforce(source)
     return _JOBS[order.kind](source, json.loads(Path(REQUEST_FILE).read_bytes()))

@@ -239,3 +239,7 @@ def test_a_reader_that_leaves_ends_it_without_a_traceback(classify, tmp_path):
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_program_needs_no_compiler_for_what_the_lab_ran_without():
+    assert "torch.compile" not in program(SOURCE + "\n\n@torch.compile\ndef f(x):\n    return x\n")

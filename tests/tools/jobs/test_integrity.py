@@ -224,11 +224,6 @@ GUILTY = {
         FailureKind.MISCOUNTED,
         "operators without a formula",
     ),
-    "transforms instead of convolutions": (
-        network(forward="for _ in range(40):\n    x = torch.fft.ifft2(torch.fft.fft2(x) * 0.9).real"),
-        FailureKind.MISCOUNTED,
-        "operators without a formula",
-    ),
     "a convolution inside an own function": (
         network(
             globals="class Conv(torch.autograd.Function):\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -101,7 +102,6 @@ def test_nothing_is_computed_on_the_meta_device_and_the_count_is_the_same(name):
         (lambda x: x.sum(), 192),
         (lambda x: (x[:, :, None] * x[:, :, :, None]).sum(), 2 * 3 * 8**3),
         (lambda x: torch.cdist(x, x), 192 * 8),
-        (lambda x: torch.fft.fft(x.to(torch.complex64)), 2.5 * 3 * 192),
         (lambda x: torch.linalg.inv_ex(x), 192 * 8),
         (lambda x: x.flatten(1).transpose(0, 1).contiguous(), 0),
         (lambda x: torch.cat([x, x.flip(2)]).repeat(1, 2, 1, 1)[:, ::2].clone(), 0),
@@ -114,8 +114,59 @@ def test_what_has_no_formula_counts_the_elements_it_goes_through(function, eleme
     assert meter.work == Work(0, elements)
 
 
-def test_a_complex_product_is_four_and_three_of_them_have_no_formula():
-    matrix = torch.zeros(4, 4, dtype=torch.complex64)
-    with OperatorMeter() as meter:
-        matrix @ matrix
-    assert meter.work == Work(64, 192)
+TRANSFORMS = {
+    "real": (lambda x: torch.fft.rfft2(x), 192 * 2.5 * 6 / 2),
+    "real with its size": (lambda x: torch.fft.rfft2(x, s=x.shape[-2:], norm="ortho"), 192 * 2.5 * 6 / 2),
+    "back to real": (lambda x: torch.fft.irfft2(x + 0j, s=x.shape[-2:]), 192 * 2.5 * 6 / 2),
+    "real with padding": (lambda x: torch.fft.rfft(x, n=16), 384 * 2.5 * 4 / 2),
+    "over a dimension": (lambda x: torch.fft.rfft(x, dim=1), 192 * 2.5 * math.log2(3) / 2),
+    "over all dimensions": (lambda x: torch.fft.rfftn(x[0]), 192 * 2.5 * math.log2(192) / 2),
+    "over two dimensions": (lambda x: torch.fft.fftn(x, dim=(2, 3)), 192 * 2.5 * 6),
+    "complex": (lambda x: torch.fft.fft2(x), 192 * 2.5 * 6),
+    "complex back": (lambda x: torch.fft.ifft2(torch.fft.fft2(x)), 2 * 192 * 2.5 * 6),
+    "of one dimension": (lambda x: torch.fft.fft(x + 0j), 192 * 2.5 * 3),
+    "symmetric": (lambda x: torch.fft.hfft(x + 0j), 3 * 8 * 14 * 2.5 * math.log2(14) / 2),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_both_counts_of_a_transform_are_those_of_the_formula(name):
+    function, products = TRANSFORMS[name]
+    network = Case(function).eval()
+    assert flop_count(network, 8).products == pytest.approx(products, abs=1)
+    assert work_of(network, 1).products == pytest.approx(products)
+
+
+def complex_maps(x: Tensor) -> Tensor:
+    return torch.complex(x, x)
+
+
+FACTOR = torch.randn(3, 7, dtype=torch.complex64)
+COMPLEX_PRODUCTS = {
+    "matmul": (lambda x: complex_maps(x) @ torch.ones(8, 5, dtype=torch.complex64), 4 * 24 * 8 * 5),
+    "contraction": (lambda x: torch.einsum("bchw,cd->bdhw", complex_maps(x), FACTOR), 4 * 64 * 3 * 7),
+    "contraction without a sum": (lambda x: torch.einsum("bchw,c->bchw", complex_maps(x), FACTOR[:, 0]), 4 * 192),
+    "elements": (lambda x: complex_maps(x) * FACTOR[:, :1, None], 4 * 192),
+    "elements in place": (lambda x: complex_maps(x).mul_(FACTOR[:, :1, None]), 4 * 192),
+    "linear": (lambda x: F.linear(complex_maps(x), torch.ones(5, 8, dtype=torch.complex64)), 4 * 24 * 8 * 5),
+    "scaling": (lambda x: complex_maps(x) * 2.0, 0),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX_PRODUCTS)
+def test_a_complex_product_is_four(name):
+    function, products = COMPLEX_PRODUCTS[name]
+    network = Case(function).eval()
+    assert flop_count(network, 8).products == products
+    assert work_of(network, 1).products == products
+
+
+def test_torch_does_a_complex_convolution_with_three_real_ones():
+    network = Case(lambda x: F.conv2d(complex_maps(x), KERNEL.to(torch.complex64))).eval()
+    assert flop_count(network, 8).products == work_of(network, 1).products == 3 * 36 * 6 * 27
+
+
+def test_the_operators_count_norm_layers_as_the_graph_does():
+    layers = [nn.BatchNorm2d(3), nn.LayerNorm([3, 8, 8]), nn.GroupNorm(1, 3), nn.Upsample(scale_factor=2)]
+    network = nn.Sequential(*layers, nn.Upsample(scale_factor=2, mode="bilinear"), nn.AdaptiveAvgPool2d(2)).eval()
+    assert work_of(network, 1).norms == flop_count(network, 8).total

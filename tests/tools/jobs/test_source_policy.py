@@ -9,6 +9,7 @@ import pytest
 from fairnad.candidate import FailureKind
 from tests.tools.sandbox.hostile.legitimate import LEGITIMATE
 from tools.jobs import source_policy
+from tools.jobs.decorators import without_compiling_decorators
 from tools.jobs.network_source import SourceError, complaint
 
 MODELS = sorted(Path("prompts/vision/models").glob("*.py"))
@@ -57,6 +58,24 @@ def test_unusual_but_honest_sources_pass(name: str) -> None:
         ("def f(x):\n    setattr(type(x), 'a', 1)", "rule 'stores': setattr on something not made here"),
         ("import torch\ndef f(n):\n    return getattr(torch, n)", "rule 'calls': getattr with a computed name"),
         ("def f(x):\n    return getattr(x, '__globals__')", "rule 'attributes': __globals__: "),
+        (
+            "import torch.nn as nn\ndef f(n):\n    return getattr(nn, n)\ndef g():\n    return f('o' + 's')",
+            "rule 'calls': getattr with a computed name",
+        ),
+        (
+            "import torch\ndef f(n='relu'):\n    return getattr(torch, n)\ndef g():\n    return f('hub')",
+            "rule 'attributes': hub: ",
+        ),
+        (
+            "import torch\ndef f(**k):\n    return h(**k)\ndef h(n='relu'):\n    return getattr(torch, n)",
+            "rule 'calls': getattr with a computed name",
+        ),
+        ("import logging\nx = logging.FileHandler", "rule 'attributes': FileHandler: leave it out"),
+        ("import logging\nx = logging.os", "rule 'attributes': os: a network has no access to files"),
+        (
+            "class A(B):\n    def __call__(self, x):\n        return super().__call__(x + 1)",
+            "rule 'methods': __call__ is defined: write forward",
+        ),
         ("def f():\n    return eval('1')", "rule 'calls': eval: a network has no access"),
         ("def f():\n    return type('A', (), {})", "rule 'calls': a class made by type(...): write a class statement"),
         ("x = __builtins__", "rule 'names': __builtins__: remove it"),
@@ -101,6 +120,39 @@ def test_the_debugger_is_told_every_break_of_a_rule_with_its_line() -> None:
         f"  line 4: eval: {reason}",
         "    x = eval('1')",
     ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch.nn as nn\ndef f(act='GELU'):\n    return getattr(nn, act)()",
+        "import torch.nn as nn\ndef f(act):\n    return getattr(nn, act)()\ndef g():\n    return f('ReLU')",
+        "import torch.nn.functional as F\nclass A(B):\n    acts = ('relu', 'gelu')\n    def forward(self, x, i=0):\n"
+        "        return getattr(F, self.acts[i])(x)",
+        "import torch\nclass A(B):\n    def __init__(self, c, kind='tanh'):\n        self.kind = kind\n"
+        "    @classmethod\n    def build(cls):\n        return cls(3, 'sigmoid')\n"
+        "    def forward(self, x):\n        return getattr(torch, self.kind)(x)",
+        "import torch.nn as nn\nACTS = {'a': 'ReLU', 'b': 'SiLU'}\ndef f(k):\n    return getattr(nn, ACTS[k])()",
+        "import torch.nn as nn\ndef f():\n    return [getattr(nn, name)() for name in ('ReLU', 'ELU')]",
+        "import logging\nlog = logging.getLogger(__name__)\ndef f(x):\n    log.debug('%s', x)",
+        "class A(B):\n    def __call__(self, *args, **kwargs):\n        return super().__call__(*args, **kwargs)",
+    ],
+)
+def test_constant_names_logging_and_a_call_that_changes_nothing_pass(source: str) -> None:
+    source_policy.enforce(source)
+
+
+def test_decorators_that_compile_are_left_out_and_every_line_stays_where_it_is() -> None:
+    source = (
+        "import torch\n@torch.jit.script\ndef f(x):\n    return x\n\nclass A(B):\n    @torch.jit.ignore(\n"
+        "        drop=True\n    )\n    @staticmethod\n    def g(x):\n        return x\n\n"
+        "    @torch.compile(dynamic=True)\n    def h(x):\n        return x\n"
+    )
+    plain = without_compiling_decorators(source)
+    assert plain.count("\n") == source.count("\n")
+    assert "jit" not in plain and "compile" not in plain and "    @staticmethod\n    def g(x)" in plain
+    source_policy.enforce(plain)
+    refusal_of("import torch\ndef f(x):\n    return torch.jit.script(x)")
 
 
 def test_text_in_strings_comments_and_docstrings_is_free() -> None:

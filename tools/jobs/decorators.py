@@ -1,0 +1,41 @@
+"""Decorators that compile a function or tell a compiler of it: they change nothing that is computed, and are left out.
+
+The lines stay, empty, so that what is said of a line is said of the same line.
+"""
+
+from __future__ import annotations
+
+import ast
+
+_LEFT_OUT = frozenset(
+    f"{owner}.{name}"
+    for owner, names in {
+        "jit": ("export", "ignore", "script", "script_if_tracing", "unused"),
+        "torch": ("compile",),
+        "compiler": ("allow_in_graph", "disable"),
+    }.items()
+    for name in names
+)
+
+
+def without_compiling_decorators(source: str) -> str:
+    """The source without ``torch.jit`` and ``torch.compile`` decorators; one that does not parse is given back."""
+    if not any(f"{name.split('.')[1]}" in source for name in _LEFT_OUT):
+        return source
+    try:
+        module = ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return source
+    lines = source.split("\n")
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            for decorator in filter(_is_left_out, node.decorator_list):
+                for number in range(decorator.lineno - 1, decorator.end_lineno or decorator.lineno):
+                    lines[number] = ""
+    return "\n".join(lines)
+
+
+def _is_left_out(decorator: ast.expr) -> bool:
+    """By the last two names: ``torch.jit.script``, ``jit.script`` and ``torch.compile(dynamic=True)`` alike."""
+    name = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    return ".".join(name.split(".")[-2:]) in _LEFT_OUT
