@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from graphs.flights import Flights
     from graphs.library import Library
     from graphs.roles import Roles
-    from graphs.state import CandidateInput, CandidateState, SearchState
-    from graphs.steady_drawing import SteadyDraw
+    from graphs.state import CandidateInput, CandidateState, SearchState, SteadyDraw
     from prompts.loader import Pack
     from store.run_folder import RunFolder
     from tools.datasets.tasks import Task

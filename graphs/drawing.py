@@ -14,8 +14,8 @@ from fairnad.lessons import UnspentIdeas, spent_ideas
 from fairnad.ports import IdeaSampler
 from fairnad.sampling import Fairness
 from graphs.choosing import choose, remembers
-from graphs.planning import Draw, draw_wave
-from graphs.state import CandidateInput, SearchState
+from graphs.planning import draw_wave
+from graphs.state import CandidateInput, Draw, SearchState
 
 if TYPE_CHECKING:
     from fairnad.selection import IdeaSelection

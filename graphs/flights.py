@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from fairnad.candidate import Step
 from fairnad.settings import RunContext
-from graphs import candidate
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
     from graphs.state import CandidateInput
+
+    CandidateGraph = CompiledStateGraph[Any, Any, Any, Any]
 
 Tell = Callable[[Any], None]
 
@@ -35,7 +36,6 @@ class Flights:
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._graph: CompiledStateGraph[Any, Any, Any, Any] | None = None
         self._untold: list[Any] = []
         self._news = asyncio.Event()
         self._proposal_seconds: deque[float] = deque(maxlen=_MEASURED)
@@ -45,16 +45,19 @@ class Flights:
         """How long it took lately from a launch until there was something to train, on average; failures count."""
         return mean(self._proposal_seconds) if self._proposal_seconds else None
 
-    def launch(self, context: RunContext, thread_id: str, flown: CandidateInput, *, is_new: bool) -> None:
+    def launch(
+        self, graph: CandidateGraph, context: RunContext, thread_id: str, flown: CandidateInput, *, is_new: bool
+    ) -> None:
         """Let a candidate go; one that is in flight is left alone.
 
         Args:
+            graph: the compiled candidate graph.
             thread_id: the thread of the search, which the candidates work for.
             is_new: whether it begins, so that its proposal is worth measuring.
         """
         if flown["candidate_id"] not in self._tasks:
             # An empty context: a task that took over the node's would write into the node's stream and checkpoints.
-            flight = self._fly(context, thread_id, flown, is_new)
+            flight = self._fly(graph, context, thread_id, flown, is_new)
             task = asyncio.get_running_loop().create_task(flight, context=contextvars.Context())
             task.add_done_callback(lambda _: self._news.set())
             self._tasks[flown["candidate_id"]] = task
@@ -89,12 +92,12 @@ class Flights:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _fly(self, context: RunContext, thread_id: str, flown: CandidateInput, is_new: bool) -> None:
-        if self._graph is None:
-            self._graph = candidate.build().compile(name="candidate")
+    async def _fly(
+        self, graph: CandidateGraph, context: RunContext, thread_id: str, flown: CandidateInput, is_new: bool
+    ) -> None:
         config: Any = {"configurable": {"thread_id": thread_id}}
         began, is_proposed = time.monotonic(), not is_new
-        stream = self._graph.astream(flown, config, context=context, stream_mode=["custom", "tasks"])
+        stream = graph.astream(flown, config, context=context, stream_mode=["custom", "tasks"])
         event: Any
         async for mode, event in stream:
             if mode == "custom":

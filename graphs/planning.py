@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fairnad import sampling
 from fairnad.budget import Budget, has_room
@@ -15,16 +15,7 @@ from fairnad.pipeline import Place, last_draws
 from fairnad.ports import IdeaSampler
 from fairnad.refinement import find_entry
 from fairnad.settings import SearchSettings
-from graphs.state import CandidateInput, SearchState, Slot
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """What a candidate was drawn with."""
-
-    idea: Idea
-    target: MutationTarget
-    choices: Choices = NO_CHOICES
+from graphs.state import CandidateInput, Draw, SearchState, Slot
 
 
 def open_slots(state: SearchState) -> list[Slot]:

@@ -17,9 +17,9 @@ from fairnad.errors import SettingsError
 from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
 from fairnad.settings import RunContext
 from graphs.candidate import add_steps
-from graphs.planning import Draw, candidate_input
+from graphs.planning import candidate_input
 from graphs.services import services
-from graphs.state import CandidateInput, CandidateOutput, CandidateState, Slot
+from graphs.state import CandidateInput, CandidateOutput, CandidateState, Draw, Slot
 from graphs.tagging import reworded, run_tagger
 
 if TYPE_CHECKING:

@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from typing_extensions import TypedDict  # typing's has no JSON schema before Python 3.12, and servers show one
+
+from fairnad.choices import NO_CHOICES, Choices
+from fairnad.ideas import Idea, MutationTarget
 
 Ids = Annotated[list[str], operator.add]
 Lines = Annotated[list[str], operator.add]
@@ -28,6 +32,32 @@ class Slot(TypedDict):
     previous_id: str
     num_draws: int
     trained_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a candidate was drawn with."""
+
+    idea: Idea
+    target: MutationTarget
+    choices: Choices = NO_CHOICES
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyDraw:
+    """A draw of the steady schedule among all of a run.
+
+    ``number`` counts them from 0; ``slot`` is what it was planned as; ``settled`` are the candidates that were
+    recorded since the draw before it, so that it was made from these and those of all earlier draws. ``earlier`` are
+    those that are to be judged before it, where a search is replayed.
+    """
+
+    candidate_id: str
+    number: int
+    slot: Slot
+    settled: tuple[str, ...]
+    drawn: Draw
+    earlier: tuple[str, ...] = ()
 
 
 class Schedule(TypedDict):

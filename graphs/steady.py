@@ -6,10 +6,12 @@ whenever one of them is recorded. The state holds what is in flight, so that a s
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Literal
 
 from fairnad.candidate import CandidateId
 from fairnad.settings import RunContext
+from graphs import candidate
 from graphs.services import services
 from graphs.standing import standing
 from graphs.state import SearchState
@@ -17,6 +19,7 @@ from graphs.steady_drawing import draw_steadily
 from graphs.telling.wording import record_line
 
 if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
     from langgraph.runtime import Runtime
 
 
@@ -33,15 +36,21 @@ async def fill(state: SearchState, runtime: Runtime[RunContext]) -> dict[str, An
     return update | {"generation": newest.generation, "stage": str(newest.stage), "round": newest.round}
 
 
+@functools.cache
+def _candidate_graph() -> CompiledStateGraph[Any, Any, Any, Any]:
+    return candidate.build().compile(name="candidate")
+
+
 async def collect(state: SearchState, runtime: Runtime[RunContext]) -> SearchState:
     """Launch what was drawn, and wait for the first candidate that is recorded."""
     bench = await services(runtime.context)
     in_flight, joining = state.get("flights", []), state["wave"]
     thread_id = (runtime.execution_info and runtime.execution_info.thread_id) or ""
+    graph = _candidate_graph()
     for flown in in_flight:
-        bench.flights.launch(bench.context, thread_id, flown, is_new=False)
+        bench.flights.launch(graph, bench.context, thread_id, flown, is_new=False)
     for flown in joining:
-        bench.flights.launch(bench.context, thread_id, flown, is_new=True)
+        bench.flights.launch(graph, bench.context, thread_id, flown, is_new=True)
     landed = await bench.flights.land(runtime.stream_writer)
     flying = [flown for flown in (*in_flight, *joining) if flown["candidate_id"] not in landed]
     return {"flights": flying, "wave": [], "recorded": landed}

@@ -21,40 +21,25 @@ from fairnad.pipeline import Pace, Place, depth, next_place, staleness
 from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
 from graphs.choosing import choose
 from graphs.drawing import DRAW, DRAWN, idea_sampler
-from graphs.planning import Draw, candidate_input, draw_idea, steady_slot
+from graphs.planning import candidate_input, draw_idea, steady_slot
 from graphs.replaying import recorded_calls
-from graphs.state import CandidateInput, SearchState, Slot
+from graphs.state import CandidateInput, SearchState, SteadyDraw
 
 if TYPE_CHECKING:
     from graphs.context import Bench
     from store.history_store import SqliteHistory
 
 
-@dataclass(frozen=True, slots=True)
-class SteadyDraw:
-    """A draw among all of a run.
+def _store(draw: SteadyDraw, history: SqliteHistory) -> None:
+    """Keep a draw for good."""
+    about = {"number": draw.number, "slot": draw.slot, "settled": draw.settled, "earlier": draw.earlier}
+    history.add_step(draw.candidate_id, DRAW, 0, {"result": plain(draw.drawn), "steady": plain(about)})
 
-    ``number`` counts them from 0; ``slot`` is what it was planned as; ``settled`` are the candidates that were
-    recorded since the draw before it, so that it was made from these and those of all earlier draws. ``earlier`` are
-    those that are to be judged before it, where a search is replayed.
-    """
 
-    candidate_id: str
-    number: int
-    slot: Slot
-    settled: tuple[str, ...]
-    drawn: Draw
-    earlier: tuple[str, ...] = ()
-
-    def store(self, history: SqliteHistory) -> None:
-        """Keep it for good."""
-        about = {"number": self.number, "slot": self.slot, "settled": self.settled, "earlier": self.earlier}
-        history.add_step(self.candidate_id, DRAW, 0, {"result": plain(self.drawn), "steady": plain(about)})
-
-    def to_fly(self, search: SearchSettings) -> CandidateInput:
-        """What the candidate graph is handed."""
-        place = CandidateId.parse(self.candidate_id)
-        return candidate_input(place, self.slot, self.drawn, search, earlier=self.earlier)
+def _to_fly(draw: SteadyDraw, search: SearchSettings) -> CandidateInput:
+    """What the candidate graph is handed."""
+    place = CandidateId.parse(draw.candidate_id)
+    return candidate_input(place, draw.slot, draw.drawn, search, earlier=draw.earlier)
 
 
 _MEASURED = 32
@@ -105,7 +90,7 @@ def _draw_steadily(bench: Bench, state: SearchState) -> Drawn:
     history, draws = History(store.records()), steady_draws(store)
     repeated = [draw for draw in draws if draw.number >= state.get("num_drawn", 0)]
     recorded = [draw.candidate_id for draw in repeated if history.get(draw.candidate_id) is not None]
-    wave = [draw.to_fly(search) for draw in repeated if draw.candidate_id not in recorded]
+    wave = [_to_fly(draw, search) for draw in repeated if draw.candidate_id not in recorded]
     made = _follow(bench.to_follow[len(draws) :], history)
     if len(draws) >= len(bench.to_follow):
         # By the history, since a state of before a crash counts neither what was recorded nor what was drawn after it.
@@ -114,8 +99,8 @@ def _draw_steadily(bench: Bench, state: SearchState) -> Drawn:
         room = min(_depth(bench, history), num_left) - len(flying) - len(wave)
         made = _Drawer(bench, history, draws).draw(room) if room > 0 else []
     for draw in made:
-        draw.store(store)
-    return Drawn([*wave, *(draw.to_fly(search) for draw in made)], recorded, len(draws) + len(made))
+        _store(draw, store)
+    return Drawn([*wave, *(_to_fly(draw, search) for draw in made)], recorded, len(draws) + len(made))
 
 
 def _follow(ahead: Sequence[SteadyDraw], history: History) -> list[SteadyDraw]:

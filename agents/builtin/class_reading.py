@@ -110,7 +110,7 @@ class ClassReading:
     @cached_property
     def sum(self) -> ResidualSum | None:
         """The last residual sum of ``forward``, ``None`` where there is none."""
-        return find_residual_sum(self)
+        return find_residual_sum(list(self.order), self.input, self.definition)
 
     @property
     def tail(self) -> cst.BaseExpression | None:

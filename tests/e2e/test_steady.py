@@ -12,7 +12,8 @@ from pathlib import Path
 from fairnad.history import History
 from graphs.command_line import main, parse
 from graphs.forking import fork_run, list_checkpoints
-from graphs.steady_drawing import SteadyDraw, steady_draws
+from graphs.state import SteadyDraw
+from graphs.steady_drawing import steady_draws
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import UNJAILED
 from tests.e2e.sameness import same
