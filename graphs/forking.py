@@ -53,7 +53,7 @@ async def list_checkpoints(origin: Path) -> list[dict[str, Any]]:
     """The points of a run one could begin at, newest first: id, what comes next, stage, trained, best."""
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-    from graphs.search import build
+    from graphs.search.graph import build
 
     config: Any = {"configurable": {"thread_id": _thread_of(origin)}}
     async with AsyncSqliteSaver.from_conn_string(str(origin / CHECKPOINTS_NAME)) as saver:

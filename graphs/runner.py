@@ -113,7 +113,7 @@ def _full_disk_in_one_line(folder: Path) -> Iterator[None]:
 async def _compiled(bench: Bench) -> AsyncIterator[CompiledStateGraph[Any, Any, Any, Any]]:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-    from graphs.search import build
+    from graphs.search.graph import build
 
     async with AsyncSqliteSaver.from_conn_string(str(bench.folder.checkpoints)) as saver:
         yield build().compile(name="search", checkpointer=saver)

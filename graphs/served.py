@@ -18,12 +18,12 @@ from fairnad.errors import SettingsError
 from fairnad.knowledge_settings import KnowledgeContext
 from fairnad.settings import RunContext
 from graphs import knowledge as building
-from graphs import search as searching
 from graphs import single_idea
 from graphs.arguments import unknown
 from graphs.building import structure as structuring
 from graphs.chat import graph as chatting
 from graphs.checkpointer import RUNS_VARIABLE
+from graphs.search import graph as searching
 
 __all__ = ["candidate", "chat", "knowledge", "search", "structure"]
 

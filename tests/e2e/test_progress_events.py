@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graphs.search import build
+from graphs.search.graph import build
 from graphs.services import release
 from tests.e2e.scripts import lively
 from tests.openai_server import ScriptedServer

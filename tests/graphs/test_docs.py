@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from graphs.search import build
+from graphs.search.graph import build
 
 
 def test_the_picture_of_the_graphs_is_that_of_the_code():

@@ -5,7 +5,8 @@ import json
 import pytest
 from langchain_core.messages import ToolMessage
 
-from graphs import candidate, search
+from graphs import candidate
+from graphs.search import graph as search
 
 
 def candidate_state(**changes):

@@ -9,7 +9,6 @@ stages give way to :mod:`graphs.steady`.
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from fairnad.candidate import Stage, plain
@@ -235,9 +234,3 @@ def build(settings: type[RunContext] = RunContext) -> StateGraph[SearchState, Ru
     graph.add_edge("retrain", "finish")
     graph.add_edge("finish", END)
     return graph
-
-
-if __name__ == "__main__":
-    from graphs.command_line import main
-
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The search as a LangGraph graph; ``python -m graphs.search`` runs it."""

@@ -1,0 +1,7 @@
+"""``python -m graphs.search``."""
+
+import sys
+
+from graphs.command_line import main
+
+sys.exit(main())
