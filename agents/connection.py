@@ -49,7 +49,12 @@ _OPENAI_URL = "https://api.openai.com/v1"
 
 
 class Down(Exception):
-    """An endpoint does not answer, or refuses; the message names it and says why, and what to do."""
+    """An endpoint does not answer, or refuses; ``fault`` names it and says why, ``advice`` what to do, if anything."""
+
+    def __init__(self, fault: str, advice: str) -> None:
+        super().__init__(f"{fault}: {advice}" if advice else fault)
+        self.fault = fault
+        self.advice = advice
 
 
 class Connection:
@@ -300,8 +305,7 @@ class Connection:
 
     def _down(self, fault: Fault) -> Down:
         what = fault.message if fault.kind is FaultKind.HOPELESS else f"does not answer: {fault.message}"
-        advice = f": {fault.advice}" if fault.advice else ""
-        return Down(f"endpoint {self.url} (model {self.entry.model}) {what}{advice}")
+        return Down(f"endpoint {self.url} (model {self.entry.model}) {what}", fault.advice)
 
 
 def _most_input_tokens(messages: Messages, schema: Schema | None, quirks: Quirks) -> int:

@@ -183,7 +183,7 @@ def _piece(event: object) -> Piece | None:
 
 
 def _first_choice(choices: object) -> Mapping[str, Any]:
-    """The first of several answers; a part of another one is none of it."""
+    """The first of several answers, empty where the event belongs to another one."""
     if not isinstance(choices, list):
         return {}
     return next((one for one in choices if isinstance(one, dict) and one.get("index") in (0, None)), {})
@@ -198,7 +198,7 @@ def _text(content: object) -> str:
 
 
 def _count(number: object) -> int | None:
-    """A number of tokens, ``None`` where it is none, or cannot be one."""
+    """A number of tokens, ``None`` where it is missing or impossible."""
     if isinstance(number, bool) or not isinstance(number, int | float | str):
         return None
     try:

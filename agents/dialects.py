@@ -55,7 +55,8 @@ class DialectTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """A response whose body sends the request when it is read; see :class:`_Exchange` for what that raises."""
         await request.aread()
-        exchange = _Exchange(self._client, _body(request.content), on_piece.get())
+        account = {name: value for name, value in request.headers.items() if name.startswith("openai-")}
+        exchange = _Exchange(self._client, _body(request.content), account, on_piece.get())
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=exchange, request=request)
 
     async def aclose(self) -> None:
@@ -72,9 +73,12 @@ class _Exchange(httpx.AsyncByteStream):
         LostError: the connection failed.
     """
 
-    def __init__(self, client: httpx.AsyncClient, content: bytes, tell: Callable[[Piece], None]) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, content: bytes, account: Mapping[str, str], tell: Callable[[Piece], None]
+    ) -> None:
         self._client = client
         self._content = content
+        self._headers = {"content-type": "application/json", **account}
         self._tell = tell
         self._events = self._exchange()
 
@@ -87,8 +91,7 @@ class _Exchange(httpx.AsyncByteStream):
         await self._events.aclose()
 
     async def _exchange(self) -> AsyncGenerator[bytes]:
-        headers = {"content-type": "application/json"}
-        posted = self._client.stream("POST", "chat/completions", content=self._content, headers=headers)
+        posted = self._client.stream("POST", "chat/completions", content=self._content, headers=self._headers)
         try:
             async with posted as response:
                 if response.status_code != httpx.codes.OK:

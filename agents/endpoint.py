@@ -70,8 +70,7 @@ async def ask_endpoint(
         if failed is None:
             failed = _failure(await connection.fetch(_KEY, answer.messages, VERDICT), "by JSON schema: ")
     except Down as error:
-        fault, advice = _split(str(error))
-        return EndpointReport(connection.url, _tuple(models), fault, advice)
+        return EndpointReport(connection.url, _tuple(models), error.fault, error.advice)
     finally:
         await connection.aclose()
     call = answer.call
@@ -110,12 +109,6 @@ def _with_request(prompt: Messages) -> Messages:
 def has_key(variable: str = "OPENAI_API_KEY") -> bool:
     """Whether a key is set; it is shown to nobody."""
     return bool(os.environ.get(variable))
-
-
-def _split(message: str) -> tuple[str, str]:
-    """(what is wrong, what to do): where something can be done, it follows the endpoint's own words in brackets."""
-    fault, bracket, advice = message.rpartition("): ")
-    return (f"{fault})", advice) if bracket else (message, "")
 
 
 def _tuple(models: list[str] | None) -> tuple[str, ...] | None:

@@ -19,6 +19,8 @@ _MESSAGE_CHARACTERS = 300
 
 _WHERE = "--llm.base-url to where its API begins (often …/v1), with --llm.models in its entry"
 
+_MORE_MEMORY = "free memory on the endpoint's machine, or choose a smaller --llm.model"
+
 _PASSING = {408, 409, 423, 425, 429}
 
 _LENGTH_CODES = re.compile(
@@ -77,7 +79,7 @@ class Fault:
     body: ErrorBody = NO_WORDS
     """what the endpoint said, as far as it said anything"""
     status: int = 0
-    """of HTTP, or the one the body names; 0 where there is none"""
+    """the HTTP status, or the one that the body names; 0 without one"""
 
 
 def refusal(status: int, body: ErrorBody, headers: Mapping[str, str], key_variable: str = "OPENAI_API_KEY") -> Fault:
@@ -89,6 +91,7 @@ def refusal(status: int, body: ErrorBody, headers: Mapping[str, str], key_variab
     """
     words = shown(body.message) or "no words"
     said = f"{status}: {words}" if status else words
+    lacks_memory = re.search(r"\bmemory\b", body.message, re.IGNORECASE) is not None
     fault = functools.partial(Fault, body=body, status=status)
     if status == 413 or is_too_long(body):
         return fault(FaultKind.TOO_LONG, said)
@@ -97,13 +100,18 @@ def refusal(status: int, body: ErrorBody, headers: Mapping[str, str], key_variab
     if status in _PASSING or status >= 500 or not status:
         delay = _retry_after_seconds(headers)
         delay = body.retry_after_seconds if delay is None else delay
-        return fault(FaultKind.PASSING, said, "", delay, halts=status == 429)
+        advice = _MORE_MEMORY if lacks_memory else ""
+        return fault(FaultKind.PASSING, said, advice, delay, halts=status == 429)
     if status in (401, 403):
         return fault(FaultKind.HOPELESS, f"refuses the key ({said})", f"set {key_variable} to a key it accepts")
     if status == 404:
         advice = f"set --llm.model to a model it serves, and {_WHERE}"
         return fault(FaultKind.HOPELESS, f"has no such model ({said})", advice)
-    return fault(FaultKind.HOPELESS, f"refuses the request ({said})", "change the settings under --llm")
+    return fault(
+        FaultKind.HOPELESS,
+        f"refuses the request ({said})",
+        _MORE_MEMORY if lacks_memory else "change the settings under --llm",
+    )
 
 
 def is_too_long(body: ErrorBody) -> bool:

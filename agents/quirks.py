@@ -30,7 +30,7 @@ Schema = Mapping[str, Any]
 LEAST_REPLY_TOKENS = 256
 """A shorter reply is no use: where the context has no room for it, the prompt is shortened."""
 _LEAST_CONTEXT_TOKENS = 512
-"""A smaller number is another one."""
+"""A smaller number in a refusal means something else."""
 _MARGIN_TOKENS = 16
 _MARGIN = 1.02
 """Tokens of a prompt are estimated by those of one that was refused, with so much room."""

@@ -31,7 +31,7 @@ _BROKEN_REASONS = {
     "error", "abort", "aborted", "cancelled", "canceled", "timeout", "error_limit", "insufficient_system_resource",
     "malformed_function_call", "load", "unload",
 }  # fmt: skip
-"""Reasons why an answer that began is none."""
+"""Finish reasons of answers that the endpoint did not complete."""
 
 TAIL_CHARACTERS = 2000
 """How much of a reply a failure shows."""
@@ -154,7 +154,7 @@ def failure(answer: Answer, step: Step) -> Failure | None:
     if answer.finish == CONTEXT:
         return Failure(step, FailureKind.CONTEXT, f"the prompt does not fit the model's context ({note})")
     if answer.finish == BROKEN:
-        return Failure(step, FailureKind.REPLY, f"the endpoint broke every answer off ({note})", tail)
+        return Failure(step, FailureKind.BROKEN, f"the endpoint broke every answer off ({note})", tail)
     if answer.finish == LENGTH:
         what = "the reply" if answer.text.strip() else "the model's reasoning"
         message = f"{what} does not end within {answer.max_tokens} tokens (--llm.max-tokens)"

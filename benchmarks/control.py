@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/control"), help="folder of the run folders")
     parser.add_argument("flags", nargs="*", help="flags of the search")
     asked = parser.parse_args()
-    print(machine_line())
+    print(machine_line("torch"))
     print("flags:", " ".join(asked.flags))
     print("| seed | control: params | validation | held out | winner: params | validation | held out | difference |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|")

@@ -56,6 +56,8 @@ class FailureKind(StrEnum):
 
     REPLY = "reply"
     """a language model's reply held no usable source"""
+    BROKEN = "broken off"
+    """the endpoint ended every answer before it was complete"""
     CONTEXT = "context"
     """the prompt does not fit the model's context even when shortened"""
     TRUNCATED = "truncated"

@@ -16,6 +16,7 @@ from fairnad.history import History, PassRate, Record, had_no_reply, was_refused
 PAPERS_KINDS: dict[FailureKind, str] = {
     FailureKind.TRUNCATED: "incomplete generation",
     FailureKind.REPLY: "incomplete generation",
+    FailureKind.BROKEN: "incomplete generation",
     FailureKind.SYNTAX: "incomplete generation",
     FailureKind.IMPORT: "component hallucination",
     FailureKind.INTERFACE: "component hallucination",
@@ -84,11 +85,14 @@ class FailureReport:
 
 
 def failure_report(history: History) -> FailureReport:
-    """The report over every draw but the base's; draws nobody answered count as in the pass rate: not at all."""
+    """The report over every draw but the base's.
+
+    Draws without a reply are listed among the failures; as in the pass rate, the phases leave them out.
+    """
     drawn = [record for record in history.drawn if not had_no_reply(record.failure)]
     repairs = [repair for record in drawn for repair in record.repairs]
     downscaled = [record for record in drawn if record.num_downscales]
-    kinds = _kinds(drawn)
+    kinds = _kinds(history.drawn)
     paper = dict.fromkeys(PAPERS_KINDS.values(), 0)
     for count in kinds:
         if count.paper:

@@ -144,13 +144,18 @@ def _differences(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list
     return [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
 
 
-def winner_of(finalists: Sequence[Finalist]) -> Finalist | None:
-    """The highest mean validation accuracy among those that trained with the most seeds; the first of equals.
+def winner_of(finalists: Sequence[Finalist], base_id: str) -> Finalist | None:
+    """The highest mean validation accuracy among those that trained with the most seeds.
 
+    Of equals the base wins, which a finalist has to beat, else the first.
     A finalist that failed with some seed is no match for one that trained with all: its mean leaves its failures out.
     ``None`` where nobody trained.
     """
     trained = [finalist for finalist in finalists if finalist.validation]
     if not trained:
         return None
-    return max(trained, key=lambda finalist: (len(finalist.validation), mean(finalist.validation.values())))
+
+    def rank(finalist: Finalist) -> tuple[int, float, bool]:
+        return len(finalist.validation), mean(finalist.validation.values()), finalist.candidate_id == base_id
+
+    return max(trained, key=rank)

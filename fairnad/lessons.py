@@ -21,7 +21,10 @@ _IDEA_WORDS = 10
 _REASON_WORDS = 8
 _WORD_CHARACTERS = 24
 _NUM_TRIES = 24
-_SAYS_NOTHING = {FailureKind.DUPLICATE, FailureKind.REVIEW, FailureKind.CONTEXT, FailureKind.TRUNCATED}
+_SAYS_NOTHING = {
+    *(FailureKind.DUPLICATE, FailureKind.REVIEW),
+    *(FailureKind.CONTEXT, FailureKind.TRUNCATED, FailureKind.BROKEN),
+}
 """Kinds of failures from which nothing follows for the idea."""
 
 

@@ -18,5 +18,5 @@ def shortage_text(limit: int) -> str:
 
 
 def is_short(limit: int) -> bool:
-    """Whether a limit, as ``getrlimit`` gives it, is too low; a negative one is none."""
+    """Whether a limit, as ``getrlimit`` gives it, is too low; a negative one means no limit."""
     return 0 <= limit < NEEDED

@@ -17,6 +17,7 @@ _ADVICE: dict[FailureKind, str] = {
     FailureKind.CONTEXT: "a longer context where the model is served, or a lower --llm.max-tokens",
     FailureKind.TRUNCATED: "a higher --llm.max-tokens, or a model that is served with less thinking",
     FailureKind.REPLY: f"another endpoint (--llm.base-url), or {_OTHER_MODEL}",
+    FailureKind.BROKEN: "the log of the endpoint, which says why, or another endpoint (--llm.base-url)",
     FailureKind.NOT_APPLICABLE: _OTHER_IDEAS,
     FailureKind.MEMORY: "more memory for a job (--lab.memory, with another --run)",
     FailureKind.BUDGET: "higher limits (--max-params, --max-flops) or a smaller --base, with another --run",

@@ -103,8 +103,8 @@ async def open_bench(context: RunContext) -> Bench:
 def _settle_pack(folder: RunFolder, pack: Pack) -> None:
     """Fix the pack for the run, once it has a record; a run of before this was noted goes on with today's files."""
     if folder.history.records():
-        check_pack(folder.history.pack_digest(), pack, folder.path)
-    folder.history.note_pack_digest(pack.digest)
+        check_pack(folder.history, pack, folder.path)
+    folder.history.note_pack(pack.digest, pack.files)
 
 
 async def _library(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -17,9 +17,8 @@ from graphs.telling.wording import share_text
 if TYPE_CHECKING:
     from fairnad.settings import RunContext
     from fairnad.task import TaskDefaults
-    from store.history_store import SqliteHistory
 
-_STEP = "scale"
+SCALE = "scale"
 """The step that settles the base; its result is stored, so that a resumed run keeps its base."""
 
 
@@ -73,16 +72,10 @@ async def settle_base(source: str, check: Check, budgets: Sequence[Budget], step
     async def make() -> Base:
         proposed = await steps.find(BASE_ID, Step.MUTATE, 0, PROPOSAL)
         if isinstance(proposed, Proposal):
-            return await make_base(proposed.source, check, budgets, scales=False)
+            return replace(await make_base(proposed.source, check, budgets, scales=False), note=proposed.note)
         return await make_base(source, check, budgets, scales=scales)
 
-    return await steps.once(BASE_ID, _STEP, 0, _BASE, make)
-
-
-def stored_base(history: SqliteHistory) -> Base | None:
-    """The base a run was begun with, ``None`` where it has none yet."""
-    stored = history.find_step(BASE_ID, _STEP, 0)
-    return None if stored is None else _BASE.validate_python(stored["result"])
+    return await steps.once(BASE_ID, SCALE, 0, _BASE, make)
 
 
 def base_text(context: RunContext, base: Base) -> str:

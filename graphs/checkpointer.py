@@ -38,10 +38,10 @@ def thread_id(run_name: str) -> str:
 
 
 def named(context: RunContext, thread: str) -> RunContext:
-    """The settings with the name of their run: that of its thread where it has none.
+    """The settings with a name for their run: the id of its thread where they give none.
 
-    The command line's threads are made of the run's name, which is then that of task and seed, as it is outside any
-    thread.
+    Threads of the command line are derived from the run's name. Their runs, and those outside of any thread, are named
+    after task and seed.
     """
     name = context.run_name
     return context.model_copy(update={"run": name if context.run or thread in ("", thread_id(name)) else thread})

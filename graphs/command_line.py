@@ -104,7 +104,7 @@ def parse_settings(
 
     Args:
         begun_with: as for :func:`parse`.
-        resumes: whether those of the run that is named, where it has begun, stand for what is not given.
+        resumes: whether the stored settings of an existing run, named by ``run``, fill in what is not given.
 
     Raises:
         SettingsError: as :func:`parse`.
@@ -136,7 +136,7 @@ def _stored_settings(runs: str, name: str) -> RunContext | None:
 
 
 def _without_other_models(begun_with: RunContext, given: dict[str, object]) -> dict[str, object]:
-    """What a run was begun with, without its language models where others are given: they are told apart later."""
+    """The settings a run was begun with, without its language models where others are given."""
     before = begun_with.model_dump(mode="json", exclude_none=True)
     llm = given.get("llm")
     if isinstance(llm, dict) and {"model", "models"} & llm.keys():

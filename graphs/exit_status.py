@@ -18,7 +18,7 @@ LIMIT_REACHED = 3
 
 
 def report_errors(work: Callable[[], int]) -> int:
-    """The exit status of ``work``, with expected errors told in one line on stderr; 0 where nobody reads on."""
+    """The exit status of ``work``, with expected errors in one line on stderr; 0 where the reader has left."""
     open_missing_streams()
     ensure_home()
     return until_reader_leaves(lambda: _report(work))

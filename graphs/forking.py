@@ -20,6 +20,7 @@ from fairnad.candidate import Step
 from fairnad.errors import RunFolderError
 from fairnad.history import Record
 from fairnad.settings import RunContext
+from graphs.base_scaling import SCALE
 from graphs.checkpointer import newest_thread, thread_id
 from graphs.drawing import DRAW
 from graphs.library import ADMIT
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 
-_SEARCHING = frozenset({*Step, DRAW, LIMITS, REVIEW_IDEA, ADMIT})
+_SEARCHING = frozenset({*Step, DRAW, LIMITS, SCALE, REVIEW_IDEA, ADMIT})
 """The steps of a search; those after it, its finals for one, are taken anew."""
 
 
@@ -142,6 +143,7 @@ def _copy_history(origin: Path, recorded: set[str], in_flight: set[str], into: S
                 f"{origin.name} has had its final test, and what was seen there could choose the candidates of a fork: "
                 "begin a new search instead"
             )
+        into.note_pack(history.pack_digest(), history.pack_files())
         records: list[Record] = [record for record in history.records() if record.candidate_id in recorded]
         for key, answer in history.answers():
             if key.candidate_id in recorded:

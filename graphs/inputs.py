@@ -22,6 +22,7 @@ from graphs.limits import derive_budgets, resolve_budgets
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
+    from store.history_store import SqliteHistory
     from tools.datasets.tasks import Task
 
 _PATIENCE_SECONDS = 3
@@ -128,20 +129,29 @@ def check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
             )
 
 
-def check_pack(noted: str, pack: Pack, folder: Path) -> None:
+def check_pack(store: SqliteHistory, pack: Pack, folder: Path) -> None:
     """A run goes on with the prompts, trees, models and all other files of its pack as they were.
 
     Args:
-        noted: the digest of the pack the records of the run were made with; empty where none was noted.
+        store: the history of the run, which notes the pack its records were made with.
 
     Raises:
         SettingsError: a file of the pack has changed since then.
     """
-    if noted not in ("", pack.digest):
-        raise SettingsError(
-            f"{folder} was begun with other files of pack {pack.name}: {pack.folder} had the digest {noted}, now has "
-            f"{pack.digest}; resume it with the files it was begun with, or choose another --run"
-        )
+    noted, files = store.pack_digest(), store.pack_files()
+    if noted in ("", pack.digest):
+        return
+    changes = [
+        f"{name} {'is new' if name not in files else 'is gone' if name not in pack.files else 'has changed'}"
+        for name in sorted({*files, *pack.files})
+        if files.get(name) != pack.files.get(name)
+    ]
+    # Runs of before each file was noted.
+    told = ", ".join(changes) if files else f"its digest was {noted}, now is {pack.digest}"
+    raise SettingsError(
+        f"{folder} was begun with other files of pack {pack.name}: in {pack.folder}, {told}; "
+        "resume it with the files it was begun with, or choose another --run"
+    )
 
 
 def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, environment: str) -> tuple[Recipe, ...]:

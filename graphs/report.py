@@ -1,6 +1,6 @@
 """The report of a run: one HTML file of all that was tried, to be read without a network or a program.
 
-``python -m graphs.report runs/NAME`` writes it anew from the history of a run, also while it is running.
+``python -m graphs.report NAME`` writes the report of a run again from its history, also while it is running.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from graphs.exit_status import report_errors
 from graphs.limits import resolve_budgets, stored_budgets
 from graphs.results.finals import find_finals
 from graphs.roles import describe
+from graphs.stored_runs import find_run, run_folders
 from graphs.telling.charts import charts
 from graphs.telling.finals_text import verdict_text
 from graphs.telling.spending import usd_text, yield_text
@@ -202,6 +203,13 @@ def rewrite(path: Path) -> Path:
     return write_report(path, context, budgets or _stated_budgets(context), history, finals)
 
 
+def _find(folder: Path) -> Path:
+    """The run folder a person means; a name that is no folder is one of a run in the usual place."""
+    runs = Path(RunContext.model_fields["runs"].default)
+    is_name = not folder.is_dir() and folder.parent == Path() and run_folders(runs)
+    return find_run(runs, folder.name) if is_name else folder
+
+
 def _stated_budgets(context: RunContext) -> Sequence[Budget]:
     from prompts.loader import load_pack
 
@@ -219,11 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 2 where the folder holds no run or the report cannot be written.
     """
     parser = Parser(prog="python -m graphs.report", description="Writes the report of a run.", allow_abbrev=False)
-    parser.add_argument("folder", type=Path, help="run folder, for example runs/digits-0")
+    parser.add_argument("folder", type=Path, help="name of a run below runs, or a run folder")
 
     def work() -> int:
         options = parser.parse_args(arguments)
-        print(rewrite(options.folder))
+        print(rewrite(_find(options.folder)))
         return 0
 
     return report_errors(work)

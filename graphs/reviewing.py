@@ -129,6 +129,8 @@ def _check(bench: Bench, decisions: Mapping[str, Decision], shown: Sequence[Cand
             raise ValueError(f"expected candidates of this wave ({', '.join(known)}), found {candidate_id!r}")
         if isinstance(decision, dict):
             replace(bench.idea(known[candidate_id]), text=decision["edit"])
+            if not decision["edit"].strip():
+                raise ValueError(f"expected an idea in words for {candidate_id}, found none")
 
 
 def _apply(bench: Bench, wave: Sequence[CandidateInput], decided: Mapping[str, Decision]) -> list[CandidateInput]:

@@ -35,8 +35,11 @@ from tools.output import until_reader_leaves
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
+    from rich.console import Console
 
 EXIT_STATUS = {"finished": 0, "barren": 1}
+_PATIENCE_SECONDS = 3
+"""Opening a run that takes longer is worth a line."""
 _READER_LEFT = 128 + signal.SIGPIPE
 
 
@@ -63,7 +66,7 @@ async def _run(context: RunContext, presentation: Presentation) -> int:
         if is_spoken:
             console.print(f"FairNAD: {describe(context)}")
         try:
-            bench = await _open(context, stopping)
+            bench = await _open(context, stopping, console if is_spoken else None)
             if bench is None:
                 print("stopped before the search began", file=sys.stderr)
                 return 128 + stopping.result()
@@ -81,11 +84,15 @@ async def _run(context: RunContext, presentation: Presentation) -> int:
             await release(context)
 
 
-async def _open(context: RunContext, stopping: asyncio.Future[int]) -> Bench | None:
+async def _open(context: RunContext, stopping: asyncio.Future[int], console: Console | None) -> Bench | None:
     """The bench; ``None`` where a signal came while images were read or the sandbox started."""
     opening = asyncio.ensure_future(services(context))
     futures: set[asyncio.Future[Any]] = {opening, stopping}
-    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(futures, timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    if not done:
+        if console is not None:
+            console.print("opening the run: reading the data, starting the sandbox, measuring the base")
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
     if not opening.done():
         opening.cancel()
         return None

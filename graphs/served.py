@@ -28,11 +28,11 @@ from graphs.search import graph as searching
 __all__ = ["candidate", "chat", "knowledge", "search", "structure"]
 
 _LANGGRAPH_NAMES = ("thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map")
-"""What clients that send no settings may say besides, of LangGraph's own."""
+"""LangGraph's own names, which clients that send no settings put beside them."""
 
 
 class RunSettings(RunContext):
-    """All that decides a run. Its folder lies where ``FAIRNADRunSettingsS`` says, unless the settings say otherwise."""
+    """All that decides a run. Its folder lies in ``FAIRNAD_RUNS``, unless ``runs`` names another one."""
 
     runs: str = Field(
         os.environ.get(RUNS_VARIABLE, RunContext.model_fields["runs"].default),

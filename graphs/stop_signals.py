@@ -8,19 +8,23 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 from tools.output import point_at_nothing
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[asyncio.Future[int]]:
-    """A future that holds the number of the first signal to stop; a second one ends the process at once."""
+    """A future that holds the number of the first signal to stop; a second one ends the process at once.
+
+    Nothing is tidied up then, as after ``kill -9``: the kernel closes the channel to the sandbox, which kills its jobs.
+    """
     loop = asyncio.get_running_loop()
     caught: asyncio.Future[int] = loop.create_future()
 
     def stop(number: int) -> None:
         if caught.done():
-            sys.exit(128 + number)
+            _end_at_once(128 + number)
         for descriptor in terminals:
             if not os.isatty(descriptor):  # the terminal is gone, and every write would fail
                 point_at_nothing(descriptor)
@@ -35,6 +39,16 @@ def stop_signals() -> Iterator[asyncio.Future[int]]:
     finally:
         for number in handled:
             loop.remove_signal_handler(number)
+
+
+def _end_at_once(status: int) -> NoReturn:
+    """Leave without unwinding, which would close stores while tasks and threads still write to them."""
+    with contextlib.suppress(OSError):  # nobody may read them any more
+        show_cursor = "\x1b[?25h" if sys.stdout.isatty() else ""  # a display of progress hides it
+        print(end=show_cursor, flush=True)
+    with contextlib.suppress(OSError):
+        print("stopped at once; the same command resumes the run", file=sys.stderr, flush=True)
+    os._exit(status)
 
 
 def handled_signals() -> list[signal.Signals]:

@@ -25,7 +25,7 @@ from prompts.pack_files import (
 )
 from prompts.pack_modules import read_modules
 from prompts.paths import given_path
-from prompts.templates import Messages, Prompt, environment, parse_prompt, read_prompt
+from prompts.templates import INCLUDED_SUFFIX, Messages, Prompt, environment, parse_prompt, read_prompt
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -62,13 +62,16 @@ _INSTEAD_OF: Mapping[str, frozenset[str]] = {
 """The prompts for whole files whose place each prompt for another form takes."""
 
 _OFFERED = {**ROLES, **FORM_ROLES}
+_SUFFIXES = {INCLUDED_SUFFIX, ".toml", ".yaml", ".jsonl", ".py"}
+"""What the names of the files end in that a pack is read from."""
 
 
 @dataclass(frozen=True)
 class Pack:
     """One domain: prompts, predefined ideas, attribute tree, tasks and base models.
 
-    ``digest`` is twelve hexadecimal digits that change whenever any file of the pack does. ``actions`` says for a
+    ``files`` holds a digest of each file the pack can use, by name, and ``digest`` is twelve hexadecimal digits that
+    change whenever one of them does. ``actions`` says for a
     predefined idea, by its text, what the built-in designer does; ideas without an action are left out.
     ``ideas_file`` is where the pack's ideas lie; the idea store reads it. ``modules`` are those a language model is
     offered to compose from; a pack may have none.
@@ -78,6 +81,7 @@ class Pack:
     description: str
     folder: Path
     digest: str
+    files: Mapping[str, str] = field(repr=False)
     upscaling_ideas: tuple[str, ...]
     adjustment_ideas: tuple[str, ...]
     shrinking_ideas: tuple[str, ...]
@@ -155,6 +159,7 @@ def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) ->
     folder = _find(name_or_folder)
     path = folder / "pack.toml"
     text = read_pack_file(path)
+    files = _digests(folder)
     jinja = environment(folder)
     worded = wordings or {}
     prompts = {role: one for role, one in _read_prompts(folder, text, jinja).items() if not _gives_way(role, worded)}
@@ -163,7 +168,8 @@ def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) ->
         name=text.name,
         description=text.description,
         folder=folder,
-        digest=_digest(folder),
+        digest=_joint_digest(files),
+        files=files,
         upscaling_ideas=tuple(entry.idea for entry in text.upscaling),
         adjustment_ideas=tuple(entry.idea for entry in text.adjustment),
         shrinking_ideas=tuple(entry.idea for entry in text.shrinking),
@@ -247,12 +253,15 @@ def _read_targets(path: Path, text: PackFile, jinja: Environment) -> dict[Mutati
     return templates
 
 
-def _digest(folder: Path) -> str:
-    """Over the names and bytes of every file but hidden and compiled ones."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith((".", "__")) for part in name.parts):
-            content = hashlib.sha256(read_bytes(path)).hexdigest()
-            digest.update(f"{name.as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()[:12]
+def _digests(folder: Path) -> dict[str, str]:
+    """Of the bytes of every file the pack can use, by name: notes and backups of an editor are none of them."""
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES]
+    return {
+        name.as_posix(): hashlib.sha256(read_bytes(folder / name)).hexdigest()
+        for name in names
+        if (folder / name).is_file() and not any(part.startswith((".", "__")) for part in name.parts)
+    }
+
+
+def _joint_digest(files: Mapping[str, str]) -> str:
+    return hashlib.sha256("".join(f"{name}\0{digest}\n" for name, digest in files.items()).encode()).hexdigest()[:12]

@@ -20,6 +20,9 @@ Messages = tuple[tuple[str, str], ...]
 OPTIONAL: Mapping[str, object] = {"lessons": (), "parts": ()}
 """Variables a prompt may show without declaring them, with what they are where nothing fills them in."""
 
+INCLUDED_SUFFIX = ".md"
+"""What the name of a file ends in that prompts include."""
+
 _PARTS = re.compile(r"\A\s*# System\n(?P<system>.*?)^# User\n(?P<user>.*)\Z", re.DOTALL | re.MULTILINE)
 
 
@@ -115,6 +118,8 @@ def _variables(place: str, text: str, folder: Path, jinja: Environment) -> froze
     for name in find_referenced_templates(tree):
         if name is None:
             raise PackError(f"{place}: expected includes by a fixed name, found one by a variable: name the file")
+        if not name.endswith(INCLUDED_SUFFIX):
+            raise PackError(f"{place}: expected includes of {INCLUDED_SUFFIX} files, found {name!r}: rename that file")
         included = folder / name
         found |= _variables(str(included), read_text(included), included.parent, jinja)
     return frozenset(found - OPTIONAL.keys())

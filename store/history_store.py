@@ -198,9 +198,15 @@ class SqliteHistory:
         """The digest of the pack the records were made with, empty where none was noted."""
         return self._meta("pack digest")
 
-    def note_pack_digest(self, digest: str) -> None:
-        """Remember the digest of the pack that records are made with from now on."""
-        self._write("INSERT OR REPLACE INTO meta VALUES ('pack digest', ?)", digest)
+    def pack_files(self) -> Mapping[str, str]:
+        """The digest of each file of that pack, by name; empty where none was noted."""
+        found: Mapping[str, str] = json.loads(self._meta("pack files") or "{}")
+        return found
+
+    def note_pack(self, digest: str, files: Mapping[str, str]) -> None:
+        """Remember the digests of the pack that records are made with from now on, and of each of its files."""
+        values = "('pack digest', ?), ('pack files', ?)"
+        self._write(f"INSERT OR REPLACE INTO meta VALUES {values}", digest, json.dumps(files))
 
     def close(self) -> None:
         """Close the file; a second time changes nothing."""

@@ -33,7 +33,7 @@ MIXED_PRECISION = Tolerance(moved=5e-2)
 _SAME = 1e-6
 SAME_FOR_ALL = "the logits are the same whatever the image is"
 UNDECIDED = "cannot be judged yet"
-"""How a finding begins that leaves the verdict to the scoring of the trained network."""
+"""The beginning of a finding that leaves the verdict to the scoring of the trained network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,11 @@ async def _run(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext,
         with stop_signals() as stopping:
             futures: set[asyncio.Future[Any]] = {work, stopping}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+            if not work.done():
+                work.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await work
+        if work.cancelled():
             print("stopped; the same command goes on where it was", file=sys.stderr)
             return 128 + stopping.result()
         return work.result()

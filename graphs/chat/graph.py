@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.graph import END, START, StateGraph
@@ -20,9 +19,6 @@ from graphs.chat.shelf import open_shelf
 from graphs.chat.state import KEPT_TURNS, ChatInput, ChatState, ChatUpdate
 from graphs.replaying import refuse_replay
 from graphs.roles import cast, players
-
-if TYPE_CHECKING:
-    pass
 
 UNDERSTANDING = TypeAdapter(Understanding)
 EVIDENCE = TypeAdapter(tuple[Evidence, ...])

@@ -52,7 +52,7 @@ def _this_run(context: RunContext) -> Iterator[Finding]:
         with open_run(path) as run:
             refuse_changes(path, context)
             if run.history.records:
-                check_pack(run.store.pack_digest(), load_pack(context.pack), path)
+                check_pack(run.store, load_pack(context.pack), path)
             trained = f"{len(run.history.trained)} of {context.archs} trained"
     except UserError as error:
         yield fail("run", str(error), "choose another --run, or the settings it was begun with")

@@ -60,7 +60,12 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
 
 
 def _result(run: StoredRun) -> dict[str, bytes]:
-    files = read_result(run.path) if run.finals is not None else {}
+    files = read_result(run.path)
+    if files and run.finals is None:
+        raise RunFolderError(
+            f"--out: a candidate was trained since the finals of {run.path} were held; start its search again, "
+            "which holds finals with it and stores their result"
+        )
     if not files:
         raise RunFolderError(
             f"--out: expected a finished search with a result, found none in {run.path}; start its search again, "

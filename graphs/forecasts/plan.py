@@ -135,5 +135,5 @@ def _history_so_far(context: RunContext, pack: Pack) -> History:
     refuse_changes(path, context)
     with open_run(path) as run:
         if run.history.records:
-            check_pack(run.store.pack_digest(), pack, path)
+            check_pack(run.store, pack, path)
         return run.history

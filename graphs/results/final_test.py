@@ -28,7 +28,7 @@ from graphs.results.finals import find_finals
 from graphs.steps import EVALUATION, Steps
 from graphs.stop_signals import stop_signals
 from graphs.telling.terminal import print_json
-from graphs.telling.wording import spread_text
+from graphs.telling.wording import count_text, spread_text
 from store.disk import write_whole
 from store.run_folder import RunFolder, read_context, run_path
 
@@ -193,7 +193,7 @@ async def _test(
         say(f"  {name}: {result.accuracy:.4f}")
         return result.accuracy
 
-    say(f"final test: {len(records) * len(seeds)} trainings")
+    say(f"final test: {count_text(len(records) * len(seeds), 'training')}")
     numbers = range(len(seeds))
     found = iter(await asyncio.gather(*(once(record, number) for record in records for number in numbers)))
     accuracies = {record.candidate_id: [next(found) for _ in numbers] for record in records}

@@ -58,7 +58,7 @@ async def hold_finals(bench: Bench, finalist_ids: Sequence[str], rung: int = 0) 
     num_trainings = len(ids) * bench.context.search.confirm_seeds
     async with trainings("retrain", bench.lab.num_slots, num_trainings) as ticker:
         finalists = await asyncio.gather(*(_retrain(bench, candidate_id, recipe, ticker) for candidate_id in ids))
-    winner = winner_of(finalists)
+    winner = winner_of(finalists, base_id)
     if winner is None:
         return None
     compared = {winner.candidate_id, base_id} if bench.task.held_out_is_open else set()

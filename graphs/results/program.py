@@ -15,6 +15,7 @@ TEMPLATE_NAME = "best.py.jinja"
 
 _READING = {
     "suffixes": " ".join(sorted({*IMAGE_SUFFIXES, *FOREIGN_SUFFIXES})),
+    "foreign": " ".join(sorted(FOREIGN_SUFFIXES)),
     "formats": " ".join(FORMATS),
     "max_pixels": MAX_PIXELS,
     "convert": CONVERT_ONE,

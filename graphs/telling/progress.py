@@ -98,11 +98,12 @@ class Progress:
         self._said = self._started
         self._counted = ("", 0)
         self._under_way = UnderWay()
+        self._was_finished = self._num_before >= self._archs and bench.folder.history.status() == "finished"
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
         if self._history.records:
-            self.say(f"resuming: {len(self._history.trained)} of {self._archs} candidates are trained")
+            self.say(f"resuming: {self._resumed()}")
             self._say_forecast()
         if moves(self._console):
             # Transient: what stays on the screen is what would stand in a log.
@@ -144,7 +145,7 @@ class Progress:
         if self._live is not None:
             return
         count = (progress["doing"], progress["num_done"])
-        is_news = progress["doing"] not in STEPS and progress["num_done"] and count != self._counted
+        is_news = progress["doing"] not in {*STEPS, "write"} and progress["num_done"] and count != self._counted
         self._counted = count
         line = self._under_way.line(progress)
         if line and (is_news or time.monotonic() - self._said >= LOG_SECONDS):
@@ -152,6 +153,8 @@ class Progress:
 
     def _end(self, step: str) -> None:
         search = self._bench.context.search
+        if self._was_finished:
+            return  # all of it is stored
         if step == "promote" and search.promote:
             self.say(f"training the best again by {search.promote}")
         elif step == "retrain" and search.confirm_seeds:
@@ -187,6 +190,13 @@ class Progress:
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
         """Print the result."""
         print_summary(self._bench, history, outcome, self._console)
+
+    def _resumed(self) -> str:
+        num_trained = len(self._history.trained)
+        if num_trained <= self._archs:
+            done = f"{num_trained} of {self._archs} candidates are trained"
+            return f"{done}; the run is finished, a higher --archs goes on with it" if self._was_finished else done
+        return f"{num_trained} candidates are trained, --archs {self._archs} asks for no more"
 
     def _say_forecast(self) -> None:
         ahead = self._forecast()

@@ -64,7 +64,7 @@ def print_summary(bench: Bench, history: History, outcome: Mapping[str, Any], co
 
 
 def _print_stall(console: Console, history: History, num_barren: int) -> None:
-    """Why nothing trains, in the words of whoever refused, and what helps."""
+    """Why nothing trains, in the failing party's own words, and what helps."""
     said = f"stopped: the last {count_text(num_barren, 'draw')} brought no candidate that trains"
     stall = find_stall(history, num_barren)
     if stall is None:
@@ -113,7 +113,7 @@ def _print_finals(console: Console, finals: Finals, outcome: Mapping[str, Any]) 
     console.print(f"winner: {finals.winner_id}, by mean validation accuracy over fresh seeds")
     print_text(console, verdict_text(finals), indent=2)
     for other in others:
-        console.print(f"  ahead of {other}")
+        console.print(f"  other finalist: {other}")
     result = outcome["result"]
     console.print(f"result: {result['folder']}/  (python {shlex.quote(result['folder'] + '/best.py')} image.jpg)")
     for line in (result["trial"], result["onnx"]):

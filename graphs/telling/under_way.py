@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from graphs.telling.wording import duration_text
@@ -35,6 +35,8 @@ class UnderWay:
         self._steps: dict[str, _Step] = {}
         self._ending: Mapping[str, Any] | None = None
         self._described = 0.0
+        self._writing: dict[str, float] = {}
+        self._wrote = ""
 
     def begin(self, candidate_id: str, step: str) -> None:
         """A candidate begins a step; a training waits for its slot first."""
@@ -50,6 +52,8 @@ class UnderWay:
         if doing not in STEPS:
             self._ending = progress if progress["num_done"] < progress["num_all"] else None
             self._described = now
+            if doing == "write":
+                self._note_files(progress["running"], now)
             return
         for name, pieces in ((_QUEUED, progress["queued"]), (doing, progress["running"])):
             for piece in pieces:
@@ -82,9 +86,17 @@ class UnderWay:
     def line(self, progress: Mapping[str, Any]) -> str:
         """What a log says after a progress event; empty where nothing is under way."""
         if progress["doing"] not in STEPS:
-            return _ending_line(progress)
+            return _ending_line(progress, self._wrote)
         counts = Counter(step.name for step in self._steps.values())
         return f"under way: {', '.join(f'{count} {name}' for name, count in counts.items())}" if counts else ""
+
+    def _note_files(self, pieces: Iterable[Mapping[str, Any]], now: float) -> None:
+        """Remember when each file was begun; one that is no longer under way is written."""
+        running = {piece["file"]: now - piece["elapsed_seconds"] for piece in pieces}
+        for file, since in self._writing.items():
+            if file not in running:
+                self._wrote = f"wrote {file}, {duration_text(now - since)}"
+        self._writing = running
 
     def _ending_rows(self, ending: Mapping[str, Any]) -> Iterator[str]:
         later = time.monotonic() - self._described
@@ -103,11 +115,12 @@ class UnderWay:
         return f"{duration_text(max(seconds - (time.monotonic() - self._described), 0.0))} left"
 
 
-def _ending_line(progress: Mapping[str, Any]) -> str:
-    """A progress event of the end of a search in a line."""
+def _ending_line(progress: Mapping[str, Any], wrote: str) -> str:
+    """A progress event of the end of a search in a line; ``wrote`` stands for files that are only just begun."""
     running, queued, seconds = progress["running"], progress["queued"], progress["seconds_left"]
     if progress["doing"] == "write":
-        return "; ".join(f"writing {piece['file']}, {duration_text(piece['elapsed_seconds'])}" for piece in running)
+        files = [(piece["file"], piece["elapsed_seconds"]) for piece in running if piece["elapsed_seconds"] >= 1.0]
+        return "; ".join(f"writing {file}, {duration_text(seconds)}" for file, seconds in files) or wrote
     parts = [f"{progress['num_done']} of {progress['num_all']} done"]
     parts += [f"{len(pieces)} {name}" for pieces, name in ((running, "running"), (queued, _QUEUED)) if pieces]
     parts += [f"about {duration_text(seconds)} left"] if seconds else []

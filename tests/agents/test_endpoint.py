@@ -101,6 +101,12 @@ async def test_a_key_that_is_refused_for_the_list_of_models_is_no_list() -> None
         (Reply.error(404, "no model m"), "has no such model (404: no model m)", "set --llm.model to a model it serves"),
         (Reply.error(503, "overloaded"), "does not answer: 503: overloaded", ""),
         (
+            Reply.error(500, "model requires more system memory"),
+            "system memory",
+            "free memory on the endpoint's machine",
+        ),
+        (Reply.error(400, "model needs (5.6 GiB): of memory"), "of memory)", "free memory on the endpoint's machine"),
+        (
             Reply.page("<html>hello</html>"),
             "what it sends is no chat completion",
             "set --llm.base-url to where its API",
@@ -125,6 +131,12 @@ async def test_nobody_there() -> None:
 async def test_an_answer_that_says_nothing_is_a_fault() -> None:
     report = await report_on(lambda request: Reply("", usage=(10, 0)))
     assert report.fault == "the reply is empty, twice"
+
+
+async def test_a_broken_answer_is_a_fault_of_the_endpoint() -> None:
+    report = await report_on(lambda request: Reply("network", finish="error"))
+    assert report.fault.startswith("the endpoint broke every answer off")
+    assert report.advice == "the log of the endpoint, which says why, or another endpoint (--llm.base-url)"
 
 
 async def test_a_url_that_is_none() -> None:

@@ -363,7 +363,7 @@ async def test_an_answer_that_always_breaks_off_fails_the_candidate_not_the_sear
     server = serve(lambda request: reply)
     failure = await ask(connect(server), errand)
     assert isinstance(failure, Failure)
-    assert failure.kind is FailureKind.REPLY
+    assert failure.kind is FailureKind.BROKEN
     assert failure.message.startswith(f"the endpoint broke every answer off ({note}")
     assert server.num_requests == 3
 

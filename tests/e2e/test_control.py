@@ -1,5 +1,6 @@
 """A search starts from its base widened to the limits, and the finals name that base the control."""
 
+import asyncio
 import json
 from contextlib import redirect_stdout
 from io import StringIO
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from graphs.command_line import main, parse
+from graphs.forking import fork_run, list_checkpoints
 from graphs.runner import run
 from tests.e2e.conftest import search_flags
 from tests.e2e.tiny_pack import TASKS, write_pack
@@ -75,3 +77,13 @@ def test_the_last_event_holds_the_control(finished: str, flags: list[str]) -> No
 def test_a_dry_run_of_a_run_that_goes_on_shows_its_own_base(finished: str, flags: list[str]) -> None:
     first, again = (json.loads(said([*flags, "--run", name, "--dry-run", "--json"])) for name in ("planned", "test"))
     assert first["base"] == again["base"]
+
+
+def test_a_fork_keeps_the_control(finished: str, flags: list[str]) -> None:
+    folder = Path(flags[flags.index("--runs") + 1]) / "test"
+    points = asyncio.run(list_checkpoints(folder))
+    point = next(one["checkpoint"] for one in points if one["next"] == "promote")
+    asyncio.run(fork_run(folder, point, parse([*flags, "--run", "other"])))
+    last = json.loads(said([*flags, "--run", "other", "--json"]).splitlines()[-1])
+    assert last["control"] is not None
+    assert last["control"] == last["base"]

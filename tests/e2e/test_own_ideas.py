@@ -112,5 +112,5 @@ def test_a_prompt_of_the_settings_is_what_the_model_is_asked_with_and_belongs_to
         told = {"llm.model": "m", "llm.base_url": server.url, "archs": 1}
         assert main(flags(**told, mutation_prompt=mine)) == 0
         assert any("Be bold." in text for text in server.asked)
-        assert main(flags(**told)) == 2
+        assert main(flags(**told, mutation_prompt=mine.replace("bold", "careful"))) == 2
     assert "--mutation-prompt (was # System You are given a network" in capsys.readouterr().err

@@ -102,13 +102,13 @@ def test_a_folder_is_searched_under_limits_derived_from_the_base(told, tmp_path:
     assert f"at most {quantity_text(params.limit)}" in (folder / "report.html").read_text()
 
 
-def test_a_resumed_search_keeps_the_limits_it_was_begun_with(told, tmp_path: Path, own_pack: Path, capsys) -> None:
-    pack = tmp_path / "pack"
-    shutil.copytree(own_pack, pack)
-    assert main(told(pack=pack)) == 0
+def test_a_resumed_search_keeps_the_limits_it_was_begun_with(told, tmp_path: Path, capsys) -> None:
+    base = tmp_path / "base.py"
+    base.write_text(network())
+    assert main(told(base=base)) == 0
     before = capsys.readouterr().out.partition("Limits: ")[2].splitlines()[0]
-    (pack / "models" / "tiny.py").write_text(network(width=9))
-    assert main(told(pack=pack, archs=2)) == 0
+    base.write_text(network(width=9))
+    assert main(told(base=base, archs=2)) == 0
     assert capsys.readouterr().out.partition("Limits: ")[2].splitlines()[0] == before
 
 
@@ -129,8 +129,8 @@ def test_a_base_that_does_not_run_ends_the_search_before_it_begins(told, tmp_pat
 def test_mirroring_and_size_are_settings(told, tmp_path: Path, capsys) -> None:
     assert main(told(flip=0, image_size=16, run="sized")) == 0
     assert "images of 16×16" in capsys.readouterr().out
-    assert main(told(image_size=16, run="sized")) == 2
-    assert "--flip (was 0.0, now None)" in capsys.readouterr().err
+    assert main(told(flip=0.5, image_size=16, run="sized")) == 2
+    assert "--flip (was 0.0, now 0.5)" in capsys.readouterr().err
 
 
 def test_changed_images_are_not_mixed_with_the_old(told, data: Path, capsys) -> None:

@@ -200,10 +200,14 @@ def test_a_stopped_search_kills_its_jobs_after_their_grace_and_can_be_resumed(fl
         assert [record.stage for record in history().records] == ["base"], "the killed candidate stays pending"
         began.unlink()
         num_requests = server.num_requests
-        process = start(told)
+        process = start([*told, "--grace-seconds", "600"])
         wait_for(began)
-        process.kill()
-        process.communicate()
+        process.send_signal(signal.SIGINT)
+        while not any(line.startswith("stopping: ") for line in read_lines(process, 1)):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60)[0] == "stopped at once; the same command resumes the run\n"
+        assert process.returncode == 128 + signal.SIGTERM
         assert server.num_requests == num_requests, "no answered call was repeated"
 
 

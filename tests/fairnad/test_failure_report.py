@@ -32,6 +32,7 @@ def test_failures_count_where_they_were_met_also_when_mended(trained, failed):
         KindCount("execute", "shape", "shape mismatch", 2, 1, 1),
         KindCount("execute", "import", "component hallucination", 1, 0, 0),
         KindCount("judge", "single layer", "structural failure", 1, 0, 1),
+        KindCount("mutate", "context", "", 1, 0, 1),
     )
     assert report.paper == {
         "incomplete generation": 0,

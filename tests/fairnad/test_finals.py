@@ -8,28 +8,29 @@ BASE = Finalist("base", {1: 0.5, 2: 0.5})
 
 
 def test_the_highest_mean_on_validation_wins_not_the_highest_value():
-    assert winner_of([ONE, OTHER, BASE]) is OTHER
+    assert winner_of([ONE, OTHER, BASE], "base") is OTHER
 
 
 def test_what_is_held_out_decides_nothing():
     lucky = Finalist("lucky", {1: 0.6, 2: 0.8}, {1: 1.0, 2: 1.0})
-    assert winner_of([lucky, OTHER, BASE]) is OTHER
+    assert winner_of([lucky, OTHER, BASE], "base") is OTHER
 
 
-def test_of_equal_means_the_first_wins_so_that_the_base_must_be_better():
+def test_of_equal_means_the_base_wins_else_the_first():
     equal = Finalist("equal", {1: 0.25, 2: 0.75})
-    assert winner_of([equal, BASE]) is equal
-    assert winner_of([Finalist("worse", {1: 0.49, 2: 0.5}), BASE]) is BASE
+    assert winner_of([equal, BASE], "base") is BASE
+    assert winner_of([equal, Finalist("other", {1: 0.5, 2: 0.5}), Finalist("base", {1: 0.1, 2: 0.1})], "base") is equal
+    assert winner_of([Finalist("better", {1: 0.51, 2: 0.5}), BASE], "base").candidate_id == "better"
 
 
 def test_failures_are_not_left_out_of_a_mean_that_wins():
-    assert winner_of([Finalist("brittle", {2: 0.99}), BASE]) is BASE
-    assert winner_of([Finalist("brittle", {2: 0.99}), Finalist("base", {1: 0.5})]).candidate_id == "brittle"
+    assert winner_of([Finalist("brittle", {2: 0.99}), BASE], "base") is BASE
+    assert winner_of([Finalist("brittle", {2: 0.99}), Finalist("base", {1: 0.5})], "base").candidate_id == "brittle"
 
 
 def test_nobody_wins_where_nobody_trained():
-    assert winner_of([]) is None
-    assert winner_of([Finalist("one", {}), Finalist("base", {})]) is None
+    assert winner_of([], "base") is None
+    assert winner_of([Finalist("one", {}), Finalist("base", {})], "base") is None
 
 
 def test_the_best_seed_is_the_highest_on_validation_and_the_lowest_of_equals():

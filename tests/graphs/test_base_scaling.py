@@ -8,7 +8,7 @@ from fairnad.budget import Budget
 from fairnad.candidate import BASE_ID, Step, plain
 from fairnad.ports import Proposal
 from fairnad.settings import RunContext
-from graphs.base_scaling import Base, base_text, settle_base, stored_base, wants_scaling
+from graphs.base_scaling import Base, base_text, settle_base, wants_scaling
 from graphs.command_line import parse
 from graphs.steps import Steps
 from prompts.loader import load_pack
@@ -71,7 +71,7 @@ async def test_a_run_makes_its_base_once(history):
     again = await settle_base("another pack's base", counting, LIMITS, Steps(history), scales=False)
 
     assert first.is_scaled and "8, 8, 16, 16" in first.note
-    assert again == first == stored_base(history)
+    assert again == first
     assert counting.num_calls == num_calls
 
 
@@ -81,6 +81,15 @@ async def test_a_run_from_before_bases_were_widened_keeps_its_base(history):
     base = await settle_base(SMALL, check, LIMITS, Steps(history), scales=True)
 
     assert (base.source, base.note) == (SMALL, "")
+
+
+async def test_a_base_that_was_proposed_as_widened_stays_the_control(history):
+    proposal = Proposal(SMALL, prompt="", note="widths 4 → 8")
+    history.add_step(BASE_ID, Step.MUTATE, 0, {"result": plain(proposal)})
+
+    base = await settle_base(SMALL, check, LIMITS, Steps(history), scales=True)
+
+    assert base.is_scaled and base.note == "widths 4 → 8"
 
 
 async def test_a_base_with_no_room_is_kept(history):

@@ -35,6 +35,33 @@ async def wait():
 
 asyncio.run(wait())
 """
+TIDY_UP_FOR_EVER = """
+import asyncio
+from graphs.stop_signals import stop_signals
+
+async def wait():
+    with stop_signals() as stopping:
+        print("ready", flush=True)
+        await stopping
+        print("stopping", flush=True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("Cannot operate on a closed database.")
+
+asyncio.run(wait())
+"""
+
+
+def test_a_second_signal_ends_at_once_in_one_line():
+    command = [sys.executable, "-c", TIDY_UP_FOR_EVER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for line in ("ready\n", "stopping\n"):
+            assert process.stdout.readline() == line
+            process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "stopped at once; the same command resumes the run\n"
+        assert process.wait(60) == 128 + signal.SIGINT
 
 
 def test_a_terminal_that_is_closed_stops_in_good_order(tmp_path):

@@ -415,6 +415,14 @@ def test_the_command_writes_the_report_of_a_running_search(run_folder, capsys):
     assert "flops at most 40k" in text
 
 
+def test_the_command_takes_the_name_of_a_run(run_folder, monkeypatch, capsys):
+    monkeypatch.chdir(run_folder.path.parents[1])
+    assert report.main(["made"]) == 0
+    assert capsys.readouterr().out == "runs/made/report.html\n"
+    assert report.main(["mode"]) == 2
+    assert capsys.readouterr().err == "error: there is no run mode in runs; did you mean made?\n"
+
+
 def test_the_command_changes_nothing_else_of_a_finished_run(run_folder):
     run_folder.close()
     before = contents(run_folder.path)

@@ -67,20 +67,26 @@ def test_what_may_not_change_is_refused_as_ever(make_run: MakeRun, named, capsys
 
 def test_a_pack_that_was_edited_is_refused_and_as_it_was_goes_on(make_run: MakeRun, named, runs, pack, capsys):
     with make_run(pack=str(pack)) as run:
-        run.history.note_pack_digest(load_pack(str(pack)).digest)
+        loaded = load_pack(str(pack))
+        run.history.note_pack(loaded.digest, loaded.files)
     prompt = pack / "mutation.md"
     before = prompt.read_bytes()
     prompt.write_bytes(before + b"\nBe bold.\n")
+    (pack / "_more.md").write_text("More.")
+    for name in ("NOTES.txt", "mutation.md~"):
+        (pack / name).write_text("nothing of the pack")
     for flags in (named, [*named, "--dry-run"]):
         assert main(flags) == 2
         error = capsys.readouterr().err.splitlines()[-1]
-        assert error.startswith(
-            f"error: {runs / 'made'} was begun with other files of pack vision: {pack} had the digest "
+        assert error == (
+            f"error: {runs / 'made'} was begun with other files of pack vision: in {pack}, "
+            "_more.md is new, mutation.md has changed; "
+            "resume it with the files it was begun with, or choose another --run"
         )
-        assert error.endswith("; resume it with the files it was begun with, or choose another --run")
     (finding,) = (one for one in examine_stores(parse(named)) if one.part == "run")
     assert (finding.health, "other files of pack" in finding.found) == ("FAIL", True)
     prompt.write_bytes(before)
+    (pack / "_more.md").unlink()
     main([*named, "--dry-run"])
     assert "other files of pack" not in capsys.readouterr().err
 

@@ -116,6 +116,12 @@ def test_variables_of_included_files_count_as_shown(folder: Path) -> None:
     assert load_pack(str(folder)).messages("mutation", idea="a", parent="b")[1] == ("user", "a: b\n")
 
 
+def test_an_included_file_whose_changes_would_not_count_is_refused(folder: Path) -> None:
+    (folder / "mutation.md").write_text("# System\nMake a network.\n# User\n{% include 'both.txt' %}")
+    with pytest.raises(PackError, match=r"mutation.md.*: expected includes of .md files, found 'both.txt'"):
+        load_pack(str(folder))
+
+
 def test_a_pack_written_on_windows_is_read_alike(folder: Path) -> None:
     before = load_pack(str(folder)).messages("mutation", idea="a", parent="b")
     for path in folder.glob("*.md"):
@@ -123,7 +129,7 @@ def test_a_pack_written_on_windows_is_read_alike(folder: Path) -> None:
     assert load_pack(str(folder)).messages("mutation", idea="a", parent="b") == before
 
 
-def test_the_digest_follows_every_file(folder: Path) -> None:
+def test_the_digest_follows_every_file_the_pack_can_use(folder: Path) -> None:
     digests = [load_pack(str(folder)).digest]
     for name in ("mutation.md", "ideas.jsonl", "tasks.toml", "models/resnet32.py"):
         path = folder / name
@@ -131,7 +137,8 @@ def test_the_digest_follows_every_file(folder: Path) -> None:
         digests.append(load_pack(str(folder)).digest)
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "x.pyc").write_text("")
-    (folder / ".mutation.md.swp").write_text("")
+    for name in (".mutation.md.swp", "mutation.md~", "NOTES.txt"):
+        (folder / name).write_text("")
     assert load_pack(str(folder)).digest == digests[-1]
     assert len(set(digests)) == len(digests)
     assert all(len(digest) == 12 for digest in digests)

@@ -46,17 +46,27 @@ def run_unread(*arguments: str, with_errors: bool = False) -> tuple[int, str]:
     return done.returncode, done.stderr or ""
 
 
-def test_a_reader_that_leaves_is_no_error():
-    def fail() -> int:
-        raise BrokenPipeError
+BREAKING = (
+    "from tools.output import until_reader_leaves\n"
+    "def fail(): raise BrokenPipeError\n"
+    "raise SystemExit(until_reader_leaves(fail, 141))"
+)
 
+
+def test_a_reader_that_leaves_is_no_error():
     assert until_reader_leaves(lambda: 3) == 3
-    code = (
-        "from tools.output import until_reader_leaves\n"
-        "def fail(): raise BrokenPipeError\n"
-        "raise SystemExit(until_reader_leaves(fail, 141))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 141
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        assert subprocess.run([sys.executable, "-c", BREAKING], stdout=writing, check=False).returncode == 141
+    finally:
+        os.close(writing)
+
+
+def test_another_pipe_that_breaks_is_an_error():
+    done = subprocess.run([sys.executable, "-c", BREAKING], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "BrokenPipeError" in done.stderr
 
 
 @pytest.mark.parametrize("main", MAINS)

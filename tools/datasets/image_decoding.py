@@ -26,8 +26,8 @@ Ranges = Mapping[str, tuple[float, float]]
 """For each of Pillow's modes of more than 8 bits the values that become 0 and 255."""
 
 DEFAULT_RANGES: Ranges = {"I;16": (0, 65535), "I": (0, 65535), "F": (0, 1)}
-"""Sixteen bits have a range of their own. For ``I``, whole numbers of 32 bits, and ``F``, floating point, the training
-images decide; these are for where there are none to train on."""
+"""The range of 16 bits is fixed. For ``I``, whole numbers of 32 bits, and ``F``, floating point, the training images
+decide; these ranges apply where no training image has that mode."""
 
 _ORIENTATION_TAG = 0x0112
 

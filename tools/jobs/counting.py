@@ -2,8 +2,8 @@
 
 The report is the traced graph's count of one image in evaluation mode, or the operators' own where torch cannot trace
 the network. The operators are counted at two batch sizes
-and in both modes, the larger batch on the meta device, where nothing is computed. What a network does once for a
-batch, to its weights for one, is told from what it does for every image.
+and in both modes, the larger batch on the meta device, where nothing is computed. Work done once for a batch, on the
+weights for example, is thus separated from work done for every image.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NOT_THERE = (
     TypeError,
     ValueError,
 )
-"""How networks fail that run, but neither under torch's tracing nor on the meta device."""
+"""What networks raise that run, but not under torch's tracing or on the meta device."""
 
 
 @dataclass(frozen=True, slots=True)

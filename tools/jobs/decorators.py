@@ -1,6 +1,6 @@
-"""Decorators that compile a function or tell a compiler of it: they change nothing that is computed, and are left out.
+"""Removes decorators that only compile a function, or guide the compiler: they change no result.
 
-The lines stay, empty, so that what is said of a line is said of the same line.
+Their lines stay, empty, so that line numbers in messages are those of the source.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _LEFT_OUT = frozenset(
 
 
 def without_compiling_decorators(source: str) -> str:
-    """The source without ``torch.jit`` and ``torch.compile`` decorators; one that does not parse is given back."""
-    if not any(f"{name.split('.')[1]}" in source for name in _LEFT_OUT):
+    """The source without ``torch.jit`` and ``torch.compile`` decorators; unchanged where it does not parse."""
+    if not any(name.split(".")[1] in source for name in _LEFT_OUT):
         return source
     try:
         module = ast.parse(source)

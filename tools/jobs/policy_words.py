@@ -37,7 +37,8 @@ HINTS: Mapping[str, str] = {
 MODULE_ATTRIBUTES: Mapping[str, str] = dict.fromkeys(
     _words(
         "os sys hub serialization storage package multiprocessing distributed overrides library testing profiler "
-        "monitor classes ops futures load save from_file UntypedStorage TypedStorage cpp_extension model_zoo dlpack"
+        "monitor classes ops futures load save from_file UntypedStorage TypedStorage cpp_extension model_zoo dlpack "
+        "io handlers builtins bltns inspect threading traceback"
     ),
     OUTSIDE,
 ) | {

@@ -377,3 +377,7 @@ def test_the_stored_result_is_written_as_a_folder_wherever_it_is_wanted(ask, run
     assert {path.name: path.read_bytes() for path in out.iterdir()} == files
     assert publish_result(run_folder.path) == run_folder.path / "result"
     assert f"result {run_folder.path}/result\n" in ask("best")
+    added = trained("g01-fair-r1-s07-d0", BASE, 0.9, 100, Idea("", IdeaKind.NONE), source="x = 1\n")
+    run_folder.history.add_record(added)
+    refused = ask("best", "--out", str(tmp_path / "another"), status=2)
+    assert "--out: a candidate was trained since the finals of " in refused

@@ -53,7 +53,7 @@ def test_names_the_source_uses_are_left_to_it():
     assert functions(text) == [
         *("main", "to_rgb"),
         *("read_labels", "load_network", "find_images", "read_image", "deep_mode", "to_bytes"),
-        *("read_turn", "to_rgb_", "classify_", "say", "main__"),
+        *("read_turn", "to_rgb_", "classify_", "explain", "say", "main__"),
     ]
     assert text.endswith("sys.exit(main__())\n")
     assert "image = to_rgb_(to_bytes(image, " in text
@@ -187,7 +187,19 @@ def test_names_that_cannot_be_printed_are_escaped(classify, tmp_path):
     done = classify(name, "nowhere.png", encoding="ascii")
     assert done.returncode == 1
     assert done.stdout == rb"caf\udce9.png: \u73ab\u7470 1.000, a 0.000" + b"\n"
-    assert done.stderr.startswith(b"error: nowhere.png: [Errno 2] No such file or directory")
+    assert done.stderr == b"error: nowhere.png: there is no such file or folder\n"
+
+
+def test_what_cannot_be_read_says_why_and_the_next_images_are_classified(classify, tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "image.png")
+    (tmp_path / "README.md").write_text("# Notes")
+    done = classify("missing/a.png", "README.md", "image.png")
+    assert done.returncode == 1
+    assert done.stdout.decode() == "image.png: 玫瑰 1.000, a 0.000\n"
+    assert done.stderr.decode().splitlines() == [
+        "error: missing/a.png: there is no such file or folder",
+        "error: README.md: not an image that Pillow can read",
+    ]
 
 
 def test_a_program_that_was_moved_without_its_weights_says_so_in_one_line(classify, tmp_path):
@@ -223,9 +235,9 @@ def test_what_a_search_leaves_out_is_refused_with_what_to_do(classify, tmp_path)
     huge, *others = done.stderr.decode().splitlines()
     assert huge == "error: new/huge.png: expected at most 100,000,000 pixels, found 10,001 times 10,000"
     assert others == [
-        f"error: new/{name}: cannot identify image file 'new/{name}'; convert it to JPEG or PNG, HEIC for instance "
-        "with pillow-heif or ImageMagick"
-        for name in ("phone.heic", "script.png")
+        "error: new/phone.heic: not an image that Pillow can read; convert it to JPEG or PNG, HEIC for instance with "
+        "pillow-heif or ImageMagick",
+        "error: new/script.png: not an image that Pillow can read",
     ]
 
 

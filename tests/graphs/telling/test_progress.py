@@ -111,6 +111,26 @@ def test_a_log_of_a_run_that_is_resumed(bench, capsys):
     ]
 
 
+def test_a_run_that_has_more_than_it_is_asked_for_says_so(bench, capsys):
+    bench.context = bench.context.model_copy(update={"archs": 1})
+    bench.folder.history = SimpleNamespace(status=lambda: "barren")
+    with Progress(bench, History(RECORDS)):
+        pass
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "resuming: 2 candidates are trained, --archs 1 asks for no more"
+
+
+def test_a_run_that_is_finished_says_so_and_trains_nothing_again(bench, capsys):
+    bench.context = bench.context.model_copy(update={"archs": 2})
+    bench.folder.history = SimpleNamespace(status=lambda: "finished")
+    with Progress(bench, History(RECORDS)) as shown:
+        for step in ("promote", "retrain", "finish"):
+            shown.task({"name": step, "input": {}})
+    assert capsys.readouterr().out.splitlines() == [
+        "resuming: 2 of 2 candidates are trained; the run is finished, a higher --archs goes on with it"
+    ]
+
+
 def test_the_result_alone(bench, golden, capsys):
     tell_everything(follow(bench, History(), Presentation(quiet=True)))
     output = capsys.readouterr()
@@ -205,7 +225,24 @@ def test_a_log_gets_a_line_where_nothing_was_said_for_a_while(bench, capsys, mon
         shown.working(progress("train", 0, 1, running=[{"candidate_id": BEST, "seed": 0}]))
         shown.working(progress("write", 0, 1, running=[{"file": "best.onnx"}]))
         shown.working(progress("write", 1, 1))
-    assert capsys.readouterr().out.splitlines() == ["  under way: 1 mutate, 1 train", "  writing best.onnx, 4s"]
+    assert capsys.readouterr().out.splitlines() == [
+        "  under way: 1 mutate, 1 train",
+        "  writing best.onnx, 4s",
+        "  wrote best.onnx, 4s",
+    ]
+
+
+def test_a_log_names_the_file_that_was_written_while_nothing_was_said(bench, capsys, monkeypatch):
+    onnx, program = ({"file": name} for name in ("best.onnx", "best.py"))
+    with Progress(bench, History()) as shown:
+        shown.working(progress("write", 0, 1, running=[onnx]))
+        shown.working(progress("write", 1, 1))
+        monkeypatch.setattr(telling, "LOG_SECONDS", 0.0)
+        begun = progress("write", 0, 1, running=[program])
+        begun["running"][0]["elapsed_seconds"] = 0.0
+        shown.working(begun)
+        shown.working(progress("write", 0, 1, running=[program]))
+    assert capsys.readouterr().out.splitlines() == ["  wrote best.onnx, 4s", "  writing best.py, 4s"]
 
 
 def test_a_new_best_stands_out_and_nothing_moves_in_ci(bench, monkeypatch):

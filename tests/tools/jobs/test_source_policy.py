@@ -71,6 +71,9 @@ def test_unusual_but_honest_sources_pass(name: str) -> None:
             "rule 'calls': getattr with a computed name",
         ),
         ("import logging\nx = logging.FileHandler", "rule 'attributes': FileHandler: leave it out"),
+        ("import logging\nx = logging.io", "rule 'attributes': io: a network has no access to files"),
+        ("import logging\nx = logging.handlers", "rule 'attributes': handlers: a network has no access to files"),
+        ("import dataclasses\nx = dataclasses.builtins", "rule 'attributes': builtins: a network has no access"),
         ("import logging\nx = logging.os", "rule 'attributes': os: a network has no access to files"),
         (
             "class A(B):\n    def __call__(self, x):\n        return super().__call__(x + 1)",
@@ -134,12 +137,77 @@ def test_the_debugger_is_told_every_break_of_a_rule_with_its_line() -> None:
         "    def forward(self, x):\n        return getattr(torch, self.kind)(x)",
         "import torch.nn as nn\nACTS = {'a': 'ReLU', 'b': 'SiLU'}\ndef f(k):\n    return getattr(nn, ACTS[k])()",
         "import torch.nn as nn\ndef f():\n    return [getattr(nn, name)() for name in ('ReLU', 'ELU')]",
+        "import torch.nn as nn\nACTS = ['ReLU', 'SiLU']\nclass A(B):\n    def __init__(self, n=3):\n"
+        "        self.acts = nn.ModuleList()\n        for i in range(n):\n"
+        "            self.acts.append(getattr(nn, ACTS[i % len(ACTS)])())",
+        "import torch.nn as nn\nclass C:\n    act: str = 'GELU'\n    width: int = 3\ndef f(c=None):\n"
+        "    c = c or C(width=4)\n    return getattr(nn, c.act)()",
+        "import torch\nclass A(B):\n    def __init__(self, act='relu'):\n        self.act = act\n"
+        "        for i in range(3):\n            setattr(self, f'layer{i}', i)\n    def forward(self, x):\n"
+        "        return getattr(torch, self.act)(getattr(self, f'layer{x}'))",
         "import logging\nlog = logging.getLogger(__name__)\ndef f(x):\n    log.debug('%s', x)",
         "class A(B):\n    def __call__(self, *args, **kwargs):\n        return super().__call__(*args, **kwargs)",
     ],
 )
 def test_constant_names_logging_and_a_call_that_changes_nothing_pass(source: str) -> None:
     source_policy.enforce(source)
+
+
+HIDDEN_NAMES = {
+    "put together in place": "def g():\n    n = 'lo'\n    n += 'ad'\n    return getattr(torch, n)",
+    "a part of a text": "def g():\n    return getattr(torch, '_load'[1:])",
+    "a letter of a text": "NAME = 'load'\ndef g(i):\n    return getattr(torch, NAME[i])",
+    "a lambda": "def g():\n    n = 'nn'\n    f = lambda n: getattr(torch, n)\n    return f('lo' + 'ad')",
+    "an inner function": (
+        "def g():\n    n = 'nn'\n    def f(n):\n        return getattr(torch, n)\n    return f('lo' + 'ad')"
+    ),
+    "a second name": "def f(n='nn'):\n    return getattr(torch, n)\ndef g():\n    h = f\n    return h('lo' + 'ad')",
+    "a list that grows": "def g():\n    l = ['nn']\n    l.append('lo' + 'ad')\n    return getattr(torch, l[1])",
+    "a list under a second name": (
+        "L = ['nn']\ndef g():\n    m = L\n    m.append('lo' + 'ad')\n    return getattr(torch, L[1])"
+    ),
+    "forward's parameter": (
+        "class A(B):\n    def forward(self, x, n='nn'):\n        return getattr(torch, n)\n"
+        "def g(a):\n    return a(1, 'lo' + 'ad')"
+    ),
+    "unpacked arguments": "def f(m, n='nn'):\n    return getattr(torch, n)\ndef g():\n    f(*[1, 'lo' + 'ad'])",
+    "a derived class": (
+        "class A(B):\n    def __init__(self, n='nn'):\n        getattr(torch, n)\n"
+        "class C(A):\n    pass\ndef g():\n    C('lo' + 'ad')"
+    ),
+    "its own class": (
+        "class A(B):\n    def __init__(self, n='nn'):\n        getattr(torch, n)\n"
+        "    def f(self):\n        return type(self)('lo' + 'ad')"
+    ),
+    "setattr": (
+        "class A(B):\n    def __init__(self):\n        self.n = 'nn'\n        setattr(self, 'n', 'lo' + 'ad')\n"
+        "        getattr(torch, self.n)"
+    ),
+    "a field": "class A(B):\n    n: str = 'nn'\ndef g():\n    a = A('lo' + 'ad')\n    return getattr(torch, a.n)",
+    "a property": (
+        "class A(B):\n    @property\n    def n(self):\n        return 'lo' + 'ad'\n    def f(self):\n"
+        "        self.n = 'nn'\n        return getattr(torch, self.n)"
+    ),
+    "a method by name": (
+        "class A(B):\n    def f(self, n='nn'):\n        return getattr(torch, n)\n"
+        "    def g(self):\n        return getattr(self, 'f')('lo' + 'ad')"
+    ),
+    "another object's attribute": (
+        "import logging\nclass A(B):\n    def f(self):\n        self.name = 'nn'\n"
+        "        log = logging.getLogger('load')\n        return getattr(torch, log.name)"
+    ),
+    "a pattern": "def g(x):\n    n = 'nn'\n    match x:\n        case n:\n            return getattr(torch, n)",
+}
+
+
+@pytest.mark.parametrize("source", HIDDEN_NAMES.values(), ids=HIDDEN_NAMES)
+def test_a_name_that_may_be_another_than_the_source_shows_is_refused(source: str) -> None:
+    assert "getattr with a computed name on a module" in str(refusal_of(f"import torch\n{source}"))
+
+
+def test_a_key_that_is_iterated_over_is_a_name_too() -> None:
+    source = "import torch\ndef g():\n    for n in {'load': 'nn'}:\n        return getattr(torch, n)"
+    assert str(refusal_of(source)).startswith("rule 'attributes': load: ")
 
 
 def test_decorators_that_compile_are_left_out_and_every_line_stays_where_it_is() -> None:
