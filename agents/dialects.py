@@ -1,8 +1,8 @@
 """A transport below langchain-openai's client, for endpoints that speak the OpenAI chat protocol in some dialect.
 
 The client sends one standard, streamed request and reads a standard stream. Between the two, :class:`DialectTransport`
-sends the request as it is and reads the answer in any of the forms of :mod:`agents.decoding`. What is no answer is
-raised as it arrived, so that :mod:`agents.connection` can interpret it. Nothing is retried here.
+passes the request on and reads the answer in any of the forms of :mod:`agents.decoding`. What is no answer is raised as
+it arrived, so that :mod:`agents.connection` can interpret it. Nothing is retried here.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class DialectTransport(httpx.AsyncBaseTransport):
     """Answers every request with a standard stream of events, made from what the endpoint answers.
 
     Args:
-        client: knows the base URL, the key, and the limits of time.
+        client: knows the base URL, the key, and the limits of time; who made it closes it.
     """
 
     def __init__(self, client: httpx.AsyncClient) -> None:
@@ -58,10 +58,6 @@ class DialectTransport(httpx.AsyncBaseTransport):
         account = {name: value for name, value in request.headers.items() if name.startswith("openai-")}
         exchange = _Exchange(self._client, _body(request.content), account, on_piece.get())
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=exchange, request=request)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
 
 
 class _Exchange(httpx.AsyncByteStream):

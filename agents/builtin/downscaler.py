@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from agents.builtin.draft import Draft, UnreadableSourceError
-from agents.builtin.scaling import Size, Sizing, shrinking_sizes
+from agents.builtin.scaling import Size, Sizing, listed, shrinking_sizes
 from agents.builtin.single_use import use_once
 from fairnad.budget import Budget, within
 from fairnad.candidate import CheckReport, Failure, FailureKind, Step
@@ -101,9 +101,5 @@ def _resized(source: str, size: Size, generator: np.random.Generator) -> str:
 
 def _described(old: Size, new: Size) -> str:
     parts = (("repeats", old.repeats, new.repeats), ("widths", old.widths, new.widths))
-    changes = [f"{name} {_listed(before)} → {_listed(after)}" for name, before, after in parts if before != after]
+    changes = [f"{name} {listed(before)} → {listed(after)}" for name, before, after in parts if before != after]
     return ", ".join(changes)
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))

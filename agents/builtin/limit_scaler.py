@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import libcst as cst
 import numpy as np
 
-from agents.builtin import syntax
 from agents.builtin.draft import Draft, UnreadableSourceError
+from agents.builtin.scaling import listed, value_of
 from agents.builtin.torch_layers import Role
 from fairnad.budget import Budget, load
 from fairnad.candidate import CheckReport
@@ -68,7 +68,7 @@ class _Widths:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self.values = tuple(_value(node) for node in _literals(Draft(source, _UNUSED)))
+        self.values = tuple(value_of(node) for node in _literals(Draft(source, _UNUSED)))
 
     def rewritten(self, values: Sequence[int]) -> str:
         draft = Draft(self._source, _UNUSED)
@@ -83,12 +83,6 @@ _UNUSED = np.random.default_rng(0)
 
 def _literals(draft: Draft) -> list[cst.Integer]:
     return draft.reading.roles.literals(Role.WIDTH)
-
-
-def _value(node: cst.Integer) -> int:
-    value = syntax.integer(node)
-    assert value is not None
-    return value
 
 
 async def _independent(widths: _Widths, check: Check) -> tuple[tuple[int, ...], ...]:
@@ -134,7 +128,7 @@ class _Search:
             found = await self._by_factor(report, step)
             if found is not None:
                 sizes, scaled = await self._one_by_one(*found, step)
-                note = f"widths {_listed(self._sizes)} → {_listed(sizes)}"
+                note = f"widths {listed(self._sizes)} → {listed(sizes)}"
                 return Scaled(self._source(sizes), scaled, note)
         return None
 
@@ -203,7 +197,3 @@ def _next_factor(low: float, low_share: float, high: float, high_share: float) -
 def _share(report: CheckReport, budgets: Sequence[Budget]) -> float:
     """The highest cost as a share of its limit."""
     return max(load(report.costs, budgets).values())
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))

@@ -41,8 +41,8 @@ class Sizing:
         self._draft = draft
         self._repeats = roles.literals(Role.REPEATS)
         self._widths = roles.literals(Role.WIDTH)
-        distinct = sorted({_value(node) for node in self._widths})
-        self.size = Size(tuple(_value(node) for node in self._repeats), tuple(distinct))
+        distinct = sorted({value_of(node) for node in self._widths})
+        self.size = Size(tuple(value_of(node) for node in self._repeats), tuple(distinct))
         self.step = _width_step(draft)
 
     def apply(self, size: Size) -> None:
@@ -51,7 +51,7 @@ class Sizing:
         edits: dict[cst.CSTNode, cst.CSTNode] = {
             node: cst.Integer(str(value)) for node, value in zip(self._repeats, size.repeats, strict=True)
         }
-        edits |= {node: cst.Integer(str(new_width[_value(node)])) for node in self._widths}
+        edits |= {node: cst.Integer(str(new_width[value_of(node)])) for node in self._widths}
         self._draft.replace(edits)
 
     def fitted(self, width: float) -> int:
@@ -59,7 +59,8 @@ class Sizing:
         return max(MIN_WIDTH, self.step * max(1, round(width / self.step)))
 
 
-def _value(node: cst.Integer) -> int:
+def value_of(node: cst.Integer) -> int:
+    """The number a literal stands for."""
     value = syntax.integer(node)
     assert value is not None
     return value
@@ -70,8 +71,8 @@ def _width_step(draft: Draft) -> int:
     step = 4
     for name in draft.reading.roles.classes:
         for node in draft.reading.roles.literals(Role.GROUPS, name):
-            if _value(node) <= 16:
-                step = math.lcm(step, _value(node))
+            if value_of(node) <= 16:
+                step = math.lcm(step, value_of(node))
     return min(step, 48)
 
 
@@ -93,7 +94,7 @@ def deepen(place: str) -> Transform:
         total = max(sum(repeats) + 1, round(sum(repeats) * draft.generator.uniform(*_FACTORS)))
         deeper = deepened(repeats, total, depth_weights(len(repeats), place))
         sizing.apply(replace(sizing.size, repeats=deeper))
-        return f"repeats {_listed(repeats)} → {_listed(deeper)}"
+        return f"repeats {listed(repeats)} → {listed(deeper)}"
 
     return grow
 
@@ -134,7 +135,7 @@ def _widen(draft: Draft, factors: Callable[[int], Sequence[float]]) -> str:
     if wider == widths:
         wider = tuple(sizing.fitted(width + sizing.step) for width in widths)
     sizing.apply(replace(sizing.size, widths=wider))
-    return f"widths {_listed(widths)} → {_listed(wider)}"
+    return f"widths {listed(widths)} → {listed(wider)}"
 
 
 def compound(draft: Draft, target: MutationTarget) -> str:
@@ -148,7 +149,7 @@ def compound(draft: Draft, target: MutationTarget) -> str:
     deeper = deepened(repeats, total, depth_weights(len(repeats), "middle"))
     wider = tuple(max(width, sizing.fitted(width * factor)) for width in widths)
     sizing.apply(Size(deeper, wider))
-    return f"repeats {_listed(repeats)} → {_listed(deeper)}, widths {_listed(widths)} → {_listed(wider)}"
+    return f"repeats {listed(repeats)} → {listed(deeper)}, widths {listed(widths)} → {listed(wider)}"
 
 
 def shift_depth(draft: Draft, target: MutationTarget) -> str:
@@ -163,7 +164,7 @@ def shift_depth(draft: Draft, target: MutationTarget) -> str:
     shifted[draft.choose(donors)] -= 1
     shifted[max(range(len(weights)), key=lambda i: weights[i])] += 1
     sizing.apply(replace(sizing.size, repeats=tuple(shifted)))
-    return f"repeats {_listed(repeats)} → {_listed(shifted)}"
+    return f"repeats {listed(repeats)} → {listed(shifted)}"
 
 
 def steepen_widths(draft: Draft, target: MutationTarget) -> str:
@@ -177,10 +178,11 @@ def steepen_widths(draft: Draft, target: MutationTarget) -> str:
     if steeper == widths:
         return ""
     sizing.apply(replace(sizing.size, widths=steeper))
-    return f"widths {_listed(widths)} → {_listed(steeper)}"
+    return f"widths {listed(widths)} → {listed(steeper)}"
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def listed(numbers: Sequence[int]) -> str:
+    """Numbers for a note, a comma between."""
     return ", ".join(map(str, numbers))
 
 
