@@ -6,6 +6,7 @@ import difflib
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from graphs.limits import derive_budgets, resolve_budgets
 if TYPE_CHECKING:
     from prompts.loader import Pack
     from store.history_store import SqliteHistory
+    from tools.checks import Checker
     from tools.datasets.tasks import Task
 
 _PATIENCE_SECONDS = 3
@@ -56,12 +58,15 @@ class Inputs:
             StorageError: there is no room for its files.
             LabError: the sandbox did not start or broke.
         """
-        from tools.checks import check_alone
+        async with self._checker(settings) as checker:
+            return await checker.check(self.base_source)
+
+    def _checker(self, settings: LabSettings) -> AbstractAsyncContextManager[Checker]:
+        from tools.checks import lone_checker
         from tools.slots import measuring_device
 
         limited, task = [budget.name for budget in self.stated_budgets], self.task
-        device = measuring_device(settings)
-        return await check_alone(self.base_source, settings, task.num_classes, task.image_size, limited, device)
+        return lone_checker(settings, task.num_classes, task.image_size, limited, measuring_device(settings))
 
     async def measure_base(self, settings: LabSettings, record: Record | None) -> tuple[Base, Costs, Sequence[Budget]]:
         """The base a search starts from with its costs, and all limits, in a sandbox of its own.
@@ -74,12 +79,7 @@ class Inputs:
             StorageError: there is no room for its files.
             LabError: the sandbox did not start or broke.
         """
-        from tools.checks import lone_checker
-        from tools.slots import measuring_device
-
-        limited, task = [budget.name for budget in self.stated_budgets], self.task
-        device = measuring_device(settings)
-        async with lone_checker(settings, task.num_classes, task.image_size, limited, device) as checker:
+        async with self._checker(settings) as checker:
             given = await checker.check(self.base_source)
             if isinstance(given, Failure):
                 raise BaseModelError(f"the base model cannot be used: {given.step}: {given.message}")
