@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from agents.knowledge_replies import extract_attributes
-from agents.llm import LanguageModel
+from agents.llm.client import LanguageModel
+from agents.llm.streamed_reply import TAIL_CHARACTERS
 from agents.proposals import Question
-from agents.reception import TAIL_CHARACTERS
-from agents.reply_schemas import attributes as attributes_schema
-from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.knowledge import Findings, ReferenceModel
+from agents.replies.knowledge_replies import extract_attributes
+from agents.replies.reply_schemas import attributes as attributes_schema
+from fairnad.ideas.knowledge import Findings, ReferenceModel
 from fairnad.ports import Errand
+from fairnad.records.candidate import Failure, FailureKind, Step
 from prompts.knowledge_pack import KnowledgePack
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agents.llm import LanguageModel
+from agents.llm.client import LanguageModel
 from agents.proposals import Question, propose_by_edits, read_proposal, writes_edits
-from fairnad.candidate import Failure, Step
 from fairnad.ports import DebugRequest, Proposal
+from fairnad.records.candidate import Failure, Step
 from prompts.loader import Pack
 
 

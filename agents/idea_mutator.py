@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agents.llm import LanguageModel
+from agents.llm.client import LanguageModel
 from agents.proposals import Question, ask_for_edits, read_proposal, writes_edits
-from agents.replies import extract_idea
-from fairnad.attributes import Target
-from fairnad.candidate import Failure, Step
-from fairnad.ideas import Idea, IdeaKind
+from agents.replies.source_replies import extract_idea
+from fairnad.ideas.attribute_tree import Target
+from fairnad.ideas.idea import Idea, IdeaKind
 from fairnad.ports import IdeaMutationRequest, Proposal
+from fairnad.records.candidate import Failure, Step
 from prompts.loader import Pack
 
 _UNNAMED = Idea("a change the reply did not put into words", IdeaKind.MUTATED)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fairnad.ideas import Idea, IdeaKind
+from fairnad.ideas.idea import Idea, IdeaKind
 from fairnad.ports import IdeaStore
-from fairnad.sampling import Fairness, draw, draw_key
+from fairnad.search.sampling import Fairness, draw, draw_key
 
 
 class FairIdeaSampler:

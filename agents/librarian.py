@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agents.citations import check_citations, ids_in
-from agents.llm import LanguageModel
-from agents.question_replies import extract_understanding
-from agents.reply_schemas import UNDERSTANDING
-from fairnad.attributes import AttributeTree, Target
-from fairnad.candidate import CandidateId, Failure, Stage, Step
-from fairnad.conversation import Evidence, Librarian, Reply, Topic, Turn, Understanding
+from agents.llm.client import LanguageModel
+from agents.replies.citations import check_citations, ids_in
+from agents.replies.question_replies import extract_understanding
+from agents.replies.reply_schemas import UNDERSTANDING
+from fairnad.ideas.attribute_tree import AttributeTree, Target
+from fairnad.ideas.conversation import Evidence, Librarian, Reply, Topic, Turn, Understanding
 from fairnad.ports import Errand
+from fairnad.records.candidate import CandidateId, Failure, Stage, Step
 from prompts.librarian_pack import LibrarianPack
 
 _ERRAND = Errand(str(CandidateId(0, Stage.BASE, 1, 0, 0)), 0, 0)
@@ -29,7 +29,7 @@ _NEEDS_CANDIDATES = (Topic.CANDIDATE, Topic.LINEAGE, Topic.DIFF)
 
 
 class LanguageModelLibrarian:
-    """A :class:`fairnad.conversation.Librarian` that asks a language model."""
+    """A :class:`fairnad.ideas.conversation.Librarian` that asks a language model."""
 
     def __init__(self, model: LanguageModel, pack: LibrarianPack, stand_in: Librarian) -> None:
         """Set the role up.

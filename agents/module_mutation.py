@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.builtin.draft import Draft, UnreadableSourceError
 from agents.builtin.module_fitting import fitted
 from agents.builtin.module_spots import MapShape, Spot, module_spots
 from agents.builtin.new_module import ModuleError, NewModule, read_module
-from agents.edit_replies import stands_alone
-from agents.llm import LanguageModel
-from agents.parts import at_hand, completed, with_parts
+from agents.builtin.source_editor import Draft, UnreadableSourceError
+from agents.llm.client import LanguageModel
+from agents.llm.streamed_reply import TAIL_CHARACTERS
+from agents.module_library import at_hand, completed, with_parts
 from agents.proposals import Question
-from agents.reception import TAIL_CHARACTERS
-from agents.replies import extract_module, extract_place, extract_source
-from fairnad.candidate import Failure, FailureKind, Step
+from agents.replies.edit_replies import stands_alone
+from agents.replies.source_replies import extract_module, extract_place, extract_source
 from fairnad.ports import Check, MutationRequest, Proposal
+from fairnad.records.candidate import Failure, FailureKind, Step
 from prompts.loader import Pack
 
 ROLE = "mutation_module"

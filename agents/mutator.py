@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agents.llm import LanguageModel
+from agents.llm.client import LanguageModel
+from agents.module_library import at_hand, completed
 from agents.module_mutation import ROLE, module_site, mutate_by_module
-from agents.parts import at_hand, completed
 from agents.proposals import Question, propose_by_edits, read_proposal, writes_edits
-from fairnad.candidate import Failure, Step
 from fairnad.ports import Check, MutationRequest, Proposal
+from fairnad.records.candidate import Failure, Step
 from prompts.loader import Pack
 
 

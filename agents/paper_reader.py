@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agents.knowledge_replies import extract_category, extract_idea_lines
-from agents.llm import LanguageModel
+from agents.llm.client import LanguageModel
+from agents.llm.streamed_reply import TAIL_CHARACTERS
 from agents.proposals import Question
-from agents.reception import TAIL_CHARACTERS
-from agents.reply_schemas import IDEAS, PAPER_VERDICT, UNTAGGED_IDEAS, UNTAGGED_VERDICT
-from fairnad.attributes import AttributeTree, Tag, Target
-from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.ideas import Source
-from fairnad.knowledge import Extraction, Paper, PaperVerdict, Passage, collect_ideas
+from agents.replies.knowledge_replies import extract_category, extract_idea_lines
+from agents.replies.reply_schemas import IDEAS, PAPER_VERDICT, UNTAGGED_IDEAS, UNTAGGED_VERDICT
+from fairnad.ideas.attribute_tree import AttributeTree, Tag, Target
+from fairnad.ideas.idea import Source
+from fairnad.ideas.knowledge import Extraction, Paper, PaperVerdict, Passage, collect_ideas
+from fairnad.ideas.tagging import find_tag
 from fairnad.ports import Errand
-from fairnad.tagging import find_tag
+from fairnad.records.candidate import Failure, FailureKind, Step
 from prompts.knowledge_pack import KnowledgePack
 from prompts.templates import Messages
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.edit_replies import edit_by
-from agents.edits import EditError, NoEditError
-from agents.llm import LanguageModel
-from agents.quirks import Schema
-from agents.reception import TAIL_CHARACTERS
-from agents.replies import extract_source
-from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.ideas import Idea
+from agents.llm.client import LanguageModel
+from agents.llm.quirks import Schema
+from agents.llm.streamed_reply import TAIL_CHARACTERS
+from agents.replies.edit_replies import edit_by
+from agents.replies.edits import EditError, NoEditError
+from agents.replies.source_replies import extract_source
+from fairnad.ideas.idea import Idea
 from fairnad.ports import Answer, Errand, Proposal
+from fairnad.records.candidate import Failure, FailureKind, Step
 from prompts.loader import Pack, edit_correction
 from prompts.templates import Messages
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agents.llm import LanguageModel
+from agents.llm.client import LanguageModel
+from agents.llm.streamed_reply import TAIL_CHARACTERS
 from agents.proposals import Question
-from agents.reception import TAIL_CHARACTERS
-from agents.replies import extract_verdict
-from agents.reply_schemas import VERDICT
-from fairnad.candidate import Failure, FailureKind, Step
+from agents.replies.reply_schemas import VERDICT
+from agents.replies.source_replies import extract_verdict
 from fairnad.ports import JudgeRequest, Verdict
+from fairnad.records.candidate import Failure, FailureKind, Step
 from prompts.loader import Pack
 
 

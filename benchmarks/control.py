@@ -20,7 +20,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.machine import machine_line
-from fairnad.finals import PairedDifference
+from fairnad.search.finals import PairedDifference
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from fairnad.budget import Budget, within
-from fairnad.recipe import RECIPES, Recipe
+from fairnad.domain.budget import Budget, within
+from fairnad.domain.recipe import RECIPES, Recipe
 from prompts.loader import load_pack
 from tools.budget_evaluator import count_flops, count_params
 from tools.datasets.tasks import Split, Task, load_task

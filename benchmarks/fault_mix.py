@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.machine import machine_line
 from benchmarks.proportions import share_text
 from benchmarks.scripted_model import ScriptedModel
-from fairnad.history import History
+from fairnad.records.history import History
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
 from tests.openai_server import ScriptedServer

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairnad.attributes import Tag
-from fairnad.idea_filter import IdeaFilter
-from fairnad.ideas import MAX_IDEA_WORDS, Idea, Source
-from fairnad.sampling import Fairness, draw_key
+from fairnad.ideas.attribute_tree import Tag
+from fairnad.ideas.idea import MAX_IDEA_WORDS, Idea, Source
+from fairnad.ideas.idea_filter import IdeaFilter
+from fairnad.search.sampling import Fairness, draw_key
 from prompts.loader import load_pack
 from store.idea_files import read_ideas, write_ideas
 from store.idea_store import ChromaIdeaStore, Embedder

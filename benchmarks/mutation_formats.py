@@ -25,19 +25,19 @@ from pathlib import Path
 import numpy as np
 
 from agents.builtin.structural_judge import BuiltinStructuralJudge
-from agents.call_memory import CallMemory
-from agents.llm import LanguageModel
+from agents.llm.call_memory import CallMemory
+from agents.llm.client import LanguageModel
 from agents.mutator import LanguageModelMutator
 from benchmarks.machine import machine_line
 from benchmarks.proportions import share_text
-from fairnad.attributes import Granularity
-from fairnad.budget import Budget, load, within
-from fairnad.candidate import CandidateId, Failure, FailureKind, Stage, Step
-from fairnad.choices import Choices
-from fairnad.ideas import Idea, MutationTarget, mutation_targets
+from fairnad.domain.budget import Budget, load, within
+from fairnad.ideas.attribute_tree import Granularity
+from fairnad.ideas.idea import Idea, MutationTarget, mutation_targets
 from fairnad.ports import Errand, JudgeRequest, Model, MutationRequest, Proposal, Verdict
-from fairnad.sampling import Fairness, draw, draw_key, fairness_key
-from fairnad.settings import LabSettings, LanguageModelSettings
+from fairnad.records.candidate import CandidateId, Failure, FailureKind, Stage, Step
+from fairnad.records.draw_decisions import Choices
+from fairnad.search.sampling import Fairness, draw, draw_key, fairness_key
+from fairnad.settings.search_settings import LabSettings, LanguageModelSettings
 from prompts.loader import Pack, load_pack
 from store.idea_files import read_ideas
 from store.module_store import ChromaModuleStore

@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.fault_mix import MODES, read_history, run_search, settings_of
 from benchmarks.machine import machine_line
 from benchmarks.scripted_model import ScriptedModel
-from fairnad.history import History
+from fairnad.records.history import History
 from store.call_file import CALLS_NAME
 from tests.e2e.sameness import same
 from tests.openai_server import ScriptedServer

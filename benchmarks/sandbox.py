@@ -25,8 +25,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fairnad.candidate import Step
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import Step
+from fairnad.settings.search_settings import LabSettings
 from tools.sandbox.isolation import Ground, Level, find_obstacle, wrapper
 from tools.sandbox.job import Job, JobKind, Limits
 

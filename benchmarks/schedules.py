@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graphs.command_line import main as search
+from graphs.cli.search_command import main as search
 from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import APPROVED, fenced, role_of
 from tests.e2e.tiny_pack import write_pack
@@ -66,7 +66,7 @@ class Sleepy:
 
 
 def measure(schedule: str, folder: Path, *, archs: int, seconds: float, **settings: object) -> Mapping[str, Any]:
-    """The facts at the end of a search, see :func:`graphs.telling.summary.facts`."""
+    """The facts at the end of a search, see :func:`graphs.cli.output.summary.facts`."""
     pack, runs = folder / "pack", folder / "runs"
     if not pack.exists():
         write_pack(pack)

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.builtin.catalogue import TRANSFORMATIONS
-from agents.builtin.draft import Draft, UnreadableSourceError
 from agents.builtin.scaling import Size, Sizing, shrinking_sizes
+from agents.builtin.source_editor import Draft, UnreadableSourceError
 from benchmarks.scripted_forms import form_of, write_file, write_module
 from tests.openai_server import Reply, Request, prompt_of
 

@@ -16,9 +16,9 @@ import torch
 
 from benchmarks.machine import spread
 from benchmarks.training_ways import Batches, by_bare_loop, made_batches
-from fairnad.candidate import Failure
-from fairnad.recipe import RECIPES
-from fairnad.settings import LabSettings
+from fairnad.domain.recipe import RECIPES
+from fairnad.records.candidate import Failure
+from fairnad.settings.search_settings import LabSettings
 from prompts.loader import load_pack
 from tools.checks import Checker
 from tools.datasets.tasks import Task, load_task

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from agents.call_memory import CallMemory
-from agents.llm import LanguageModel
-from fairnad.candidate import CandidateId, Stage, Step
+from agents.llm.call_memory import CallMemory
+from agents.llm.client import LanguageModel
 from fairnad.ports import Answer, Errand
-from fairnad.settings import LanguageModelSettings
+from fairnad.records.candidate import CandidateId, Stage, Step
+from fairnad.settings.search_settings import LanguageModelSettings
 
 _EVENTS: tuple[dict[str, object], ...] = (
     {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "done"}, "finish_reason": None}]},

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import machine_line
-from fairnad.history import History
+from fairnad.records.history import History
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
 from tests.e2e.faults import FaultyModel

@@ -28,7 +28,7 @@ from torch import nn
 from benchmarks.machine import machine_line, spread
 from benchmarks.slots import slot_lines
 from benchmarks.training_ways import by_bare_loop, by_data_loader, by_trainer, made_batches, pictures
-from fairnad.recipe import RECIPES
+from fairnad.domain.recipe import RECIPES
 from prompts.loader import load_pack
 from tools.jobs.network_source import build_network
 from tools.jobs.trainer import TrainRequest

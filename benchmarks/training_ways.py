@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from fairnad.recipe import Recipe
+from fairnad.domain.recipe import Recipe
 from tools.jobs import trainer
 from tools.jobs.trainer import Normalisation, TrainingBatches, TrainRequest
 

@@ -23,9 +23,9 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from fairnad.candidate import CheckReport, Failure
-from fairnad.recipe import RECIPES
-from fairnad.settings import LabSettings
+from fairnad.domain.recipe import RECIPES
+from fairnad.records.candidate import CheckReport, Failure
+from fairnad.settings.search_settings import LabSettings
 from prompts.loader import load_pack
 from tools.checks import Checker, lone_checker
 from tools.datasets.tasks import load_task

@@ -19,7 +19,7 @@
     ├── LabError                  the machinery around the sandboxed jobs broke
     └── StoppingError             the run is being stopped: this work was not begun, or was cut off
 
-A candidate that fails is no error but data: see :class:`fairnad.candidate.Failure`.
+A candidate that fails is no error but data: see :class:`fairnad.records.candidate.Failure`.
 """
 
 

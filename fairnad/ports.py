@@ -1,8 +1,8 @@
 """What the search asks of the world: the roles of the agents, the lab, the stores. Values in, values out.
 
-A role answers with its value or with a :class:`~fairnad.candidate.Failure`; it raises only when the system itself
-fails (see :mod:`fairnad.errors`). Every role has two implementations, by a language model (``agents/``) and built
-in (``agents/builtin/``), and passes the same contract tests.
+A role answers with its value or with a :class:`~fairnad.records.candidate.Failure`; it raises only when the system
+itself fails (see :mod:`fairnad.errors`). Every role has two implementations, by a language model (``agents/``) and
+built in (``agents/builtin/``), and passes the same contract tests.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Protocol
 
 import numpy as np
 
-from fairnad.candidate import Call, CandidateId, CheckReport, Evaluation, Failure
-from fairnad.choices import NO_CHOICES, Choices
-from fairnad.history import Record
-from fairnad.ideas import Idea, IdeaKind, MutationTarget
-from fairnad.modules import CheckedModule
-from fairnad.prices import Usage
-from fairnad.recipe import Recipe
-from fairnad.sampling import Fairness, Key
+from fairnad.domain.recipe import Recipe
+from fairnad.ideas.checked_modules import CheckedModule
+from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
+from fairnad.records.candidate import Call, CandidateId, CheckReport, Evaluation, Failure
+from fairnad.records.draw_decisions import NO_CHOICES, Choices
+from fairnad.records.history import Record
+from fairnad.records.prices import Usage
+from fairnad.search.sampling import Fairness, Key
 
 Check = Callable[[str], Awaitable[CheckReport | Failure]]
 """Builds a source and runs it forward and backward: :meth:`Lab.check`."""

@@ -15,14 +15,14 @@ from langgraph_sdk.runtime import ServerRuntime
 from pydantic import BaseModel, Field, ValidationError
 
 from fairnad.errors import SettingsError
-from fairnad.knowledge_settings import KnowledgeContext
-from fairnad.settings import RunContext
-from graphs import knowledge as building
-from graphs import single_idea
-from graphs.arguments import unknown
-from graphs.building import structure as structuring
+from fairnad.settings.knowledge_settings import KnowledgeContext
+from fairnad.settings.search_settings import RunContext
+from graphs.candidate import single_idea
 from graphs.chat import graph as chatting
-from graphs.checkpointer import RUNS_VARIABLE
+from graphs.cli.arguments import unknown
+from graphs.knowledge import graph as building
+from graphs.knowledge import structure as structuring
+from graphs.runtime.checkpointer import RUNS_VARIABLE
 from graphs.search import graph as searching
 
 __all__ = ["candidate", "chat", "knowledge", "search", "structure"]

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairnad.errors import SettingsError, UserError
-from graphs.arguments import Parser
-from graphs.checkpointer import RUNS_VARIABLE, newest_thread, thread_id
-from graphs.exit_status import report_errors
-from graphs.stop_signals import handled_signals
-from graphs.stored_runs import run_folders
+from graphs.cli.arguments import Parser
+from graphs.cli.exit_status import report_errors
+from graphs.cli.stop_signals import handled_signals
+from graphs.runtime.checkpointer import RUNS_VARIABLE, newest_thread, thread_id
+from graphs.runtime.stored_runs import run_folders
 from store.run_folder import CHECKPOINTS_NAME, read_context
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
-from fairnad.attributes import AttributeTemplate, Category, CategoryNote, Granularity, Target
 from fairnad.errors import PackError
+from fairnad.ideas.attribute_tree import AttributeTemplate, Category, CategoryNote, Granularity, Target
 from prompts.lexicon import Lexicon, read_lexicon
 from prompts.loader import Pack, load_pack
 from prompts.pack_files import Text, listed, read_toml, read_yaml

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fairnad.attributes import Granularity, Tag, Target
 from fairnad.errors import PackError
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from prompts.pack_files import Text, read_yaml
 
 Terms = list[Text]

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from fairnad.attributes import AttributeTree
 from fairnad.errors import PackError
+from fairnad.ideas.attribute_tree import AttributeTree
 from prompts.loader import Pack
 from prompts.pack_files import listed, read_toml, read_yaml
 from prompts.templates import Messages, Prompt, environment, read_prompt

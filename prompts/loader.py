@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairnad.attributes import AttributeTree
+from fairnad.domain.task import TaskDefaults
 from fairnad.errors import BaseModelError, PackError
-from fairnad.ideas import Idea, IdeaKind, MutationTarget
-from fairnad.modules import CheckedModule
-from fairnad.task import TaskDefaults
+from fairnad.ideas.attribute_tree import AttributeTree
+from fairnad.ideas.checked_modules import CheckedModule
+from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
 from prompts.pack_files import (
     PackFile,
     listed,

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from fairnad.attributes import AttributeTree, Category, Granularity, Target
+from fairnad.domain.task import TaskDefaults
 from fairnad.errors import PackError
-from fairnad.ideas import MutationTarget
-from fairnad.task import TaskDefaults
+from fairnad.ideas.attribute_tree import AttributeTree, Category, Granularity, Target
+from fairnad.ideas.idea import MutationTarget
 
 Value = TypeVar("Value")
 

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from fairnad.errors import PackError
-from fairnad.modules import CheckedModule, SourceFile
+from fairnad.ideas.checked_modules import CheckedModule, SourceFile
 from prompts.pack_files import read_text
 
 

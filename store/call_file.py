@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fairnad.candidate import Call
 from fairnad.errors import ReplayError
 from fairnad.ports import Answer, CallKey
+from fairnad.records.candidate import Call
 from store.disk import disk_errors, write_whole
 from store.history_store import SqliteHistory
 

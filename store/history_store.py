@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from fairnad import __version__
-from fairnad.candidate import Call, plain
 from fairnad.errors import FairnadError, RunFolderError, UserError
-from fairnad.history import Record
 from fairnad.ports import Answer, CallKey
+from fairnad.records.candidate import Call, plain
+from fairnad.records.history import Record
 from store.record_lines import json_line, table
 from store.sqlite_file import connect, sqlite_errors
 

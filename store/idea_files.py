@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fairnad.attributes import AttributeTree, Granularity, Tag, Target
-from fairnad.candidate import plain
 from fairnad.errors import IdeaFileError
-from fairnad.ideas import MAX_IDEA_WORDS, Idea, Source
+from fairnad.ideas.attribute_tree import AttributeTree, Granularity, Tag, Target
+from fairnad.ideas.idea import MAX_IDEA_WORDS, Idea, Source
+from fairnad.records.candidate import plain
 from store.disk import disk_errors, lock, write_whole
 
 _REQUIRED = ("text", "target", "granularity", "main")

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fairnad.candidate import plain
-from fairnad.ideas import Idea
+from fairnad.ideas.idea import Idea
+from fairnad.records.candidate import plain
 from store.chroma import import_chroma
 from store.disk import disk_errors, is_sealed, lock, seal, storage_error
 

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fairnad.candidate import plain
 from fairnad.errors import IdeaIndexError
-from fairnad.idea_filter import IdeaFilter
-from fairnad.ideas import Idea
-from fairnad.sampling import Fairness, Key, draw, fairness_key
+from fairnad.ideas.idea import Idea
+from fairnad.ideas.idea_filter import IdeaFilter
+from fairnad.records.candidate import plain
+from fairnad.search.sampling import Fairness, Key, draw, fairness_key
 from store.idea_index import IdeaIndex, Vectors, unit_rows
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import yaml
 
-from fairnad.attributes import AttributeTree
 from fairnad.errors import KnowledgeError
-from fairnad.ideas import Idea
+from fairnad.ideas.attribute_tree import AttributeTree
+from fairnad.ideas.idea import Idea
 from store.disk import disk_errors, lock, write_whole
 from store.history_store import SqliteHistory
 from store.idea_files import write_ideas

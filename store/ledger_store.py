@@ -11,7 +11,7 @@ from typing import Any
 
 from fairnad.errors import RunFolderError
 from fairnad.ports import CallKey
-from fairnad.prices import Usage
+from fairnad.records.prices import Usage
 from store.sqlite_file import connect, sqlite_errors
 
 LEDGER_NAME = "ledger.sqlite"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairnad.modules import CONTRACT, CheckedModule
+from fairnad.ideas.checked_modules import CONTRACT, CheckedModule
 from store.chroma import import_chroma
 
 if TYPE_CHECKING:

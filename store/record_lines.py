@@ -32,8 +32,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fairnad.candidate import plain
-from fairnad.history import Record
+from fairnad.records.candidate import plain
+from fairnad.records.history import Record
 
 
 def json_line(record: Record) -> str:

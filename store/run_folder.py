@@ -15,12 +15,12 @@ from typing import Self
 import tomli_w
 from pydantic import ValidationError
 
-from fairnad.attributes import AttributeTree
-from fairnad.candidate import plain
+from fairnad.domain.task import TaskReport
 from fairnad.errors import RunFolderError, SettingsError
-from fairnad.ideas import Idea
-from fairnad.settings import RunContext, changed_settings
-from fairnad.task import TaskReport
+from fairnad.ideas.attribute_tree import AttributeTree
+from fairnad.ideas.idea import Idea
+from fairnad.records.candidate import plain
+from fairnad.settings.search_settings import RunContext, changed_settings
 from store.call_file import CALLS_NAME, RecordedCalls
 from store.disk import disk_errors, lock, write_whole
 from store.history_store import FILE_NAME, SqliteHistory

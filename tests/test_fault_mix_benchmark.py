@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from agents.edit_replies import edit_by
-from agents.replies import extract_module
+from agents.replies.edit_replies import edit_by
+from agents.replies.source_replies import extract_module
 from benchmarks.fault_mix import search, table
 from benchmarks.proportions import share_text, wilson
 from benchmarks.scripted_forms import MODULES, write_file, write_module

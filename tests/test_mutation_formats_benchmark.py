@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.mutation_formats import draw_questions, read_trials, study, table
 from benchmarks.scripted_forms import form_of
-from fairnad.attributes import Granularity
+from fairnad.ideas.attribute_tree import Granularity
 from prompts.loader import load_pack
 from tests.openai_server import Reply, Request, ScriptedServer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmarks.replay import replay, report
-from fairnad.history import History
+from fairnad.records.history import History
 
 
 def test_a_replay_has_every_record_and_every_call_and_a_difference_is_named(tmp_path):

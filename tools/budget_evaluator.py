@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairnad import __version__
-from fairnad.candidate import Failure
 from fairnad.errors import BaseModelError, LabError, UserError
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import Failure
+from fairnad.settings.search_settings import LabSettings
 from tools.flop_formulas import FORMULAS, NO_PRODUCTS, Formula, complex_as_four
 from tools.output import open_missing_streams, until_reader_leaves
 

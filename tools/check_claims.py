@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from fairnad.candidate import INTEGRITY_KINDS, FailureKind
+from fairnad.records.candidate import INTEGRITY_KINDS, FailureKind
 from tools.delivery import FREE, Role, num_params
 from tools.jobs.weights import WeightTensor
 

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Literal
 
 from fairnad import __version__
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step, first_fault
 from fairnad.errors import BaseModelError, LabError, UserError
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step, first_fault
+from fairnad.settings.search_settings import LabSettings
 from tools.checks import Checker, lone_checker
 from tools.output import open_missing_streams, until_reader_leaves
 from tools.sandbox.isolation import Level, find_level

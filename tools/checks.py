@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fairnad.candidate import CheckReport, Failure, FailureKind, Finding, Step, first_fault
 from fairnad.errors import StoppingError
-from fairnad.settings import Integrity, LabSettings
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Finding, Step, first_fault
+from fairnad.settings.search_settings import Integrity, LabSettings
 from tools.agreement import UNDECIDED
 from tools.check_claims import Claims, FindingClaim, Measured, Refusal
 from tools.delivery import excess

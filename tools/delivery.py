@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from math import prod
 
-from fairnad.candidate import FailureKind, Finding
+from fairnad.records.candidate import FailureKind, Finding
 from tools.jobs.weights import Layout, WeightTensor, num_weight_bytes
 
 MAX_HIDDEN_BYTES = 2**14

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fairnad.error_bodies import read_error_text
 from fairnad.errors import EndpointError, SettingsError
-from fairnad.settings import EmbeddingSettings
+from fairnad.settings.search_settings import EmbeddingSettings
 
 if TYPE_CHECKING:
     import openai

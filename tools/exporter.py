@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fairnad.candidate import Failure, FailureKind, Step
+from fairnad.records.candidate import Failure, FailureKind, Step
 from tools.checks import Checker
 from tools.jobs.weights import from_safetensors
 from tools.sandbox.job import (

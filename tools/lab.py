@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from fairnad.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
+from fairnad.domain.recipe import Recipe
 from fairnad.errors import SettingsError, StoppingError
 from fairnad.ports import InSlot, Retrained
-from fairnad.recipe import Recipe
-from fairnad.settings import LabSettings
-from fairnad.slot_use import SlotUse
+from fairnad.records.candidate import CheckReport, Evaluation, Failure, FailureKind, Step
+from fairnad.records.slot_use import SlotUse
+from fairnad.settings.search_settings import LabSettings
 from tools.checks import Checked, Checker
 from tools.datasets.tasks import Task
 from tools.delivery import changed_table, differing_copy

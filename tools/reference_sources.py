@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fairnad.knowledge import Problem, ProblemKind, ReferenceModel
+from fairnad.ideas.knowledge import Problem, ProblemKind, ReferenceModel
 
 _MAX_DEFINITIONS = 40
 _UNTOLD = ("Weights", "_cfg", "default_cfg", "pretrained", "register", "legacy", "checkpoint", "_log_", "_logger")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fairnad.candidate import Failure, FailureKind, Finding, Step
-from fairnad.settings import Integrity
+from fairnad.records.candidate import Failure, FailureKind, Finding, Step
+from fairnad.settings.search_settings import Integrity
 from tools.agreement import FLOAT32, SAME_FOR_ALL, Tolerance, compare, differs_between_images
 from tools.datasets.tasks import Split
 from tools.sandbox.job import LOGITS_FILE

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fairnad.slot_use import SlotUse
+from fairnad.records.slot_use import SlotUse
 
 
 class SlotMeter:

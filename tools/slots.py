@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from fairnad.errors import SettingsError
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 from tools.sandbox.isolation import Level
 from tools.sandbox.job import Job, JobResult
 from tools.sandbox.supervisor import Sandbox

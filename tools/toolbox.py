@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fairnad import budget
-from fairnad.budget import Budget
-from fairnad.candidate import CheckReport, Evaluation, Failure, plain
+from fairnad.domain import budget
+from fairnad.domain.budget import Budget
 from fairnad.errors import LabError
+from fairnad.records.candidate import CheckReport, Evaluation, Failure, plain
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fairnad.candidate import Step
-from fairnad.recipe import Recipe
-from fairnad.settings import LabSettings
+from fairnad.domain.recipe import Recipe
+from fairnad.records.candidate import Step
+from fairnad.settings.search_settings import LabSettings
 from tools.datasets.tasks import Task
 from tools.sandbox.job import LOGITS_FILE, WEIGHTS_FILE, Job, JobKind, Limits
 

@@ -8,13 +8,13 @@ import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.block_edits import change_kernel, swap_activation
-from agents.builtin.draft import Draft
+from agents.builtin.insertions import Transform, in_branch
 from agents.builtin.network_edits import can_be_halved, shift_stride, stride_literal
-from agents.builtin.placing import Transform, in_branch
 from agents.builtin.scaling import deepen, widen, widen_unevenly
+from agents.builtin.source_editor import Draft
 from agents.builtin.templates import recalibration
 from agents.builtin.torch_layers import ACTIVATIONS
-from fairnad.ideas import MutationTarget
+from fairnad.ideas.idea import MutationTarget
 
 _MAX_KERNEL = 7
 

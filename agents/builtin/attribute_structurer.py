@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fairnad.candidate import Failure
-from fairnad.knowledge import Attribute, Findings, ReferenceModel
+from fairnad.ideas.knowledge import Attribute, Findings, ReferenceModel
 from fairnad.ports import Errand
+from fairnad.records.candidate import Failure
 from prompts.lexicon import Lexicon
 
 

@@ -9,10 +9,10 @@ import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
-from agents.builtin.draft import Draft, free_name
-from agents.builtin.placing import Template, Transform, branch_layers, spatial_convolutions
+from agents.builtin.insertions import Template, Transform, branch_layers, spatial_convolutions
+from agents.builtin.source_editor import Draft, free_name
 from agents.builtin.torch_layers import ACTIVATIONS, CONVOLUTION, Role, layer_name, layer_signature
-from fairnad.ideas import MutationTarget
+from fairnad.ideas.idea import MutationTarget
 
 
 def rewrite_convolution(pattern: str, note: str, *, keeps_width: bool = False) -> Transform:

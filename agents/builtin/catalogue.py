@@ -13,6 +13,7 @@ from agents.builtin.block_edits import (
     swap_activation,
     swap_norm,
 )
+from agents.builtin.block_swaps import instead_of_blocks
 from agents.builtin.categories import (
     ACTIVATION,
     BLOCKS,
@@ -30,7 +31,14 @@ from agents.builtin.categories import (
     SCALING,
     TRANSFORMER,
 )
-from agents.builtin.exchange import instead_of_blocks
+from agents.builtin.insertions import (
+    Transform,
+    after_stage,
+    after_stem,
+    in_branch,
+    instead_of_convolution,
+    instead_of_layers,
+)
 from agents.builtin.network_edits import (
     aggregate_stage,
     extra_stage,
@@ -41,19 +49,11 @@ from agents.builtin.network_edits import (
     shift_stride,
     stack_behind,
 )
-from agents.builtin.placing import (
-    Transform,
-    after_stage,
-    after_stem,
-    in_branch,
-    instead_of_convolution,
-    instead_of_layers,
-)
 from agents.builtin.scaling import compound, shift_depth, steepen_widths, widen
 from agents.builtin.sum_edits import bare_sum, beside_branch, in_shortcut, in_sum, pre_activation, weigh_terms
 from agents.builtin.templates import attention, blocks, connections, convolutions, layers, mixers, recalibration, stems
-from fairnad.attributes import Category
-from fairnad.ideas import MutationTarget
+from fairnad.ideas.attribute_tree import Category
+from fairnad.ideas.idea import MutationTarget
 
 NEW = frozenset({MutationTarget.NEW_MODULE})
 MODIFY = frozenset({MutationTarget.MODIFY_MODULE})

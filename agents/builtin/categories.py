@@ -1,6 +1,6 @@
 """The main categories of design attributes the built-in designer knows (paper Tables 9 and 10)."""
 
-from fairnad.attributes import Category, Granularity, Target
+from fairnad.ideas.attribute_tree import Category, Granularity, Target
 
 _PERFORMANCE, _EFFICIENCY = Target.PERFORMANCE, Target.EFFICIENCY
 _OPERATION, _BLOCK, _NETWORK = Granularity.OPERATION, Granularity.BLOCK, Granularity.NETWORK

@@ -8,8 +8,8 @@ from functools import cached_property
 import libcst as cst
 
 from agents.builtin import syntax
-from agents.builtin.number_roles import Roles, Scope, methods
 from agents.builtin.residual_sum import SHORTCUT_NAMES, ResidualSum, find_residual_sum
+from agents.builtin.size_inference import Roles, Scope, methods
 from agents.builtin.torch_layers import Role, Signature, layer_name, layer_signature
 
 

@@ -10,13 +10,13 @@ import libcst as cst
 import numpy as np
 
 from agents.builtin import syntax
-from agents.builtin.draft import Draft, UnreadableSourceError
-from agents.builtin.number_roles import methods
 from agents.builtin.repair_case import Case, Repair
 from agents.builtin.repairs import REPAIRS
+from agents.builtin.size_inference import methods
+from agents.builtin.source_editor import Draft, UnreadableSourceError
 from agents.builtin.torch_layers import LAYERS, layer_name
-from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ports import DebugRequest, Proposal
+from fairnad.records.candidate import Failure, FailureKind, Step
 
 _FENCE = re.compile(r"^\s*```[\w+-]*\s*$", re.MULTILINE)
 _CODE_START = re.compile(r"^(import |from |class |def |@|#|\"\"\"|''')")

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from agents.builtin.draft import Draft, UnreadableSourceError
 from agents.builtin.scaling import Size, Sizing, listed, shrinking_sizes
 from agents.builtin.single_use import use_once
-from fairnad.budget import Budget, within
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
+from agents.builtin.source_editor import Draft, UnreadableSourceError
+from fairnad.domain.budget import Budget, within
 from fairnad.ports import Check, DownscaleRequest, Proposal
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
 
 _OTHER_WAY = {
     "shrink-depth-middle": "shrink-width-proportional",

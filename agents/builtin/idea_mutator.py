@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
+from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget, mutation_targets
 from fairnad.ports import IdeaMutationRequest, IdeaStore, MutationRequest, Mutator, Proposal
-from fairnad.sampling import Fairness, Key, draw, draw_key, fairness_key
+from fairnad.records.candidate import Failure, FailureKind, Step
+from fairnad.search.sampling import Fairness, Key, draw, draw_key, fairness_key
 
 _NUM_TRIES = 6
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from agents.builtin.question_reader import QuestionReader
-from fairnad.conversation import Evidence, Reply, Turn, Understanding
+from fairnad.ideas.conversation import Evidence, Reply, Turn, Understanding
 from prompts.librarian_pack import LibrarianPack
 
 
 class BuiltinLibrarian:
-    """A :class:`fairnad.conversation.Librarian` that needs no model."""
+    """A :class:`fairnad.ideas.conversation.Librarian` that needs no model."""
 
     def __init__(self, pack: LibrarianPack) -> None:
         self._reader = QuestionReader(pack.tree, pack.words.categories, pack.words.cheap)

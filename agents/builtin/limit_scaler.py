@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import libcst as cst
 import numpy as np
 
-from agents.builtin.draft import Draft, UnreadableSourceError
 from agents.builtin.scaling import listed, value_of
+from agents.builtin.source_editor import Draft, UnreadableSourceError
 from agents.builtin.torch_layers import Role
-from fairnad.budget import Budget, load
-from fairnad.candidate import CheckReport
+from fairnad.domain.budget import Budget, load
 from fairnad.ports import Check
+from fairnad.records.candidate import CheckReport
 
 LEAST_SHARE, MOST_SHARE = 0.8, 0.95
 """Where a scaled network ends: its highest cost as a share of its limit. What is left is room for mutations."""

@@ -14,8 +14,8 @@ import numpy as np
 from agents.builtin.debugger import mend
 from agents.builtin.new_module import ModuleError, NewModule, read_module
 from agents.builtin.repairs import REPAIRS
-from fairnad.candidate import Failure
 from fairnad.ports import Check
+from fairnad.records.candidate import Failure
 
 Alone = Callable[[NewModule], str]
 """A network of nothing but a module."""

@@ -10,10 +10,10 @@ import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
-from agents.builtin.draft import Draft
-from agents.builtin.placing import open_stages, run_behind, spatial_convolutions
+from agents.builtin.insertions import open_stages, run_behind, spatial_convolutions
+from agents.builtin.source_editor import Draft
 from agents.builtin.torch_layers import CONVOLUTION
-from fairnad.candidate import CheckReport
+from fairnad.records.candidate import CheckReport
 
 MapShape = tuple[int, int, int]
 """(channels, height, width) of a feature map."""

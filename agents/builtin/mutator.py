@@ -8,12 +8,12 @@ import numpy as np
 
 from agents.builtin.adjustments import ADJUSTING, UPSCALING
 from agents.builtin.catalogue import TRANSFORMATIONS, Transformation
-from agents.builtin.draft import Draft, UnreadableSourceError
-from agents.builtin.placing import Transform
-from fairnad.attributes import Category, Tag
-from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.ideas import Idea, MutationTarget
+from agents.builtin.insertions import Transform
+from agents.builtin.source_editor import Draft, UnreadableSourceError
+from fairnad.ideas.attribute_tree import Category, Tag
+from fairnad.ideas.idea import Idea, MutationTarget
 from fairnad.ports import MutationRequest, Proposal
+from fairnad.records.candidate import Failure, FailureKind, Step
 
 
 class BuiltinMutator:

@@ -7,11 +7,11 @@ from itertools import pairwise
 import libcst as cst
 
 from agents.builtin import syntax
-from agents.builtin.draft import Draft
+from agents.builtin.insertions import Template, Transform, add_member, open_stages, run_behind
 from agents.builtin.network_reading import Stage
-from agents.builtin.placing import Template, Transform, add_member, open_stages, run_behind
+from agents.builtin.source_editor import Draft
 from agents.builtin.torch_layers import Role, layer_name
-from fairnad.ideas import MutationTarget
+from fairnad.ideas.idea import MutationTarget
 
 _LARGE_MAP = 6
 """From this side on, in pixels, a map can be halved once more."""

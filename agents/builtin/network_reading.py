@@ -10,7 +10,7 @@ import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
-from agents.builtin.number_roles import Roles, Scope, loop_count, methods
+from agents.builtin.size_inference import Roles, Scope, loop_count, methods
 from agents.builtin.torch_layers import Role, layer_name
 
 _POOLINGS = {"adaptive_avg_pool2d", "avg_pool2d", "adaptive_max_pool2d", "mean", "flatten", "amax"}

@@ -10,9 +10,9 @@ import libcst as cst
 import numpy as np
 
 from agents.builtin import syntax
-from agents.builtin.draft import Draft, free_name, snake_case
 from agents.builtin.module_spots import MapShape
-from agents.builtin.number_roles import methods
+from agents.builtin.size_inference import methods
+from agents.builtin.source_editor import Draft, free_name, snake_case
 
 _WIDTH = re.compile(r"channels?|dim|planes|width|features|filters|^(?:c|n|in_?c|out_?c|inp|oup|cin|cout|ch)$", re.I)
 _MOST_WIDTHS = 3

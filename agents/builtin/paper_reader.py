@@ -7,10 +7,10 @@ from collections import Counter
 
 from agents.builtin.paper_scoring import features, score
 from agents.builtin.tagger import Tagger
-from fairnad.candidate import Failure
-from fairnad.ideas import MAX_IDEA_WORDS, Source
-from fairnad.knowledge import LEAST_IDEA_WORDS, Dropped, Extraction, Paper, PaperVerdict, Passage, collect_ideas
+from fairnad.ideas.idea import MAX_IDEA_WORDS, Source
+from fairnad.ideas.knowledge import LEAST_IDEA_WORDS, Dropped, Extraction, Paper, PaperVerdict, Passage, collect_ideas
 from fairnad.ports import Errand
+from fairnad.records.candidate import Failure
 from prompts.lexicon import Lexicon
 
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)\]][.!?])\s+(?=[A-Z])")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from fairnad.candidate import Stage
-from fairnad.conversation import MAX_LIMIT, Topic
+from fairnad.ideas.conversation import MAX_LIMIT, Topic
+from fairnad.records.candidate import Stage
 
 _YEAR = r"(19[5-9]\d|20[0-3]\d)"
 _PART = rf"(?:g\d+|{'|'.join(Stage)}|[rsd]\d+)"

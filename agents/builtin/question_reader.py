@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from agents.builtin.phrases import Phrasebook, Words, phrasebook, words_of
 from agents.builtin.question_parts import limit_of, named, topic_of, without_names, years
-from fairnad.attributes import AttributeTree, Granularity, Target
-from fairnad.candidate import is_candidate_id
-from fairnad.conversation import Preference, Topic, Turn, Understanding
-from fairnad.idea_filter import IdeaFilter
+from fairnad.ideas.attribute_tree import AttributeTree, Granularity, Target
+from fairnad.ideas.conversation import Preference, Topic, Turn, Understanding
+from fairnad.ideas.idea_filter import IdeaFilter
+from fairnad.records.candidate import is_candidate_id
 
 _NOT = {"not", "without", "except", "excluding", "no", "non", "beside", "besides", "than"}
 _LEVELS = {

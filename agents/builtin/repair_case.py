@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agents.builtin.draft import Draft
-from fairnad.candidate import Failure
+from agents.builtin.source_editor import Draft
+from fairnad.records.candidate import Failure
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import libcst as cst
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
 from agents.builtin.network_edits import stride_literal
-from agents.builtin.number_roles import methods
 from agents.builtin.repair_case import Case, Repair
 from agents.builtin.scaling import Sizing
+from agents.builtin.size_inference import methods
 from agents.builtin.torch_layers import LAYERS, layer_name
 from agents.builtin.torch_names import FUNCTION_NAMES, LAYER_NAMES, torch_name
-from fairnad.candidate import Failure, FailureKind
+from fairnad.records.candidate import Failure, FailureKind
 
 _IMPORTS = {
     "torch": "import torch",

@@ -10,10 +10,10 @@ import libcst as cst
 import numpy as np
 
 from agents.builtin import syntax
-from agents.builtin.draft import Draft
-from agents.builtin.placing import Transform
+from agents.builtin.insertions import Transform
+from agents.builtin.source_editor import Draft
 from agents.builtin.torch_layers import Role
-from fairnad.ideas import MutationTarget
+from fairnad.ideas.idea import MutationTarget
 
 MIN_WIDTH = 4
 """No width is made smaller than this."""

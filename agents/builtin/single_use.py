@@ -8,7 +8,7 @@ import libcst as cst
 import numpy as np
 
 from agents.builtin import syntax
-from agents.builtin.draft import Draft, UnreadableSourceError, free_name, snake_case
+from agents.builtin.source_editor import Draft, UnreadableSourceError, free_name, snake_case
 from agents.builtin.torch_layers import Role
 
 

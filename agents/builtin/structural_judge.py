@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.ports import JudgeRequest, Verdict
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
 
 
 class BuiltinStructuralJudge:

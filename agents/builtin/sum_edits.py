@@ -8,11 +8,11 @@ import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
-from agents.builtin.draft import Draft
-from agents.builtin.placing import Template, Transform, add_member, graft
+from agents.builtin.insertions import Template, Transform, add_member, graft
 from agents.builtin.residual_sum import ResidualSum
+from agents.builtin.source_editor import Draft
 from agents.builtin.torch_layers import ACTIVATIONS, layer_name
-from fairnad.ideas import MutationTarget
+from fairnad.ideas.idea import MutationTarget
 
 
 def _residual_blocks(draft: Draft) -> Iterator[tuple[ClassReading, ResidualSum]]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fairnad.attributes import AttributeTree, Category, Tag
-from fairnad.ideas import Idea
+from fairnad.ideas.attribute_tree import AttributeTree, Category, Tag
+from fairnad.ideas.idea import Idea
 from prompts.lexicon import Signs, term_pattern
 
 _NUM_NEIGHBOURS = 15

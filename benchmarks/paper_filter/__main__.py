@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from agents.builtin.paper_scoring import FEATURES, features, score
 from agents.builtin.tagger import Tagger
-from fairnad.attributes import AttributeTree
-from fairnad.ideas import Idea
+from fairnad.ideas.attribute_tree import AttributeTree
+from fairnad.ideas.idea import Idea
 from prompts.knowledge_pack import KnowledgePack, load_knowledge_pack
 from prompts.lexicon import Lexicon
 from store.idea_files import read_ideas

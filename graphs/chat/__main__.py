@@ -2,6 +2,6 @@
 
 import sys
 
-from graphs.chat.command_line import main
+from graphs.cli.chat_command import main
 
 sys.exit(main())

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fairnad.budget import load
-from fairnad.conversation import Evidence
+from fairnad.domain.budget import load
 from fairnad.errors import SettingsError
-from fairnad.history import Record
-from fairnad.lineage import accuracy_change, gain, lineage
-from graphs.commands.diff import classes, cost_changes, unified
-from graphs.commands.show import children, rank
-from graphs.commands.story import story
-from graphs.stored_runs import StoredRun
-from graphs.telling.story import change_text
-from graphs.telling.wording import count_text, printable, quantity_text, share_text, signed_share_text, signed_text
+from fairnad.formatting import count_text, printable, quantity_text, share_text, signed_share_text, signed_text
+from fairnad.ideas.conversation import Evidence
+from fairnad.records.history import Record
+from fairnad.records.lineage import accuracy_change, gain, lineage
+from graphs.candidate.step_text import change_text
+from graphs.cli.commands.diff import classes, cost_changes, unified
+from graphs.cli.commands.show import children, rank
+from graphs.cli.commands.story import story
+from graphs.runtime.stored_runs import StoredRun
 
 _MOST_DIFF_LINES = 60
 _MOST_CHILDREN = 12

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.messages import AIMessageChunk, HumanMessage
 
-from agents.citations import check_citations, settled_part
 from agents.librarian import citable
-from fairnad.settings import RunContext
+from agents.replies.citations import check_citations, settled_part
+from fairnad.settings.search_settings import RunContext
 from graphs.chat.graph import EVIDENCE, build
 from graphs.chat.shelf import close_shelves
-from graphs.checkpointer import COMMON_FOLDER, thread_id
+from graphs.runtime.checkpointer import COMMON_FOLDER, thread_id
 from store.run_folder import CHECKPOINTS_NAME
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from pydantic import TypeAdapter
 
-from fairnad.candidate import plain
-from fairnad.conversation import Evidence, Librarian, Turn, Understanding
-from fairnad.settings import RunContext
+from fairnad.ideas.conversation import Evidence, Librarian, Turn, Understanding
+from fairnad.records.candidate import plain
+from fairnad.settings.search_settings import RunContext
 from graphs.chat.retrieval import retrieve as look_up
 from graphs.chat.shelf import open_shelf
 from graphs.chat.state import KEPT_TURNS, ChatInput, ChatState, ChatUpdate
-from graphs.replaying import refuse_replay
-from graphs.roles import cast, players
+from graphs.runtime.replay import refuse_replay
+from graphs.runtime.roles import cast, players
 
 UNDERSTANDING = TypeAdapter(Understanding)
 EVIDENCE = TypeAdapter(tuple[Evidence, ...])
@@ -75,9 +75,9 @@ async def librarian(context: RunContext) -> AsyncIterator[Librarian]:
     if not cast(context, _ROLES)["librarian"]:
         yield built_in
         return
-    from agents.call_memory import CallMemory
     from agents.librarian import LanguageModelLibrarian
-    from agents.llm import LanguageModel
+    from agents.llm.call_memory import CallMemory
+    from agents.llm.client import LanguageModel
 
     model = LanguageModel(context.llm, CallMemory())
     try:

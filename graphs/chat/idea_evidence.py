@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
-from fairnad.attributes import Target
-from fairnad.conversation import Evidence, Preference, Understanding
-from fairnad.history import History, Record
-from fairnad.idea_filter import IdeaFilter, filter_text
-from fairnad.ideas import Idea
-from fairnad.lineage import accuracy_change
+from fairnad.formatting import count_text, signed_share_text, signed_text
+from fairnad.ideas.attribute_tree import Target
+from fairnad.ideas.conversation import Evidence, Preference, Understanding
+from fairnad.ideas.idea import Idea
+from fairnad.ideas.idea_filter import IdeaFilter, filter_text
+from fairnad.records.history import History, Record
+from fairnad.records.lineage import accuracy_change
 from graphs.chat.shelf import Shelf
-from graphs.telling.wording import count_text, signed_share_text, signed_text
 
 _POOL = 5
 """How many times as many ideas are ranked by cost or year as are shown, where they were found by meaning."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 
-from fairnad.conversation import RUN_TOPICS, Evidence, Topic, Understanding
 from fairnad.errors import RunFolderError, SettingsError
-from fairnad.history import History
-from fairnad.settings import RunContext
+from fairnad.ideas.conversation import RUN_TOPICS, Evidence, Topic, Understanding
+from fairnad.records.history import History
+from fairnad.settings.search_settings import RunContext
 from graphs.chat.candidate_evidence import tell_candidate, tell_difference, tell_lineage
 from graphs.chat.idea_evidence import count_ideas, find_ideas, similar_ideas
 from graphs.chat.run_evidence import TELLERS
 from graphs.chat.shelf import Shelf, open_run_of, open_shelf
-from graphs.stored_runs import StoredRun
+from graphs.runtime.stored_runs import StoredRun
 
 
 def retrieve(context: RunContext, asked: Understanding) -> tuple[Evidence, ...]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from agents.builtin.phrases import words_of
-from fairnad.conversation import Evidence, Preference, Topic, Understanding
-from fairnad.history import Record
-from fairnad.idea_filter import filter_text
-from fairnad.ideas import IdeaKind
-from fairnad.lineage import accuracy_change, gain
+from fairnad.formatting import count_text, printable, quantity_text, rate_text, signed_text, spread_text
+from fairnad.ideas.conversation import Evidence, Preference, Topic, Understanding
+from fairnad.ideas.idea import IdeaKind
+from fairnad.ideas.idea_filter import filter_text
+from fairnad.records.history import Record
+from fairnad.records.lineage import accuracy_change, gain
 from graphs.chat.candidate_evidence import costs_text, outcome
-from graphs.report import CategoryResult, categories, failures
-from graphs.stored_runs import StoredRun
-from graphs.telling.wording import count_text, printable, quantity_text, rate_text, signed_text, spread_text
+from graphs.report.html_report import CategoryResult, categories, failures
+from graphs.runtime.stored_runs import StoredRun
 
 _EXAMPLES = 3
 _BEST = 3

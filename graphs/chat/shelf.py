@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairnad.errors import IdeaIndexError
-from fairnad.settings import RunContext
-from graphs.idea_base import find_ideas, load_ideas
-from graphs.stored_runs import StoredRun, find_run, open_run, run_folders
+from fairnad.settings.search_settings import RunContext
+from graphs.runtime.idea_base import find_ideas, load_ideas
+from graphs.runtime.stored_runs import StoredRun, find_run, open_run, run_folders
 
 if TYPE_CHECKING:
     from agents.builtin.phrases import Phrasebook

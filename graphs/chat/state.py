@@ -22,8 +22,8 @@ class ChatState(ChatInput, total=False):
     """A conversation.
 
     ``question`` … ``notes`` are those of the turn under way, or of the last: the :class:`Understanding` and the
-    :class:`Evidence` of :mod:`fairnad.conversation` as JSON data. ``answered_by`` is the language model's name, or
-    ``built-in``; ``turns`` are the :class:`Turn` that were finished, the oldest first.
+    :class:`Evidence` of :mod:`fairnad.ideas.conversation` as JSON data. ``answered_by`` is the language model's
+    name, or ``built-in``; ``turns`` are the :class:`Turn` that were finished, the oldest first.
     """
 
     question: str

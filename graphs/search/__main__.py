@@ -2,6 +2,6 @@
 
 import sys
 
-from graphs.command_line import main
+from graphs.cli.search_command import main
 
 sys.exit(main())

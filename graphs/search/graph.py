@@ -1,7 +1,7 @@
 """The search: prepare → initial → fair → pareto → refine → next generation → … → finish (paper Algorithm 2).
 
 What Algorithm 2 does not have comes at the end: promote → retrain, and a stored result. In the steady schedule the
-stages give way to :mod:`graphs.steady`.
+stages give way to :mod:`graphs.search.steady_state`.
 
 ``python -m graphs.search`` runs it; :mod:`graphs.served` holds it for a LangGraph server.
 """
@@ -11,23 +11,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
-from fairnad.candidate import Stage, plain
 from fairnad.errors import BaseModelError, RunFolderError
-from fairnad.settings import RunContext
-from graphs import candidate, planning, steady
-from graphs.drawing import draw_once
-from graphs.results.ending import begin_again
-from graphs.results.finals import FINALS, hold_finals
-from graphs.results.promotion import climb
-from graphs.results.result_folder import store_result
-from graphs.results.run_files import write_run_files
-from graphs.reviewing import review_ideas
-from graphs.services import let_go, services
-from graphs.slot_use import note_slot_use, slot_use
-from graphs.standing import standing
-from graphs.state import Schedule, SearchInput, SearchState, Slot
-from graphs.steady_drawing import mean_staleness
-from graphs.telling.wording import record_line
+from fairnad.formatting import record_line
+from fairnad.records.candidate import Stage, plain
+from fairnad.settings.search_settings import RunContext
+from graphs.candidate import graph as candidate
+from graphs.candidate.review import review_ideas
+from graphs.candidate.state import Schedule, SearchInput, SearchState, Slot
+from graphs.report.result_folder import store_result
+from graphs.report.run_files import write_run_files
+from graphs.runtime.ending import begin_again
+from graphs.runtime.registry import let_go, services
+from graphs.runtime.slot_use import note_slot_use, slot_use
+from graphs.search import planning
+from graphs.search import steady_state as steady
+from graphs.search.drawing import draw_once
+from graphs.search.finals import FINALS, hold_finals
+from graphs.search.promotion import climb
+from graphs.search.standing import standing
+from graphs.search.steady_draws import mean_staleness
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph

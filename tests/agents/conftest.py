@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from agents.llm import LanguageModel
-from fairnad.ledger import UNLIMITED
+from agents.llm.client import LanguageModel
 from fairnad.ports import Errand, Ledger
-from fairnad.settings import LanguageModelSettings
+from fairnad.records.spending import UNLIMITED
+from fairnad.settings.search_settings import LanguageModelSettings
 from prompts.loader import Pack, load_pack
 from store.history_store import SqliteHistory
 from tests.openai_server import Script, ScriptedServer

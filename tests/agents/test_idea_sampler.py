@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from agents.idea_sampler import FairIdeaSampler
-from fairnad.attributes import Granularity, Tag, Target
-from fairnad.ideas import Idea, IdeaKind
-from fairnad.sampling import Fairness, Key, fairness_key
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, IdeaKind
+from fairnad.search.sampling import Fairness, Key, fairness_key
 
 GELU = Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation", "gelu")
 GATE = Tag(Target.EFFICIENCY, Granularity.NETWORK, "dynamic computation", "gating")

@@ -10,11 +10,10 @@ from agents.attribute_structurer import LanguageModelAttributeStructurer
 from agents.builtin.attribute_structurer import BuiltinAttributeStructurer
 from agents.builtin.paper_reader import BuiltinPaperReader
 from agents.builtin.tagger import Tagger
-from agents.llm import LanguageModel
+from agents.llm.client import LanguageModel
 from agents.paper_reader import LanguageModelPaperReader
-from fairnad.attributes import Granularity, Tag, Target
-from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.knowledge import (
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.knowledge import (
     Dropped,
     Extraction,
     Findings,
@@ -25,6 +24,7 @@ from fairnad.knowledge import (
     ReferenceModel,
 )
 from fairnad.ports import Errand
+from fairnad.records.candidate import Failure, FailureKind, Step
 from prompts.knowledge_pack import KnowledgePack, load_knowledge_pack
 from store.history_store import SqliteHistory
 from store.idea_files import read_ideas
@@ -235,7 +235,7 @@ async def test_the_built_in_reader_copes_with_any_text(
 
 
 def test_a_tag_of_a_tree_the_lexicon_does_not_know_is_known_by_its_name(knowledge: KnowledgePack) -> None:
-    from fairnad.attributes import AttributeTree, Category
+    from fairnad.ideas.attribute_tree import AttributeTree, Category
 
     tree = AttributeTree(
         {Category(Target.PERFORMANCE, Granularity.OPERATION, "spectral operators"): ("wavelet layer",)}

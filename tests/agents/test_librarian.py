@@ -9,11 +9,11 @@ import pytest
 
 from agents.builtin.librarian import BuiltinLibrarian
 from agents.librarian import LanguageModelLibrarian, citable
-from agents.question_replies import extract_understanding
-from fairnad.attributes import Granularity, Target
-from fairnad.conversation import Evidence, Preference, Topic, Turn, Understanding
+from agents.replies.question_replies import extract_understanding
 from fairnad.errors import EndpointError, PackError
-from fairnad.idea_filter import IdeaFilter
+from fairnad.ideas.attribute_tree import Granularity, Target
+from fairnad.ideas.conversation import Evidence, Preference, Topic, Turn, Understanding
+from fairnad.ideas.idea_filter import IdeaFilter
 from prompts.librarian_pack import LibrarianPack, load_librarian_pack
 from prompts.loader import Pack
 from tests.agents.conftest import Connect

@@ -8,14 +8,12 @@ import pytest
 from agents.debugger import LanguageModelDebugger
 from agents.downscaler import LanguageModelDownscaler
 from agents.idea_mutator import LanguageModelIdeaMutator
-from agents.llm import LanguageModel
+from agents.llm.client import LanguageModel
 from agents.mutator import LanguageModelMutator
 from agents.proposals import Question
 from agents.structural_judge import LanguageModelStructuralJudge
-from fairnad.attributes import Granularity, Tag, Target
-from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.choices import Choices
-from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
 from fairnad.ports import (
     Debugger,
     DebugRequest,
@@ -32,6 +30,8 @@ from fairnad.ports import (
     StructuralJudge,
     Verdict,
 )
+from fairnad.records.candidate import Failure, FailureKind, Step
+from fairnad.records.draw_decisions import Choices
 from prompts.loader import Pack
 from store.history_store import SqliteHistory
 from tests.openai_server import Reply, Script, ScriptedServer, prompt_of

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.history import History, Record
-from fairnad.settings import RunContext
-from graphs.command_line import parse
+from fairnad.records.history import History, Record
+from fairnad.settings.search_settings import RunContext
+from graphs.cli.search_command import parse
 from prompts.loader import load_pack
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.tiny_pack import write_pack

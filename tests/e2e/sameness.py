@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fairnad.candidate import plain
-from fairnad.history import History, Record
+from fairnad.records.candidate import plain
+from fairnad.records.history import History, Record
 
 
 def same(history: History) -> list[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from graphs.command_line import main
+from graphs.cli.search_command import main
 from tests.e2e.networks import BROKEN, NO_NETWORK, network
 from tests.e2e.scripts import fenced
 from tests.openai_server import Reply, ScriptedServer

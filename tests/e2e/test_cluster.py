@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from fairnad.candidate import Evaluation, Failure, FailureKind
 from fairnad.errors import LabError, SettingsError, StoppingError
-from graphs.runner import run
+from fairnad.records.candidate import Evaluation, Failure, FailureKind
+from graphs.cli.runner import run
 from tests.e2e.sameness import same
 from tests.e2e.scripts import lively
 from tests.openai_server import Reply, Request, ScriptedServer
-from tests.tools.test_lab import NETWORK, RECIPE, SETTINGS, make_split, make_task, misbehaving
+from tests.tools.quadrants import NETWORK, RECIPE, SETTINGS, make_split, make_task, misbehaving
 from tools.lab import TorchLab
 
 ray = pytest.importorskip("ray", reason="the extra 'cluster' is not installed")

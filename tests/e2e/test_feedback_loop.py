@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from fairnad.history import History, Record
-from fairnad.settings import RunContext
-from graphs.runner import run
+from fairnad.records.history import History, Record
+from fairnad.settings.search_settings import RunContext
+from graphs.cli.runner import run
 from tests.e2e.networks import BROKEN, NO_NETWORK, SINGLE_LAYER, network
 from tests.e2e.scripts import Script, fenced
 from tests.openai_server import ScriptedServer, prompt_of

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from graphs.command_line import main
+from graphs.cli.search_command import main
 from tests.e2e.scripts import lively
 from tests.openai_server import ScriptedServer
 

@@ -6,9 +6,9 @@ import json
 import signal
 from collections import Counter
 
-from fairnad.history import History
-from graphs.command_line import parse
-from graphs.runner import run
+from fairnad.records.history import History
+from graphs.cli.runner import run
+from graphs.cli.search_command import parse
 from tests.e2e.networks import UNJAILED
 from tests.e2e.scripts import lively
 from tests.e2e.test_resuming import read_lines, same, start

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.history import History
-from graphs.command_line import main
+from fairnad.records.history import History
+from graphs.cli.search_command import main
 from tests.e2e.networks import network
 from tests.e2e.scripts import fenced, role_of
 from tests.openai_server import Reply, Request, ScriptedServer, prompt_of

@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from graphs.command_line import main
-from graphs.exit_status import LIMIT_REACHED
+from graphs.cli.exit_status import LIMIT_REACHED
+from graphs.cli.search_command import main
 from store.ledger_store import LEDGER_NAME, SqliteLedger
 from tests.e2e.networks import network
 from tests.e2e.scripts import APPROVED, fenced, lively, role_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphs.command_line import main
+from graphs.cli.search_command import main
 from store.run_folder import RunFolder
 from tests.e2e.scripts import lively
 from tests.openai_server import ScriptedServer

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from fairnad.errors import StoppingError
-from graphs import assembly, inputs, report
-from graphs.command_line import main
-from graphs.limits import stored_budgets
-from graphs.telling.wording import quantity_text
+from fairnad.formatting import quantity_text
+from graphs.cli.search_command import main
+from graphs.report import html_report as report
+from graphs.runtime import assembly, inputs
+from graphs.runtime.limits import stored_budgets
 from prompts.loader import load_pack
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import costs, network

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fairnad.candidate import BASE_ID
-from graphs.command_line import main
-from graphs.results.ending import FINAL_TEST
+from fairnad.records.candidate import BASE_ID
+from graphs.cli.search_command import main
+from graphs.runtime.ending import FINAL_TEST
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.tools.datasets.data_files import (
     numbered_images,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from graphs.runtime.registry import release
 from graphs.search.graph import build
-from graphs.services import release
 from tests.e2e.scripts import lively
 from tests.openai_server import ScriptedServer
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fairnad.history import History
-from fairnad.settings import RunContext
-from graphs.runner import run
+from fairnad.records.history import History
+from fairnad.settings.search_settings import RunContext
+from graphs.cli.runner import run
 from tests.e2e.networks import BROKEN, network
 from tests.e2e.scripts import fenced, role_of
 from tests.openai_server import Reply, Request, ScriptedServer

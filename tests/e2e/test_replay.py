@@ -7,8 +7,8 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 
-from graphs.command_line import main
-from graphs.exit_status import LIMIT_REACHED
+from graphs.cli.exit_status import LIMIT_REACHED
+from graphs.cli.search_command import main
 from store.ledger_store import LEDGER_NAME, LOST, SqliteLedger
 from tests.e2e.networks import network
 from tests.e2e.sameness import same

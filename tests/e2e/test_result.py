@@ -26,14 +26,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from fairnad.finals import Finals
-from fairnad.history import History
-from fairnad.settings import RunContext
-from graphs.command_line import main, parse
-from graphs.results.finals import find_finals, hold_finals
-from graphs.runner import run
-from graphs.services import release, services
-from graphs.telling.wording import share_text
+from fairnad.formatting import share_text
+from fairnad.records.history import History
+from fairnad.search.finals import Finals
+from fairnad.settings.search_settings import RunContext
+from graphs.cli.runner import run
+from graphs.cli.search_command import main, parse
+from graphs.runtime.registry import release, services
+from graphs.search.finals import find_finals, hold_finals
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
 from tests.e2e.networks import UNJAILED, network

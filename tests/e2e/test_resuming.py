@@ -18,9 +18,9 @@ from typing import Self
 
 import pytest
 
-from fairnad.candidate import Step
-from graphs.command_line import main, parse
-from graphs.runner import run
+from fairnad.records.candidate import Step
+from graphs.cli.runner import run
+from graphs.cli.search_command import main, parse
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import UNJAILED, network
 from tests.e2e.sameness import same

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from graphs.command_line import main
+from graphs.cli.search_command import main
 from tests.e2e.networks import network
 from tests.e2e.scripts import Script, fenced, lively
 from tests.openai_server import ScriptedServer

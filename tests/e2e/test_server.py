@@ -14,17 +14,17 @@ import pytest
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from fairnad.history import History
-from graphs.checkpointer import thread_id
-from graphs.command_line import main, parse
-from graphs.runner import run
+from fairnad.records.history import History
+from graphs.cli.runner import run
+from graphs.cli.search_command import main, parse
+from graphs.runtime.checkpointer import thread_id
 from graphs.studio import register_runs
 from tests.e2e import servers
 from tests.e2e.conftest import records
 from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import Script, fenced, lively
 from tests.e2e.servers import Server
-from tests.graphs.building.papers import ideas_in, write_list
+from tests.graphs.knowledge.papers import ideas_in, write_list
 from tests.openai_server import ScriptedServer
 
 SMALL = {"archs": 4, "search.initial": 2, "search.fair": 2, "search.pareto": 1, "search.refine": 1}

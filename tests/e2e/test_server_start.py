@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from langgraph_sdk import get_sync_client
 
-from graphs.command_line import main
+from graphs.cli.search_command import main
 from tests.e2e import servers
 
 QUICK = {"archs": 4, "epochs": 1, "search": {"finalists": 1, "confirm_seeds": 1}}

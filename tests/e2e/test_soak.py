@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from benchmarks.soak import soak
-from fairnad.candidate import Stage
+from fairnad.records.candidate import Stage
 from tests.e2e.faults import SOURCES
 
 _MAX_GROWTH_BYTES = 20e6

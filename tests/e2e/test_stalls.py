@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from fairnad.history import History
-from graphs.command_line import main
+from fairnad.records.history import History
+from graphs.cli.search_command import main
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.sameness import same
 from tests.e2e.scripts import lively

@@ -9,11 +9,11 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from fairnad.history import History
-from graphs.command_line import main, parse
-from graphs.forking import fork_run, list_checkpoints
-from graphs.state import SteadyDraw
-from graphs.steady_drawing import steady_draws
+from fairnad.records.history import History
+from graphs.candidate.state import SteadyDraw
+from graphs.cli.search_command import main, parse
+from graphs.runtime.forking import fork_run, list_checkpoints
+from graphs.search.steady_draws import steady_draws
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import UNJAILED
 from tests.e2e.sameness import same

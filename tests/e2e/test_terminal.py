@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from graphs.command_line import main, parse
+from graphs.cli.search_command import main, parse
 from store.run_folder import SETTINGS_NAME
 from tests.e2e.networks import BROKEN, UNJAILED, costs, network
 from tests.e2e.scripts import lively

@@ -8,10 +8,10 @@ from typing import Any
 import hypothesis
 import pytest
 
-from fairnad.attributes import Granularity, Tag, Target
-from fairnad.candidate import Evaluation, Failure, FailureKind, Step
-from fairnad.history import Record
-from fairnad.ideas import Idea
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea
+from fairnad.records.candidate import Evaluation, Failure, FailureKind, Step
+from fairnad.records.history import Record
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")

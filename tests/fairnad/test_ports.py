@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fairnad import sampling
-from fairnad.candidate import CandidateId
 from fairnad.ports import Errand
+from fairnad.records.candidate import CandidateId
+from fairnad.search import sampling
 
 
 def first_number(generator: np.random.Generator) -> int:

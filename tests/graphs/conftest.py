@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.attributes import Granularity, Tag, Target
-from fairnad.candidate import Call, CheckReport, Evaluation, Failure, FailureKind, Finding, Step, plain
-from fairnad.finals import Finalist, Finals
-from fairnad.history import Record
-from fairnad.ideas import Idea, IdeaKind, Source
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, IdeaKind, Source
 from fairnad.ports import Judgement, Proposal, Verdict
-from fairnad.settings import RunContext
-from graphs.results.finals import Retraining
+from fairnad.records.candidate import Call, CheckReport, Evaluation, Failure, FailureKind, Finding, Step, plain
+from fairnad.records.history import Record
+from fairnad.search.finals import Finalist, Finals
+from fairnad.settings.search_settings import RunContext
+from graphs.search.finals import Retraining
 from store.run_folder import RunFolder
 
 BASE_SOURCE = "import torch.nn as nn\n\n\nclass Network(nn.Module):\n    width = 8\n"

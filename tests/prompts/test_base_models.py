@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import prompts.loader
-from fairnad.budget import Budget, has_room, within
-from fairnad.recipe import RECIPES
+from fairnad.domain.budget import Budget, has_room, within
+from fairnad.domain.recipe import RECIPES
 from prompts.loader import load_pack
 from tools.budget_evaluator import count_flops, count_params
 from tools.jobs.network_source import build_network

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from agents.builtin.catalogue import TRANSFORMATIONS
-from fairnad.attributes import AttributeTree, Category, Granularity, Target
-from fairnad.ideas import Idea
+from fairnad.ideas.attribute_tree import AttributeTree, Category, Granularity, Target
+from fairnad.ideas.idea import Idea
 from store.idea_files import read_ideas, write_ideas
 from tools.embedder import HashedEmbedder
 

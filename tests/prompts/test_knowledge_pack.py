@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.attributes import Target
 from fairnad.errors import PackError
+from fairnad.ideas.attribute_tree import Target
 from prompts.knowledge_pack import KNOWLEDGE_ROLES, KnowledgePack, load_knowledge_pack
 from prompts.lexicon import term_pattern
 

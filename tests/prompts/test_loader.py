@@ -7,11 +7,11 @@ import jinja2
 import jinja2.sandbox
 import pytest
 
-from fairnad.attributes import Granularity, Tag, Target
+from fairnad.domain.task import TaskDefaults
 from fairnad.errors import BaseModelError, PackError
-from fairnad.ideas import Idea, IdeaKind, MutationTarget
-from fairnad.settings import RunContext
-from fairnad.task import TaskDefaults
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
+from fairnad.settings.search_settings import RunContext
 from prompts.loader import FORM_ROLES, ROLES, continuation, load_pack
 from prompts.templates import fenced
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairnad.modules import CheckedModule
+from fairnad.ideas.checked_modules import CheckedModule
 from prompts.loader import Pack, load_pack
 
 GOLDEN = Path(__file__).parent / "golden"

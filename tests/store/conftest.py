@@ -12,11 +12,16 @@ from typing import IO, cast
 import pytest
 import yaml
 
-from fairnad.attributes import AttributeTree, Category, Granularity, Tag, Target
-from fairnad.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step
-from fairnad.history import Record
-from fairnad.ideas import Idea, Source
+from fairnad.ideas.attribute_tree import AttributeTree, Category, Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, Source
 from fairnad.ports import Answer
+from fairnad.records.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step
+from fairnad.records.history import Record
+from store.history_store import SqliteHistory
+from store.idea_files import read_ideas
+from store.idea_store import ChromaIdeaStore
+from tests.store.few_ideas import FEW, CountingEmbedder
+from tools.embedder import HashedEmbedder
 
 ROOT = Path(__file__).parents[2]
 GELU = Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation", "gelu")
@@ -117,3 +122,36 @@ def start() -> Iterator[Callable[..., Program]]:
     for program in programs:
         if program.running:
             program.kill()
+
+
+@pytest.fixture
+def embed() -> CountingEmbedder:
+    return CountingEmbedder(64)
+
+
+@pytest.fixture
+def store(tmp_path: Path, embed: CountingEmbedder) -> Iterator[ChromaIdeaStore]:
+    opened = ChromaIdeaStore.open(tmp_path / "ideas", FEW, embed)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def starter(tmp_path_factory: pytest.TempPathFactory, tree: AttributeTree, root: Path) -> Iterator[ChromaIdeaStore]:
+    """The vision pack's ideas."""
+    ideas = read_ideas(root / "prompts/vision/ideas.jsonl", tree)
+    opened = ChromaIdeaStore.open(tmp_path_factory.mktemp("starter"), ideas, HashedEmbedder())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "history.sqlite"
+
+
+@pytest.fixture
+def history(path: Path) -> Iterator[SqliteHistory]:
+    store = SqliteHistory(path)
+    yield store
+    store.close()

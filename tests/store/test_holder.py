@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairnad.errors import StorageError
-from fairnad.settings import RunContext
+from fairnad.settings.search_settings import RunContext
 from store.holder import Holder, find_holder
 from store.run_folder import RunFolder
 

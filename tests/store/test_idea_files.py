@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairnad.attributes import AttributeTree, Granularity, Tag, Target
 from fairnad.errors import IdeaFileError
-from fairnad.ideas import Idea, IdeaKind, Source
+from fairnad.ideas.attribute_tree import AttributeTree, Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, IdeaKind, Source
 from store.idea_files import add_idea, read_ideas, write_ideas
 
 GOOD: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 
 from fairnad.errors import RunFolderError
 from fairnad.ports import CallKey
-from fairnad.prices import NOTHING, Usage
+from fairnad.records.prices import NOTHING, Usage
 from store.history_store import SqliteHistory
 from store.ledger_store import LOST, SqliteLedger
 
@@ -34,7 +34,7 @@ def test_what_a_killed_process_reserved_is_spent(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, signal
 from fairnad.ports import CallKey
-from fairnad.prices import Usage
+from fairnad.records.prices import Usage
 from store.ledger_store import SqliteLedger
 ledger = SqliteLedger(pathlib.Path({str(path)!r}))
 ledger.reserve(1, CallKey("c", "mutator", 0, 0, "abc"), "m", Usage(100, 64, 0.5))

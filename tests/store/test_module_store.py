@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fairnad.modules import CONTRACT, CheckedModule
+from fairnad.ideas.checked_modules import CONTRACT, CheckedModule
 from store.module_store import ChromaModuleStore
 from tools.embedder import HashedEmbedder
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from fairnad.attributes import AttributeTree
 from fairnad.errors import IdeaFileError, RunFolderError, SettingsError, StorageError
-from fairnad.history import Record
-from fairnad.settings import LanguageModelSettings, RunContext, SearchSettings
+from fairnad.ideas.attribute_tree import AttributeTree
+from fairnad.records.history import Record
+from fairnad.settings.search_settings import LanguageModelSettings, RunContext, SearchSettings
 from store.run_folder import RunFolder, read_context
 
 
@@ -122,7 +122,7 @@ def test_a_holder_that_has_not_said_who_it_is_is_another_process(context: RunCon
 
 HOLDER = """
 import sys
-from fairnad.settings import RunContext
+from fairnad.settings.search_settings import RunContext
 from store.run_folder import RunFolder
 
 folder = RunFolder.open(RunContext.model_validate_json(sys.argv[1]))

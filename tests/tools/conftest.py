@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fairnad.candidate import Failure, Step
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import Failure, Step
+from fairnad.settings.search_settings import LabSettings
+from tests.tools.quadrants import RECIPE, SETTINGS, make_split, make_task
 from tests.tools.unjailed import UNJAILED
 from tools.checks import Checker
+from tools.datasets.tasks import Split
+from tools.lab import TorchLab
 from tools.sandbox.job import Job, JobKind, JobResult, Limits
 from tools.sandbox.supervisor import Sandbox
 
@@ -141,3 +144,39 @@ def without_privileges() -> Callable[[], contextlib.AbstractContextManager[None]
             os.seteuid(0)
 
     return become_nobody
+
+
+@pytest.fixture(scope="session")
+def held_out_loads() -> list[str]:
+    """One entry for every time the held-out images were loaded."""
+    return []
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lab(tmp_path_factory, held_out_loads):
+    """One lab without a jail, whose sources may misbehave."""
+
+    def load() -> Split:
+        held_out_loads.append("loaded")
+        return make_split(40, 2)
+
+    lab = TorchLab(make_task(load), RECIPE, SETTINGS, tmp_path_factory.mktemp("lab"))
+    await lab.start()
+    yield lab
+    await lab.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def make_lab(tmp_path):
+    """Makes and starts labs with some settings changed; they are closed at the end."""
+    labs = []
+
+    async def make(**changes: object) -> TorchLab:
+        settings = SETTINGS.model_copy(update=changes)
+        labs.append(TorchLab(make_task(lambda: make_split(1, 1)), RECIPE, settings, tmp_path / str(len(labs))))
+        await labs[-1].start()
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        await lab.close()

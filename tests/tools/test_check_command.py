@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 from tools import check_command
 from tools.check_command import judge
 from tools.checks import Checker

@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from fairnad.candidate import FailureKind
+from fairnad.records.candidate import FailureKind
 from tools.delivery import Role, changed_table, differing_copy, excess, num_params
 from tools.jobs.weights import WeightTensor
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fairnad.attributes import Granularity, Tag, Target
 from fairnad.errors import EndpointError, SettingsError
-from fairnad.idea_filter import IdeaFilter
-from fairnad.ideas import Idea
-from fairnad.settings import EmbeddingSettings
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea
+from fairnad.ideas.idea_filter import IdeaFilter
+from fairnad.settings.search_settings import EmbeddingSettings
 from store.idea_store import ChromaIdeaStore
 from tests.openai_server import Reply, ScriptedServer
 from tools.endpoint_embedder import EndpointEmbedder

@@ -9,10 +9,9 @@ import onnxruntime
 import pytest
 import pytest_asyncio
 
-from fairnad.candidate import Failure
-from tests.tools.test_lab import NETWORK, RECIPE, SETTINGS, make_split, make_task
+from fairnad.records.candidate import Failure
+from tests.tools.quadrants import NETWORK, RECIPE
 from tools.exporter import Onnx, TrainedNetwork
-from tools.lab import TorchLab
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -20,11 +19,9 @@ SEED = 4
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def lab(tmp_path_factory):
-    lab = TorchLab(make_task(lambda: make_split(1, 1)), RECIPE, SETTINGS, tmp_path_factory.mktemp("lab"))
-    await lab.start()
-    yield lab
-    await lab.close()
+async def network(lab):
+    """A trained network, whose program is tried out."""
+    return await train(lab, NETWORK)
 
 
 async def train(lab, source):
@@ -124,14 +121,13 @@ def program(predictions):
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
     ],
 )
-async def test_a_program_that_does_not_say_what_the_lab_says_is_found_out(lab, text, message):
-    failure = await lab.exporter.try_out(await train(lab, NETWORK), "best.py", {"best.py": text.encode()})
+async def test_a_program_that_does_not_say_what_the_lab_says_is_found_out(lab, network, text, message):
+    failure = await lab.exporter.try_out(network, "best.py", {"best.py": text.encode()})
     assert isinstance(failure, Failure)
     assert failure.message.startswith(message)
 
 
-async def test_a_program_that_says_what_the_lab_says_passes(lab):
-    network = await train(lab, NETWORK)
+async def test_a_program_that_says_what_the_lab_says_passes(lab, network):
     honest = f"""
 import json, sys
 import numpy as np, torch

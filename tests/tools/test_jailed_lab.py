@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from fairnad.candidate import Evaluation, Failure
-from fairnad.settings import LabSettings
-from tests.tools.test_lab import NETWORK, RECIPE, make_split, make_task
+from fairnad.records.candidate import Evaluation, Failure
+from fairnad.settings.search_settings import LabSettings
+from tests.tools.quadrants import NETWORK, RECIPE, make_split, make_task
 from tools.exporter import Onnx, TrainedNetwork
 from tools.lab import TorchLab
 from tools.sandbox.isolation import Ground, Level, find_obstacle

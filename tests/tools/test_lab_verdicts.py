@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import pytest_asyncio
 
-from fairnad.candidate import Evaluation, Failure, FailureKind, Step
-from tests.tools.test_lab import NETWORK, RECIPE, SETTINGS, make_split, make_task
-from tools.lab import TorchLab
+from fairnad.records.candidate import Evaluation, Failure, FailureKind, Step
+from tests.tools.quadrants import NETWORK
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -16,14 +14,6 @@ WITH_TABLE = NETWORK.replace(INIT, f'{INIT}        self.register_buffer("table",
     "        x = torch.relu", "        {late}\n        x = {used}\n        x = torch.relu"
 )
 ORDER = "torch.stack([torch.randperm(64) for _ in range(64)])"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def lab(tmp_path):
-    lab = TorchLab(make_task(lambda: make_split(1, 1)), RECIPE, SETTINGS, tmp_path)
-    await lab.start()
-    yield lab
-    await lab.close()
 
 
 async def test_a_table_that_training_changes_once_it_has_been_checked_is_refused(lab):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import graphs.building.command_line
-import graphs.chat.command_line
-import graphs.command_line
-import graphs.report
+import graphs.cli.chat_command
+import graphs.cli.knowledge_command
+import graphs.cli.search_command
+import graphs.report.html_report
 import graphs.studio
 import store.history_store
 import tools.budget_evaluator
@@ -22,8 +22,8 @@ from fairnad import __version__
 from tools.output import until_reader_leaves
 
 MAINS = (
-    *(graphs.command_line.main, graphs.building.command_line.main, graphs.chat.command_line.main),
-    *(graphs.report.main, graphs.studio.main),
+    *(graphs.cli.search_command.main, graphs.cli.knowledge_command.main, graphs.cli.chat_command.main),
+    *(graphs.report.html_report.main, graphs.studio.main),
     *(tools.check_command.main, tools.budget_evaluator.main, store.history_store.main),
 )
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fairnad.knowledge import Problem, ProblemKind, ReferenceModel
+from fairnad.ideas.knowledge import Problem, ProblemKind, ReferenceModel
 from prompts.knowledge_pack import Reference, load_knowledge_pack
 from tools.reference_sources import read_reference
 

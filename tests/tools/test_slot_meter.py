@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fairnad.slot_use import SlotUse
+from fairnad.records.slot_use import SlotUse
 from tools.slot_meter import SlotMeter
 
 

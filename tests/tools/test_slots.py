@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairnad.errors import SettingsError
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 from tools import slots
 from tools.sandbox.supervisor import Sandbox
 from tools.slots import LocalSite, Slot, device_name, environment, local_devices

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 
 UNJAILED = LabSettings(isolation="E", source_policy=False)

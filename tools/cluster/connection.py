@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fairnad.errors import SettingsError
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _SHIPPED = ("fairnad", "tools")

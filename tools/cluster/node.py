@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 from tools.cluster.connection import import_ray
 from tools.sandbox.isolation import Level
 from tools.sandbox.job import Job, JobResult

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fairnad.errors import FairnadError, LabError, SettingsError, StoppingError
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 from tools.cluster.connection import Demand, connect, find_places
 from tools.cluster.node import Node, Unprepared, run_job
 from tools.sandbox.isolation import Level

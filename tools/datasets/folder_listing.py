@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairnad.task import LeftOut
+from fairnad.domain.task import LeftOut
 from tools.datasets.folder_form import Part, claims_image, entries, folders, is_folder, read_form, refuse_inner_parts
 
 

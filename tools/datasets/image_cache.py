@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fairnad.task import LeftOut
+from fairnad.domain.task import LeftOut
 from tools.datasets.folder_listing import Listing
 from tools.datasets.image_decoding import Ranges
 from tools.datasets.image_scan import Pixels, Scan, Span, decode_into, scan

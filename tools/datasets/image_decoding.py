@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fairnad.task import LeftOut
+from fairnad.domain.task import LeftOut
 from tools.datasets.image_formats import FORMATS, IMAGE_SUFFIXES, MAX_PIXELS, is_foreign
 
 if TYPE_CHECKING:

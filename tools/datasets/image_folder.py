@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fairnad.domain.task import LeftOut
 from fairnad.errors import TaskError
-from fairnad.task import LeftOut
 from tools.datasets.folder_form import Part
 from tools.datasets.folder_listing import Listing, list_folder
 from tools.datasets.image_cache import ImageCache

@@ -17,8 +17,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fairnad.domain.task import LeftOut
 from fairnad.errors import StoppingError
-from fairnad.task import LeftOut
 from tools.datasets.folder_form import Part
 from tools.datasets.folder_listing import ListedFile, Listing
 from tools.datasets.image_decoding import Header, Ranges, decode, measure, read_header

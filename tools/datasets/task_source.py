@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fairnad.domain.task import LeftOut
 from fairnad.errors import TaskError
-from fairnad.task import LeftOut
 from tools.datasets.image_decoding import DEFAULT_RANGES, Ranges
 from tools.datasets.splits import Channels, Split
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fairnad.domain.task import TaskDefaults, TaskReport
 from fairnad.errors import TaskError
-from fairnad.task import TaskDefaults, TaskReport
 from tools.datasets.folder_form import class_folders
 from tools.datasets.image_decoding import DEFAULT_RANGES, Ranges
 from tools.datasets.image_folder import image_folder

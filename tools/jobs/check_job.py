@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairnad.candidate import FailureKind, Finding, first_fault, plain
+from fairnad.records.candidate import FailureKind, Finding, first_fault, plain
 from tools import budget_evaluator, delivery
 from tools.delivery import Role
 from tools.jobs import counting, fingerprint, integrity, shape_trace, tables
@@ -36,8 +36,8 @@ def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
             ``off``.
 
     Returns:
-        The fields of :class:`fairnad.candidate.CheckReport` but its seconds, and of every tensor a training of this
-        source will deliver ``weights``, name, type and shape, ``roles`` (:class:`tools.delivery.Role`), and
+        The fields of :class:`fairnad.records.candidate.CheckReport` but its seconds, and of every tensor a training
+        of this source will deliver ``weights``, name, type and shape, ``roles`` (:class:`tools.delivery.Role`), and
         ``copies``: the positions of a copy and of what it is a copy of, and ``tables``: the positions of tables with a
         digest of their content. ``num_unregistered`` counts elements that are parameters in all but name and are not
         delivered. Where a fault refuses the source before it

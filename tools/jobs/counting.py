@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from fairnad.candidate import FailureKind, Finding
+from fairnad.records.candidate import FailureKind, Finding
 from tools.budget_evaluator import FlopCount, flop_count
 from tools.jobs.network_source import seed_everything
 from tools.jobs.operator_meter import OperatorMeter, Work

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fairnad.candidate import FailureKind
+from fairnad.records.candidate import FailureKind
 from tools.jobs import trainer
 from tools.jobs.deliveries import deliver
 from tools.jobs.network_source import SourceError, build_network

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fairnad.candidate import FailureKind, Finding
+from fairnad.records.candidate import FailureKind, Finding
 from tools.agreement import SAME_FOR_ALL, UNDECIDED, Comparison, compare, differs_between_images
 from tools.jobs.network_source import seed_everything
 from tools.jobs.outputs import logits_of

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fairnad.candidate import FailureKind
+from fairnad.records.candidate import FailureKind
 
 MODULE_NAME = "candidate"
 FILE_NAME = "candidate.py"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fairnad.candidate import FailureKind
+from fairnad.records.candidate import FailureKind
 from tools.jobs.network_source import SourceError
 
 

@@ -12,7 +12,7 @@ import re
 import tokenize
 from collections.abc import Iterator, Sequence
 
-from fairnad.candidate import FailureKind
+from fairnad.records.candidate import FailureKind
 from tools.jobs.network_source import SourceError
 from tools.jobs.syntax_policy import Violation, violations
 

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fairnad.candidate import FailureKind
-from fairnad.recipe import Recipe
+from fairnad.domain.recipe import Recipe
+from fairnad.records.candidate import FailureKind
 from tools.jobs import trainer
 from tools.jobs.deliveries import deliver, prepared
 from tools.jobs.network_source import SourceError, build_network

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairnad.recipe import Recipe
+from fairnad.domain.recipe import Recipe
 
 Channels = tuple[float, float, float]
 

@@ -7,7 +7,7 @@ import logging
 import re
 from pathlib import PurePosixPath
 
-from fairnad.knowledge import ProblemKind
+from fairnad.ideas.knowledge import ProblemKind
 
 PDF_MAGIC = b"%PDF"
 _DROPPED_TAGS = ["script", "style", "nav", "header", "footer", "noscript", "math", "svg"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.robotparser import RobotFileParser
 
-from fairnad.knowledge import ProblemKind
+from fairnad.ideas.knowledge import ProblemKind
 from tools.papers.documents import DocumentError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fairnad.errors import PaperFileError
-from fairnad.knowledge import Paper, Passage, Problem, ProblemKind
+from fairnad.ideas.knowledge import Paper, Passage, Problem, ProblemKind
 from prompts.paths import given_path
 from tools.papers.documents import DocumentError, document_text, title_and_abstract
 from tools.papers.fetching import PoliteFetcher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fairnad.knowledge import Passage
+from fairnad.ideas.knowledge import Passage
 
 _NUMBER = r"(?:(?:[0-9]{1,2}|[IVX]{1,4}|[A-Z])(?:\.[0-9]{1,2})*\.?\s+)?"
 _METHOD = (

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from urllib.parse import quote, urljoin
 
-from fairnad.knowledge import Paper, ProblemKind
+from fairnad.ideas.knowledge import Paper, ProblemKind
 from tools.papers.documents import DocumentError
 
 ARXIV_INTERFACE = "https://export.arxiv.org/api/query"

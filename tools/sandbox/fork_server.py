@@ -28,7 +28,9 @@ from typing import Any
 
 import torch
 
-from tools.sandbox import job_child, late_compiler, places, process_control, trial
+from tools.sandbox import jail_self_test as trial
+from tools.sandbox import job_child, late_compiler, process_control
+from tools.sandbox import readable_paths as places
 from tools.sandbox.isolation import Level
 from tools.sandbox.job import EndReason
 

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Self
 
 from fairnad.errors import SettingsError
-from fairnad.settings import LabSettings
-from tools.sandbox import landlock, places, seccomp
+from fairnad.settings.search_settings import LabSettings
+from tools.sandbox import landlock, seccomp
+from tools.sandbox import readable_paths as places
 
 JOBS_FOLDER = "jobs"
 _PROBE_SECONDS = 30

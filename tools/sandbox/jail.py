@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.sandbox import landlock, places, process_control, seccomp
+from tools.sandbox import landlock, process_control, seccomp
+from tools.sandbox import readable_paths as places
 from tools.sandbox.isolation import Level
 
 _MAX_OPEN_FILES = 256

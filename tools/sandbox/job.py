@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from fairnad.candidate import Failure, FailureKind, Step
+from fairnad.records.candidate import Failure, FailureKind, Step
 
 REQUEST_FILE = "request.json"
 SOURCE_FILE = "candidate.src"

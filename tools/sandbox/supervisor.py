@@ -23,10 +23,10 @@ from typing import Any
 
 from fairnad.errors import LabError, SettingsError, StoppingError
 from fairnad.open_files import is_short, shortage_text
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 from tools.sandbox.isolation import JOBS_FOLDER, Ground, Level, choose, wrapper
 from tools.sandbox.job import EndReason, Job, JobEnd, JobResult, read_result, write_folder
-from tools.sandbox.places import CHECKOUT
+from tools.sandbox.readable_paths import CHECKOUT
 from tools.sandbox.scratch import check_room, writing
 
 _CHECKOUT = CHECKOUT

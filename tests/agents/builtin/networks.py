@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
 
 torch.set_num_threads(1)
 

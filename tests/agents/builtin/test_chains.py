@@ -7,10 +7,10 @@ from agents.builtin.adjustments import ADJUSTING, UPSCALING
 from agents.builtin.catalogue import TRANSFORMATIONS
 from agents.builtin.categories import CATEGORIES
 from agents.builtin.mutator import BuiltinMutator
-from fairnad.attributes import Tag
-from fairnad.candidate import Failure
-from fairnad.ideas import Idea, IdeaKind, MutationTarget, mutation_targets
+from fairnad.ideas.attribute_tree import Tag
+from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget, mutation_targets
 from fairnad.ports import Errand, Model, MutationRequest
+from fairnad.records.candidate import Failure
 from tests.agents.builtin.networks import SOURCES, run
 
 ACTIONS = {f"Please {action}": action for action in [*UPSCALING, *ADJUSTING]}

@@ -3,8 +3,8 @@ import re
 import pytest
 
 from agents.builtin.debugger import BuiltinDebugger
-from fairnad.candidate import Failure, FailureKind, Step
 from fairnad.ports import DebugRequest, Errand, Model, Proposal
+from fairnad.records.candidate import Failure, FailureKind, Step
 from tests.agents.builtin.networks import BOTTLENECKS, COMPREHENSIONS, RESNET, run
 from tools.jobs import check_job, source_policy
 from tools.jobs.network_source import SourceError, complaint

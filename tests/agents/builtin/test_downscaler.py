@@ -6,11 +6,11 @@ import pytest
 from agents.builtin.downscaler import BuiltinDownscaler
 from agents.builtin.mutator import BuiltinMutator
 from agents.builtin.single_use import use_once
-from fairnad.attributes import Granularity, Tag, Target
-from fairnad.budget import Budget, within
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
-from fairnad.ideas import Idea, MutationTarget
+from fairnad.domain.budget import Budget, within
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, MutationTarget
 from fairnad.ports import DownscaleRequest, Errand, Model, MutationRequest, Proposal
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
 from tests.agents.builtin.networks import COMPREHENSIONS, RESNET, SOURCES, check, costs, run
 
 WAYS = ["shrink-depth-middle", "shrink-depth-end", "shrink-width-proportional", "shrink-width-unevenly"]

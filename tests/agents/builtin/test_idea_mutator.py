@@ -4,11 +4,11 @@ import numpy as np
 
 from agents.builtin.idea_mutator import BuiltinIdeaMutator
 from agents.builtin.mutator import BuiltinMutator
-from fairnad.attributes import Granularity, Tag, Target
-from fairnad.candidate import Failure, FailureKind
-from fairnad.ideas import Idea, IdeaKind, Source
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, IdeaKind, Source
 from fairnad.ports import Errand, IdeaMutationRequest, Model, Proposal
-from fairnad.sampling import Fairness, Key, draw, fairness_key
+from fairnad.records.candidate import Failure, FailureKind
+from fairnad.search.sampling import Fairness, Key, draw, fairness_key
 from tests.agents.builtin.networks import COMPREHENSIONS, RESNET, run
 
 GATES = Tag(Target.PERFORMANCE, Granularity.BLOCK, "adaptive feature recalibration", "channel attention")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.builtin.debugger import known_repair
-from fairnad.candidate import Failure, FailureKind, Step
+from fairnad.records.candidate import Failure, FailureKind, Step
 from tests.agents.builtin.faulty_sources import BASE, FAULTS
 from tests.agents.builtin.networks import run
 from tests.agents.builtin.test_debugger import failure_of

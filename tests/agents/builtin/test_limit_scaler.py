@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from agents.builtin.limit_scaler import LEAST_SHARE, MOST_SHARE, widen_to_limits
-from fairnad.budget import Budget, load
+from fairnad.domain.budget import Budget, load
 from prompts.loader import load_pack
 from tests.agents.builtin.networks import BOTTLENECKS, COMPREHENSIONS, RESNET, check, costs, run
 

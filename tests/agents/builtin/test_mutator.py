@@ -5,10 +5,10 @@ import pytest
 
 from agents.builtin.catalogue import TRANSFORMATIONS
 from agents.builtin.mutator import BuiltinMutator, ranked
-from fairnad.attributes import Granularity, Tag, Target
-from fairnad.candidate import Failure, FailureKind, Step
-from fairnad.ideas import Idea, IdeaKind, MutationTarget
+from fairnad.ideas.attribute_tree import Granularity, Tag, Target
+from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
 from fairnad.ports import Errand, Model, MutationRequest, Proposal
+from fairnad.records.candidate import Failure, FailureKind, Step
 from tests.agents.builtin.networks import BOTTLENECKS, RESNET, SOURCES, costs, report, run
 
 ERRAND = Errand("g01-fair-r1-s00-d0", 0, 7)

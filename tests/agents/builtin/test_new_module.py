@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from agents.builtin.draft import Draft
 from agents.builtin.module_spots import module_spots
 from agents.builtin.new_module import ModuleError, read_module
+from agents.builtin.source_editor import Draft
 from tests.agents.builtin.networks import SOURCES, build, report, run
 
 GATE = """

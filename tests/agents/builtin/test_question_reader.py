@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from agents.builtin.question_reader import QuestionReader
-from fairnad.attributes import Granularity, Target
-from fairnad.conversation import Preference, Topic, Turn, Understanding
-from fairnad.idea_filter import IdeaFilter
+from fairnad.ideas.attribute_tree import Granularity, Target
+from fairnad.ideas.conversation import Preference, Topic, Turn, Understanding
+from fairnad.ideas.idea_filter import IdeaFilter
 from prompts.librarian_pack import load_librarian_pack
 from prompts.loader import load_pack
 

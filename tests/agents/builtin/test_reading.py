@@ -3,7 +3,7 @@ import pytest
 
 from agents.builtin import syntax
 from agents.builtin.network_reading import NetworkReading
-from agents.builtin.number_roles import Roles
+from agents.builtin.size_inference import Roles
 from agents.builtin.torch_layers import Role
 from tests.agents.builtin.networks import BOTTLENECKS, COMPREHENSIONS, RESNET, SMALL_RESNET
 

@@ -1,6 +1,6 @@
 from agents.builtin.structural_judge import BuiltinStructuralJudge
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.ports import Errand, JudgeRequest, Model, Verdict
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
 
 PARENT = CheckReport({"params": 1.0, "flops": 1.0}, fingerprint="aa", num_repeats=4)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from agents.builtin.catalogue import TRANSFORMATIONS, Transformation
-from agents.builtin.draft import Draft
+from agents.builtin.source_editor import Draft
 from tests.agents.builtin.networks import COMPREHENSIONS, build
 
 _generator = torch.Generator().manual_seed(0)

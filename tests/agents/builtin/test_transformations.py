@@ -6,10 +6,10 @@ import torch
 
 from agents.builtin.catalogue import TRANSFORMATIONS, Transformation
 from agents.builtin.categories import CATEGORIES
-from agents.builtin.draft import Draft
 from agents.builtin.scaling import widen_unevenly
-from fairnad.attributes import Granularity
-from fairnad.ideas import MutationTarget
+from agents.builtin.source_editor import Draft
+from fairnad.ideas.attribute_tree import Granularity
+from fairnad.ideas.idea import MutationTarget
 from tests.agents.builtin.networks import SOURCES, build, run
 from tools.jobs import source_policy
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from graphs.chat.command_line import main
+from graphs.cli.chat_command import main
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.candidate import CandidateId
-from graphs.chat.command_line import main
+from fairnad.records.candidate import CandidateId
+from graphs.cli.chat_command import main
 from prompts.loader import load_pack
 from store.idea_files import read_ideas
 from tests.graphs.conftest import BASE, BEST, DUPLICATE, FAILED, PARENT, PENDING, made_records
@@ -224,7 +224,7 @@ def watch(event, arguments):
 
 sys.dont_write_bytecode = True
 sys.addaudithook(watch)
-from graphs.chat.command_line import main
+from graphs.cli.chat_command import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -275,7 +275,7 @@ def test_a_run_that_is_being_searched_is_read_as_it_is_now(ask, run_folder):
 
 def test_help_is_quick_and_imports_nothing_heavy():
     code = (
-        "import sys\nfrom graphs.chat.command_line import main\n"
+        "import sys\nfrom graphs.cli.chat_command import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    print(sorted(sys.modules))"
     )
     before = os.times().children_user

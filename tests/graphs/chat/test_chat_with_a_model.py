@@ -6,9 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from graphs.chat.command_line import main
 from graphs.chat.conversation import Conversation
-from graphs.command_line import parse
+from graphs.cli.chat_command import main
+from graphs.cli.search_command import parse
 from tests.graphs.conftest import BASE, BEST
 from tests.openai_server import Reply, Request, ScriptedServer, prompt_of
 

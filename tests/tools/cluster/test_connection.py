@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fairnad.errors import SettingsError
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 from tools.cluster.connection import Demand, connect
 
 
@@ -60,5 +60,5 @@ def test_what_is_no_address_is_a_wrong_setting():
 
 
 def test_nobody_imports_ray_who_does_not_ask_for_it():
-    code = "import sys, tools.lab, tools.slots, graphs.assembly; sys.exit('ray' in sys.modules)"
+    code = "import sys, tools.lab, tools.slots, graphs.runtime.assembly; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fairnad.domain.task import TaskDefaults
 from fairnad.errors import TaskError
-from fairnad.task import TaskDefaults
 from prompts.loader import load_pack
 from tests.tools.datasets.data_files import (
     idx_bytes,

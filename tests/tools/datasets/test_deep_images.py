@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fairnad.domain.task import LeftOut
 from fairnad.errors import TaskError
-from fairnad.task import LeftOut
 from tests.tools.datasets.data_files import write_classes
 from tools.datasets.tasks import Task
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fairnad.domain.task import LeftOut
 from fairnad.errors import StorageError, TaskError
-from fairnad.task import LeftOut
 from tests.tools.datasets.data_files import numbers_of, write_classes, write_image
 from tools.datasets.tasks import Task
 

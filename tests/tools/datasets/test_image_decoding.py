@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from fairnad.task import LeftOut
+from fairnad.domain.task import LeftOut
 from tools.datasets.image_decoding import decode, measure, read_header, square
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fairnad.domain.task import LeftOut
 from fairnad.errors import StoppingError, StorageError, TaskError
-from fairnad.task import LeftOut
 from tests.tools.datasets.conftest import DEFAULTS
 from tests.tools.datasets.data_files import numbers_of, write_classes, write_image
 from tools.datasets import image_cache

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.candidate import CheckReport, Failure, FailureKind
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import CheckReport, Failure, FailureKind
+from fairnad.settings.search_settings import LabSettings
 from tests.tools.jobs.test_integrity import network
 from tools.agreement import UNDECIDED
 from tools.checks import Checker

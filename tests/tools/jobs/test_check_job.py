@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.errors import StoppingError
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.settings.search_settings import LabSettings
 from tools.checks import Checker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

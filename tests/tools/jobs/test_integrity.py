@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.settings.search_settings import LabSettings
 from tools.checks import Checker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from fairnad.candidate import CheckReport, Failure, FailureKind, Step
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
+from fairnad.settings.search_settings import LabSettings
 from tools.checks import MEASURED, Checker
 from tools.jobs.measure_job import activation_bytes, latency_ms
 

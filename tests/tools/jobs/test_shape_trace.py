@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fairnad.candidate import Failure, FailureKind
+from fairnad.records.candidate import Failure, FailureKind
 from tools.sandbox.job import MAX_SHAPE_TRACE_CHARACTERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.candidate import FailureKind
+from fairnad.records.candidate import FailureKind
 from tests.tools.sandbox.hostile.legitimate import LEGITIMATE
 from tools.jobs import source_policy
 from tools.jobs.decorators import without_compiling_decorators

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fairnad.candidate import CheckReport, Failure, FailureKind
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import CheckReport, Failure, FailureKind
+from fairnad.settings.search_settings import LabSettings
 from tests.tools.jobs.test_integrity import network
 from tools.checks import Checker
 

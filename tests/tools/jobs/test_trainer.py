@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fairnad.recipe import RECIPES, Recipe
+from fairnad.domain.recipe import RECIPES, Recipe
 from tools.jobs.trainer import (
     Normalisation,
     PredictRequest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fairnad.knowledge import ProblemKind
+from fairnad.ideas.knowledge import ProblemKind
 from tests.tools.papers.pdfs import pdf
 from tools.papers.documents import DocumentError, document_text, html_text, title_and_abstract
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fairnad.knowledge import ProblemKind
+from fairnad.ideas.knowledge import ProblemKind
 from tests.tools.papers.site import Site
 from tools.papers.documents import DocumentError
 from tools.papers.fetching import USER_AGENT, PoliteFetcher

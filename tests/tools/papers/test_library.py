@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairnad.errors import PaperFileError
-from fairnad.knowledge import ProblemKind
+from fairnad.ideas.knowledge import ProblemKind
 from tests.tools.papers.pdfs import pdf
 from tests.tools.papers.site import GATED_ABSTRACT, METHOD, Site
 from tools.papers.documents import DocumentError

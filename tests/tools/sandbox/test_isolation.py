@@ -14,9 +14,11 @@ import pytest
 
 import tools.sandbox.isolation
 from fairnad.errors import LabError, SettingsError
-from fairnad.settings import LabSettings
+from fairnad.settings.search_settings import LabSettings
 from tests.tools.sandbox.hostile.corpus import network
-from tools.sandbox import jail, landlock, places, seccomp, trial
+from tools.sandbox import jail, landlock, seccomp
+from tools.sandbox import jail_self_test as trial
+from tools.sandbox import readable_paths as places
 from tools.sandbox.isolation import Ground, Level, choose, find_level, find_obstacle, wrapper
 from tools.sandbox.supervisor import Sandbox
 
@@ -121,8 +123,8 @@ def test_with_namespaces_nothing_is_left_when_the_parent_is_killed(level, ground
     source = network(init="import threading\nthreading.Event().wait()")
     script = f"""
 import asyncio, pathlib
-from fairnad.candidate import Step
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import Step
+from fairnad.settings.search_settings import LabSettings
 from tests.tools.sandbox.hostile.runner import descendants
 from tools.sandbox.job import Job, JobKind, Limits
 from tools.sandbox.supervisor import Sandbox

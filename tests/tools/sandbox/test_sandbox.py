@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import tools.sandbox.supervisor
-from fairnad.candidate import FailureKind, Step
 from fairnad.errors import LabError, StoppingError, StorageError
+from fairnad.records.candidate import FailureKind, Step
 from tests.tools.unjailed import UNJAILED
 from tools.sandbox import fork_server, job_child, process_control
 from tools.sandbox.job import Job, JobKind, Limits, write_folder
@@ -278,8 +278,8 @@ signal.pause()
 """
     script = f"""
 import asyncio, pathlib
-from fairnad.candidate import Step
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import Step
+from fairnad.settings.search_settings import LabSettings
 from tools.sandbox.job import Job, JobKind, Limits
 from tools.sandbox import fork_server, job_child, process_control
 from tools.sandbox.supervisor import Sandbox

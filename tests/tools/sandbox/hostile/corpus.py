@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from fairnad.candidate import FailureKind
+from fairnad.records.candidate import FailureKind
 
 P, R, T = FailureKind.POLICY, FailureKind.RUNTIME, FailureKind.TIMEOUT
 M, C, S = FailureKind.MEMORY, FailureKind.CRASH, FailureKind.SYNTAX

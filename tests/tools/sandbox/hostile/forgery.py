@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairnad.candidate import FailureKind
+from fairnad.records.candidate import FailureKind
 from tests.tools.sandbox.hostile.corpus import C, Hostile, I, P, R, S, network
 
 _FORGED = '{"result": {"costs": {"params": 1, "flops": 1}}}'

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fairnad.candidate import FailureKind, Step
-from fairnad.settings import LabSettings
+from fairnad.records.candidate import FailureKind, Step
+from fairnad.settings.search_settings import LabSettings
 from tests.tools.sandbox.hostile.canaries import SECRET, canaries
 from tests.tools.sandbox.hostile.corpus import HARM, Hostile, network
 from tests.tools.sandbox.hostile.ends import ENDS

@@ -1,0 +1,1 @@
+"""The client of OpenAI-compatible endpoints. Only this package imports a provider SDK."""

@@ -1,0 +1,1 @@
+"""Parsers from the text of a reply to its contents. Pure; they accept any text."""

@@ -1,0 +1,1 @@
+"""What a domain pack states: task defaults, training recipes, budgets."""

@@ -1,0 +1,1 @@
+"""Design ideas, the attribute tree that orders them, and where they come from."""

@@ -1,0 +1,1 @@
+"""The candidate graph (paper Algorithm 1)."""

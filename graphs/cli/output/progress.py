@@ -1,0 +1,285 @@
+"""What a person sees of a running search: a moving display on a terminal, one line a record elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from fairnad.formatting import count_text, duration_text, rate_text, record_line
+from fairnad.records.candidate import Stage
+from fairnad.records.history import History, Record, better
+from graphs.cli.arguments import Presentation
+from graphs.cli.output.events import JsonEvents
+from graphs.cli.output.summary import print_summary
+from graphs.cli.output.terminal import make_console, moves
+from graphs.cli.output.under_way import STEPS, UnderWay
+from graphs.runtime.training_forecast import Forecast, forecast
+
+if TYPE_CHECKING:
+    from graphs.runtime.run_services import Bench
+
+ENDING = {"promote", "retrain", "finish"}
+LOG_SECONDS = 10.0
+"""A log gets a line about what is under way where it has had none for so long."""
+_MAX_BAR, _MIN_BAR = 30, 8
+
+
+class Follower(Protocol):
+    """Is told everything that happens to a search, and tells it on; a context manager, open while the search runs."""
+
+    def __enter__(self) -> Self:
+        """The search begins or goes on."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """The search has ended, in whatever way."""
+
+    def task(self, event: Mapping[str, Any]) -> None:
+        """A step of a candidate begins, or one of the search's end."""
+
+    def working(self, progress: Mapping[str, Any]) -> None:
+        """What is being done, as :mod:`graphs.runtime.progress_events` describes it."""
+
+    def recorded(self, record: Record) -> None:
+        """A candidate is done."""
+
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """The terminal is somebody else's for a while."""
+
+    def stopping(self, grace_seconds: float) -> None:
+        """No new work is begun."""
+
+    def stopped(self, signal_number: int, folder: Path) -> None:
+        """The search was stopped, and can be resumed."""
+
+    def limited(self, reason: str, folder: Path) -> None:
+        """The search was stopped by a limit, and can be resumed under a higher one; ``reason`` says so in a line."""
+
+    def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
+        """The search is over."""
+
+
+def follow(bench: Bench, history: History, presentation: Presentation) -> Follower:
+    """Who tells of this search, as it was asked for."""
+    if presentation.json:
+        return JsonEvents(bench, history)
+    return Quiet(bench) if presentation.quiet else Progress(bench, history)
+
+
+class Progress:
+    """For a person who watches, or reads the log later."""
+
+    def __init__(self, bench: Bench, history: History, console: Console | None = None) -> None:
+        """Start from what a resumed run already has.
+
+        Args:
+            bench: that of the run.
+            history: its records so far.
+            console: where to write; stdout by default.
+        """
+        self._console = console or make_console()
+        self._bench = bench
+        self._archs = bench.context.archs
+        self._history = history
+        self._num_before = len(history.trained)
+        self._started = time.monotonic()
+        self._said = self._started
+        self._counted = ("", 0)
+        self._under_way = UnderWay()
+        self._was_finished = self._num_before >= self._archs and bench.folder.history.status() == "finished"
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._history.records:
+            self.say(f"resuming: {self._resumed()}")
+            self._say_forecast()
+        if moves(self._console):
+            # Transient: what stays on the screen is what would stand in a log.
+            self._live = Live(get_renderable=self._display, console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, message: str, style: str = "") -> None:
+        """Print a line, above the display."""
+        self._console.print(Text(message, style))
+        self._said = time.monotonic()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The display rests, for a conversation."""
+        if self._live is not None:
+            self._live.stop()
+        yield
+        if self._live is not None:
+            self._live.start()
+
+    def task(self, event: Mapping[str, Any]) -> None:
+        """Note it for the display; the steps of the search's end get a line."""
+        state = event.get("input")
+        if event.get("name") in STEPS and isinstance(state, Mapping) and "candidate_id" in state:
+            self._under_way.begin(state["candidate_id"], event["name"])
+        if event.get("name") in ENDING and "input" in event:
+            self._end(event["name"])
+
+    def working(self, progress: Mapping[str, Any]) -> None:
+        """Note it for the display; a log gets a line where something is done, or nothing was said for a while."""
+        self._under_way.update(progress)
+        if self._live is not None:
+            return
+        count = (progress["doing"], progress["num_done"])
+        is_news = progress["doing"] not in {*STEPS, "write"} and progress["num_done"] and count != self._counted
+        self._counted = count
+        line = self._under_way.line(progress)
+        if line and (is_news or time.monotonic() - self._said >= LOG_SECONDS):
+            self.say(f"  {line}")
+
+    def _end(self, step: str) -> None:
+        search = self._bench.context.search
+        if self._was_finished:
+            return  # all of it is stored
+        if step == "promote" and search.promote:
+            self.say(f"training the best again by {search.promote}")
+        elif step == "retrain" and search.confirm_seeds:
+            self.say(f"retraining base and finalists with {count_text(search.confirm_seeds, 'fresh seed')}")
+        elif step == "finish" and search.confirm_seeds:
+            self.say("writing the result")
+
+    def recorded(self, record: Record) -> None:
+        """Print a line; the first one, the base's, is followed by the forecast."""
+        self._under_way.end(record.candidate_id)
+        before = self._history.best
+        self._history = History([*self._history.records, record])
+        line = f"{self._count():>7}  {record_line(record)}"
+        if self._live is None:
+            line = f"{line:<83}  {self._status()}".rstrip()
+        is_ahead = record.trained and before is not None and better(record, before)
+        self.say(line, "bold green" if is_ahead else "" if record.trained else "dim")
+        if record.stage is Stage.BASE:
+            self._say_forecast()
+
+    def stopping(self, grace_seconds: float) -> None:
+        """Say how long it may take."""
+        self.say(f"stopping: running jobs get {grace_seconds:g} s (--grace-seconds)")
+
+    def stopped(self, signal_number: int, folder: Path) -> None:
+        """Say how to go on."""
+        self.say(f"stopped; nothing is lost. Run the same command again to resume {folder}")
+
+    def limited(self, reason: str, folder: Path) -> None:
+        """Say which limit, and how to go on."""
+        self.say(f"stopped: {reason}")
+
+    def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
+        """Print the result."""
+        print_summary(self._bench, history, outcome, self._console)
+
+    def _resumed(self) -> str:
+        num_trained = len(self._history.trained)
+        if num_trained <= self._archs:
+            done = f"{num_trained} of {self._archs} candidates are trained"
+            return f"{done}; the run is finished, a higher --archs goes on with it" if self._was_finished else done
+        return f"{num_trained} candidates are trained, --archs {self._archs} asks for no more"
+
+    def _say_forecast(self) -> None:
+        ahead = self._forecast()
+        if ahead is not None:
+            self.say(f"forecast: {ahead}")
+
+    def _forecast(self) -> Forecast | None:
+        bench = self._bench
+        return forecast(bench.context, bench.budgets, self._history, bench.lab.num_slots, bench.recipes)
+
+    def _count(self) -> str:
+        return f"{len(self._history.trained)}/{self._archs}"
+
+    def _status(self) -> str:
+        best = self._history.best
+        accuracy = f"{best.evaluation.accuracy:.4f}" if best and best.evaluation else "-"
+        return f"best {accuracy}  pass rate {rate_text(self._history.pass_rate())}  {self._time_left()}"
+
+    def _time_left(self) -> str:
+        if len(self._history.trained) >= self._archs:
+            return ""
+        num_done = len(self._history.trained) - self._num_before
+        if num_done < self._bench.lab.num_slots:  # too few to tell by, since that many are under way at once
+            ahead = self._forecast()
+            return f"{duration_text(ahead.seconds)} left" if ahead else ""
+        seconds = (time.monotonic() - self._started) / num_done * (self._archs - len(self._history.trained))
+        return f"{duration_text(seconds)} left"
+
+    def _display(self) -> Group:
+        rows = (Text(row, no_wrap=True, overflow="crop") for row in self._under_way.rows())
+        return Group(self._head(), *rows)
+
+    def _head(self) -> Table:
+        num_done, num_all = self._under_way.counts or (len(self._history.trained), self._archs)
+        count = f"{num_done}/{num_all}"
+        status = self._under_way.headline() if self._under_way.counts else self._status().rstrip()
+        room = min(self._console.width - len(count) - len(status) - 6, _MAX_BAR)
+        head = Table.grid(padding=(0, 2))
+        cells: list[Any] = [Text(count, no_wrap=True), Text(status, no_wrap=True, overflow="ellipsis")]
+        if room >= _MIN_BAR:
+            cells.insert(0, ProgressBar(total=num_all, completed=num_done, width=room))
+        head.add_row(*cells)
+        return head
+
+
+class Quiet:
+    """Tells the result on stdout and nothing else; that a search was stopped goes to stderr."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing to close."""
+
+    def task(self, event: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def working(self, progress: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def recorded(self, record: Record) -> None:
+        """Nothing."""
+
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """There is no display."""
+        return contextlib.nullcontext()
+
+    def stopping(self, grace_seconds: float) -> None:
+        """Nothing."""
+
+    def stopped(self, signal_number: int, folder: Path) -> None:
+        """Say how to go on."""
+        print(f"stopped; nothing is lost. Run the same command again to resume {folder}", file=sys.stderr)
+
+    def limited(self, reason: str, folder: Path) -> None:
+        """Say which limit, and how to go on."""
+        print(f"stopped: {reason}", file=sys.stderr)
+
+    def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
+        """Print the result."""
+        print_summary(self._bench, history, outcome)

@@ -1,0 +1,216 @@
+"""``--dry-run``: what a search with these settings would do, and what it costs at most. Nothing is begun or written.
+
+With ``--json`` one object: ``run``, ``folder``, ``num_trained`` already, ``task`` (``name``, ``num_train``,
+``num_validation``, ``num_classes``, ``image_size``), ``images`` (``class_counts`` of those to train on, files
+``left_out`` by reason, ``notices``), ``base`` (``costs``, ``shares``, ``scaling``: which widths are raised before the
+search), ``budgets`` (limits by name),
+``recipe`` (``name``, ``digest``, ``num_epochs``, ``batch_size``), ``num_ideas``, ``designers`` by role, ``device``,
+``num_slots``, ``legs`` (``generation``, ``stage``, ``num_trained``), ``num_generations``, ``trainings`` (``base``,
+``candidates``, ``promotions``, ``finals``), ``most_draws``, ``warnings`` (lines), ``calls`` (see
+:class:`graphs.cli.plan.call_estimate.CallEstimate`), ``usd`` (``least`` and ``most``; ``None`` without prices).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fairnad.formatting import printable, quantity_text, share_text
+from fairnad.records.candidate import Stage
+from fairnad.records.prices import dearest
+from fairnad.settings.search_settings import RunContext
+from graphs.cli.arguments import Presentation
+from graphs.cli.output.terminal import make_console, make_table, print_json, print_table, print_text
+from graphs.cli.plan.plan import Plan, make_plan
+from graphs.report.task_text import classes_text, left_out_text
+from graphs.runtime.base_scaling import base_text
+from graphs.runtime.roles import describe, players
+from store.run_folder import run_path
+from tools.slots import device_name
+
+_MOST_ROWS = 8
+
+
+def tell_plan(context: RunContext, presentation: Presentation) -> int:
+    """Print the plan of a search and return the exit status.
+
+    Raises:
+        UserError: the search could not begin with these settings.
+        LabError: the sandbox, which measures the base, does not start.
+    """
+    plan = make_plan(context)
+    if presentation.json:
+        print_json(_plain(plan))
+    else:
+        _print(make_console(), plan)
+    return 0
+
+
+def _print(console: Console, plan: Plan) -> None:
+    context = plan.context
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(plan):
+        table.add_row(name, value)
+    console.print("plan of a search; nothing is begun or written\n")
+    print_table(console, table)
+    console.print()
+    print_table(console, _stage_table(plan))
+    console.print()
+    if plan.calls:
+        print_table(console, _call_table(plan))
+        console.print()
+        if dearest(context.llm).is_known:
+            console.print(f"cost: {_usd_range(plan)} USD at the highest price of the models")
+        print_text(
+            console,
+            "The fewest: every candidate passes everything the first time. The most: every slot takes "
+            f"{context.search.max_draws} draws, and every draw all its debugs and downscales. The search also ends "
+            f"after {context.search.max_barren_draws} draws in a row without one that trains. Tokens are estimated; "
+            "what is asked again after a fault of the endpoint is not counted.",
+        )
+    else:
+        console.print("no language model: no calls, no tokens")
+    console.print("How long it takes is told as soon as the base has trained.")
+
+
+def _rows(plan: Plan) -> list[tuple[str, str]]:
+    context, task, recipe = plan.context, plan.inputs.task, plan.inputs.recipe
+    state = f"goes on: {plan.num_already} of {context.archs} trained" if plan.num_already else "new"
+    size = f"{task.image_size}×{task.image_size}"
+    images = f"{len(task.train):,} images to train on, {len(task.validation):,} to validate"
+    costs = [
+        f"{plan.base_costs[budget.name]:,.10g} {budget.name}, {share_text(plan.shares[budget.name])} of the limit of "
+        f"{quantity_text(budget.limit)}"
+        for budget in plan.budgets
+    ]
+    over = [f"over its limits: it is brought under them first, in at most {context.search.max_downscales} downscales"]
+    started = base_text(context, plan.base)
+    base = [*costs, *(over if plan.base_is_over else []), *([started.removeprefix("Base: ")] if started else [])]
+    return [
+        ("run", f"{run_path(context)} ({state})"),
+        ("task", f"{task.name}: {images}, {task.num_classes} classes, {size}"),
+        *(("classes", printable(f"{text}, images to train on")) for text in classes_text(task.report)),
+        *(("left out", printable(text)) for text in left_out_text(task.report)),
+        *(("images", printable(text)) for text in task.report.notices),
+        *(("base" if not number else "", line) for number, line in enumerate(base)),
+        ("recipe", f"{recipe.name}: {recipe.num_epochs} epochs, batches of {recipe.batch_size} ({recipe.digest})"),
+        ("ideas", f"{plan.num_ideas}"),
+        ("roles", describe(context)),
+        ("slots", f"{plan.num_slots} on {device_name(context.lab)}"),
+        ("trainings", _trainings(plan)),
+        ("draws", f"{plan.num_to_train} at least, {plan.most_draws} at most"),
+        *(("warning", warning) for warning in plan.warnings),
+    ]
+
+
+def _trainings(plan: Plan) -> str:
+    parts = [f"{plan.num_to_train} candidates"]
+    if not plan.has_base:
+        parts.insert(0, "1 base")
+    if plan.ending.num_promotions:
+        parts.append(f"{plan.ending.num_promotions} to promote the best")
+    if plan.ending.num_finals:
+        parts.append(f"{plan.ending.num_finals} for the finals")
+    return f"{plan.num_trainings}: {' + '.join(parts)}"
+
+
+def _stage_table(plan: Plan) -> Table:
+    """A row a generation; of many, the first and the last ones."""
+    stages = [Stage.INITIAL, Stage.FAIR, Stage.PARETO, Stage.REFINE]
+    counts: dict[int, dict[Stage, int]] = {}
+    for leg in plan.legs:
+        counts.setdefault(leg.generation, {})[leg.stage] = leg.num_trained
+    rows, total = [], plan.num_already
+    for generation, trained in counts.items():
+        total += sum(trained.values())
+        rows.append([str(generation), *(str(trained.get(stage, "")) for stage in stages), str(total)])
+    if len(rows) > _MOST_ROWS:
+        rows[_MOST_ROWS - 3 : -2] = [["…"] * (len(stages) + 2)]
+    headings = ("generation", *map(str, stages), "trained by then")
+    table = make_table(*headings, numbers=headings)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _call_table(plan: Plan) -> Table:
+    figures = ("calls", "tokens in", "tokens out")
+    table = make_table("role", *figures, numbers=figures)
+    totals = [0] * 6
+    for estimate in plan.calls:
+        counts = list(asdict(estimate).values())[1:]
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+        table.add_row(estimate.role.replace("_", " "), *_ranges(counts))
+    table.add_section()
+    table.add_row("all", *_ranges(totals))
+    return table
+
+
+def _ranges(counts: Sequence[int]) -> list[str]:
+    """(least, most) after (least, most), as calls, tokens in and tokens out."""
+    texts = [f"{count:,}" if number < 2 else quantity_text(count) for number, count in enumerate(counts)]
+    return [f"{least} – {most}" for least, most in zip(texts[::2], texts[1::2], strict=True)]
+
+
+def _usd(plan: Plan) -> tuple[float, float]:
+    """What all calls cost at least and at most, where every one is at the highest price of the models."""
+    price = dearest(plan.context.llm)
+    least = sum(price.usd(one.least_input_tokens, one.least_output_tokens) for one in plan.calls)
+    most = sum(price.usd(one.most_input_tokens, one.most_output_tokens) for one in plan.calls)
+    return least, most
+
+
+def _usd_range(plan: Plan) -> str:
+    least, most = _usd(plan)
+    return f"{least:.2f} – {most:.2f}"
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    context, task, recipe = plan.context, plan.inputs.task, plan.inputs.recipe
+    return {
+        "run": context.run_name,
+        "folder": str(run_path(context)),
+        "num_trained": plan.num_already,
+        "task": {
+            "name": task.name,
+            "num_train": len(task.train),
+            "num_validation": len(task.validation),
+            "num_classes": task.num_classes,
+            "image_size": task.image_size,
+        },
+        "images": {
+            "class_counts": dict(task.report.class_counts),
+            "left_out": dict(task.report.left_out),
+            "notices": list(task.report.notices),
+        },
+        "base": {"costs": dict(plan.base_costs), "shares": plan.shares, "scaling": plan.base.note},
+        "budgets": {budget.name: budget.limit for budget in plan.budgets},
+        "recipe": {
+            "name": recipe.name,
+            "digest": recipe.digest,
+            "num_epochs": recipe.num_epochs,
+            "batch_size": recipe.batch_size,
+        },
+        "num_ideas": plan.num_ideas,
+        "designers": players(context),
+        "device": device_name(context.lab),
+        "num_slots": plan.num_slots,
+        "legs": [{**leg._asdict(), "stage": str(leg.stage)} for leg in plan.legs],
+        "num_generations": max((leg.generation for leg in plan.legs), default=0),
+        "trainings": {
+            "base": 0 if plan.has_base else 1,
+            "candidates": plan.num_to_train,
+            "promotions": plan.ending.num_promotions,
+            "finals": plan.ending.num_finals,
+        },
+        "most_draws": plan.most_draws,
+        "warnings": plan.warnings,
+        "calls": [asdict(estimate) for estimate in plan.calls],
+        "usd": dict(zip(("least", "most"), _usd(plan), strict=True)) if dearest(context.llm).is_known else None,
+    }

@@ -1,0 +1,7 @@
+"""``python -m graphs.knowledge``."""
+
+import sys
+
+from graphs.cli.knowledge_command import main
+
+sys.exit(main())

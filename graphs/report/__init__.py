@@ -1,0 +1,1 @@
+"""The HTML report and the result files of a run."""

@@ -1,0 +1,7 @@
+"""``python -m graphs.report``."""
+
+import sys
+
+from graphs.report.html_report import main
+
+sys.exit(main())

@@ -1,1 +1,0 @@
-"""After the search: promotion, finals, the result folder, the final test."""
