@@ -1,1 +1,1 @@
-"""One role a module: frozen requests in, frozen values out; ``builtin`` plays them without a language model."""
+"""The roles, one per module, with frozen requests and results; ``builtin`` plays them without a language model."""

@@ -1,7 +1,7 @@
-"""The librarian: a language model that understands questions as queries, and answers from what was found.
+"""The librarian: a language model that understands questions as queries, and answers from the evidence.
 
-A model may misread a question or make an id up. What it understands is checked against the tree and the question, with
-the built-in understanding behind it; what it answers may only cite ids that were found. Every such repair is noted.
+A model may misread a question or invent an id. Its query is checked against the tree and the question, with the
+built-in librarian as the fallback; its answer may cite only ids of the evidence. Every correction is noted.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from agents.replies.question_replies import extract_understanding
 from agents.replies.reply_schemas import UNDERSTANDING
 from fairnad.ideas.attribute_tree import AttributeTree, Target
 from fairnad.ideas.conversation import Evidence, Librarian, Reply, Topic, Turn, Understanding
-from fairnad.ports import Errand
+from fairnad.ports import CallContext
 from fairnad.records.candidate import CandidateId, Failure, Stage, Step
 from prompts.librarian_pack import LibrarianPack
 
-_ERRAND = Errand(str(CandidateId(0, Stage.BASE, 1, 0, 0)), 0, 0)
-"""Questions belong to no candidate; their calls are kept nowhere."""
+_CONTEXT = CallContext(str(CandidateId(0, Stage.BASE, 1, 0, 0)), 0, 0)
+"""Questions belong to no candidate, and their calls are not stored."""
 
 _MAX_EVIDENCE_CHARACTERS = 8000
-"""About 2,500 tokens: what a model with a context of 4,096 can read and still answer."""
+"""About 2,500 tokens, so that a model with a context of 4,096 can still answer."""
 _MAX_EARLIER_CHARACTERS = 1200
 _NEEDS_CANDIDATES = (Topic.CANDIDATE, Topic.LINEAGE, Topic.DIFF)
 
@@ -31,38 +31,34 @@ _NEEDS_CANDIDATES = (Topic.CANDIDATE, Topic.LINEAGE, Topic.DIFF)
 class LanguageModelLibrarian:
     """A :class:`fairnad.ideas.conversation.Librarian` that asks a language model."""
 
-    def __init__(self, model: LanguageModel, pack: LibrarianPack, stand_in: Librarian) -> None:
-        """Set the role up.
-
-        Args:
-            stand_in: understands and answers where the model's reply cannot be used.
-        """
+    def __init__(self, model: LanguageModel, pack: LibrarianPack, fallback: Librarian) -> None:
+        """``fallback`` understands and answers where the model's reply cannot be used."""
         self._model = model
         self._pack = pack
-        self._stand_in = stand_in
+        self._fallback = fallback
 
     async def understand(self, question: str, earlier: tuple[Turn, ...]) -> Understanding:
-        """The question as something that can be looked up; the notes say what of the reply could not be used.
+        """The question as a query; its notes say what of the reply could not be used.
 
         Raises:
-            EndpointError: the endpoint is gone for good.
+            EndpointError: no endpoint answers.
         """
         messages = self._pack.messages(
             "question_understanding",
             question=question,
-            earlier=_earlier_text(earlier),
-            performance_attributes=_tree_text(self._pack.tree, Target.PERFORMANCE),
-            efficiency_attributes=_tree_text(self._pack.tree, Target.EFFICIENCY),
+            earlier=_format_turns(earlier),
+            performance_attributes=_format_tree(self._pack.tree, Target.PERFORMANCE),
+            efficiency_attributes=_format_tree(self._pack.tree, Target.EFFICIENCY),
         )
         answer = await self._model.complete(
-            "question_understanding", _ERRAND, messages, step=Step.UNDERSTAND, schema=UNDERSTANDING
+            "question_understanding", _CONTEXT, messages, step=Step.UNDERSTAND, schema=UNDERSTANDING
         )
-        built_in = await self._stand_in.understand(question, earlier)
+        built_in = await self._fallback.understand(question, earlier)
         if isinstance(answer, Failure):
-            return _noted(built_in, f"the question was understood without the model: {answer.message}")
+            return _add_note(built_in, f"the built-in librarian interpreted the question: {answer.message}")
         understood = extract_understanding(answer.text, self._pack.tree, question, earlier)
         if understood is None:
-            return _noted(built_in, "the question was understood without the model: its reply holds no usable query")
+            return _add_note(built_in, "the built-in librarian interpreted the question: the reply is no usable query")
         if understood.topic in _NEEDS_CANDIDATES and not understood.candidates:
             understood = replace(understood, candidates=built_in.candidates)
         if understood.topic is Topic.SIMILAR and not understood.ideas:
@@ -72,45 +68,45 @@ class LanguageModelLibrarian:
     async def answer(
         self, question: str, understanding: Understanding, evidence: tuple[Evidence, ...], earlier: tuple[Turn, ...]
     ) -> Reply:
-        """The model's answer without ids that are not in the evidence; the evidence itself where it gives none.
+        """The model's answer, without ids that are not in the evidence; without an answer, the evidence itself.
 
-        Without a single id in the evidence there is nothing a model could add, and it is not asked.
+        Evidence without any id is returned without asking the model.
 
         Raises:
-            EndpointError: the endpoint is gone for good.
+            EndpointError: no endpoint answers.
         """
-        built_in = await self._stand_in.answer(question, understanding, evidence, earlier)
-        shown, num_left_out = _evidence_text(evidence)
+        built_in = await self._fallback.answer(question, understanding, evidence, earlier)
+        shown, num_left_out = _format_evidence(evidence)
         known = citable(evidence)
         if not known:
             return built_in
-        variables = {"question": question, "earlier": _earlier_text(earlier), "evidence": shown}
+        variables = {"question": question, "earlier": _format_turns(earlier), "evidence": shown}
         messages = self._pack.messages("question_answering", **variables)
-        answer = await self._model.complete("question_answering", _ERRAND, messages, step=Step.ANSWER)
+        answer = await self._model.complete("question_answering", _CONTEXT, messages, step=Step.ANSWER)
         if isinstance(answer, Failure):
-            note = f"the answer is what was found, without the model: {answer.message}"
+            note = f"the answer lists the findings without the model: {answer.message}"
             return replace(built_in, notes=(*built_in.notes, note))
         cited = check_citations(answer.text.strip(), known)
         notes = []
         if num_left_out:
             notes.append(f"the model was shown {len(evidence) - num_left_out} of {len(evidence)} findings")
         if cited.refused:
-            notes.append(f"taken out of the answer, since they were not found: {', '.join(cited.refused)}")
+            notes.append(f"removed from the answer because they are not among the findings: {', '.join(cited.refused)}")
         if not cited.ids:
-            notes.append(f"the model cited nothing; what was found: {', '.join(built_in.cited)}")
+            notes.append(f"the model cited nothing; the findings: {', '.join(built_in.cited)}")
         return Reply(cited.text, tuple(cited.ids), tuple(notes))
 
 
 def citable(evidence: Sequence[Evidence]) -> set[str]:
-    """Every id an answer from this evidence may cite."""
+    """Every id that an answer from this evidence may cite."""
     return {one for item in evidence for one in (*item.ids, *ids_in(item.text))}
 
 
-def _noted(understanding: Understanding, note: str) -> Understanding:
+def _add_note(understanding: Understanding, note: str) -> Understanding:
     return replace(understanding, notes=(*understanding.notes, note))
 
 
-def _tree_text(tree: AttributeTree, target: Target) -> str:
+def _format_tree(tree: AttributeTree, target: Target) -> str:
     lines = []
     for granularity, mains in tree.outline(target).items():
         lines.append(f"{granularity}:")
@@ -118,15 +114,15 @@ def _tree_text(tree: AttributeTree, target: Target) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _earlier_text(earlier: Sequence[Turn]) -> str:
-    """The turns before, the oldest first, as much of them as a small context bears."""
+def _format_turns(earlier: Sequence[Turn]) -> str:
+    """The earlier turns, the oldest first, cut to fit a small context."""
     turns = [f"Question: {turn.question}\nAnswer: {turn.answer}" for turn in earlier]
     text = "\n".join(turns)
     return text if len(text) <= _MAX_EARLIER_CHARACTERS else f"…{text[-_MAX_EARLIER_CHARACTERS:]}"
 
 
-def _evidence_text(evidence: Sequence[Evidence]) -> tuple[str, int]:
-    """(the evidence that fits, how many items do not); of the first item a part is shown in any case."""
+def _format_evidence(evidence: Sequence[Evidence]) -> tuple[str, int]:
+    """(the evidence that fits, the number of items that do not); part of the first item is always shown."""
     shown: list[str] = []
     length = 0
     for item in evidence:

@@ -1,4 +1,4 @@
-"""Checked modules as parts: written into a source that uses them by name, and found in a source that passed."""
+"""Modules of the module library in a source: added where the source uses them, and found in sources that passed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from agents.builtin.new_module import ModuleError, NewModule, read_module
 from agents.replies.source_replies import parse
 from fairnad.ideas.checked_modules import CheckedModule, SourceFile, first_line
 from fairnad.ports import Proposal
-from fairnad.records.candidate import Failure
 
 _TRIED_ON: tuple[MapShape, ...] = ((8, 8, 8), (16, 7, 5), (12, 2, 2))
-"""Maps a module has to keep the shape of before it is called checked: few and more channels, odd and small sizes."""
+"""Maps whose shape a module must keep: few and more channels, odd and small sizes."""
 
 
-def at_hand(parts: Iterable[CheckedModule], parent: str) -> list[CheckedModule]:
-    """The parts a model can be offered for a parent: all but those whose names mean something else there."""
-    there = _definitions(parent)
+def select_modules(modules: Iterable[CheckedModule], parent: str) -> list[CheckedModule]:
+    """The modules that can be offered for a parent: all whose names the parent does not use otherwise."""
+    defined = _definitions(parent)
     return [
-        part for part in parts if all(there.get(name, text) == text for name, text in _definitions(part.source).items())
+        module
+        for module in modules
+        if all(defined.get(name, text) == text for name, text in _definitions(module.source).items())
     ]
 
 
-def with_parts(source: str, parts: Sequence[CheckedModule]) -> tuple[str, list[str]]:
-    """A source with the definitions of the parts it uses and does not define, and the names of these parts.
+def add_modules(source: str, modules: Sequence[CheckedModule]) -> tuple[str, list[str]]:
+    """A source with the definitions of the modules it uses without defining them, and the names of these modules.
 
     A source that does not parse stays as it is.
     """
@@ -35,33 +36,31 @@ def with_parts(source: str, parts: Sequence[CheckedModule]) -> tuple[str, list[s
         return source, []
     file = SourceFile(source, tree)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    used = [part for part in parts if part.name in names - file.nodes.keys()]
+    used = [module for module in modules if module.name in names - file.nodes.keys()]
     if not used:
         return source, []
     first = next((first_line(node) for node in tree.body if isinstance(node, ast.ClassDef)), len(file.lines))
-    statements = dict.fromkeys(statement for part in used for statement in _statements(part.source))
+    statements = dict.fromkeys(statement for module in used for statement in _statements(module.source))
     present = {ast.unparse(node) for node in tree.body}
     missing = [text for text, is_import in statements if is_import and text not in present]
     definitions = [f"{text}\n\n" for text, is_import in statements if not is_import]
     top = min(first, next((first_line(node) for node in tree.body if not _comes_first(node)), first))
-    written = [*file.lines[:top], *missing, *file.lines[top:first], *definitions, *file.lines[first:]]
-    return "\n".join(written), [part.name for part in used]
+    lines = [*file.lines[:top], *missing, *file.lines[top:first], *definitions, *file.lines[first:]]
+    return "\n".join(lines), [module.name for module in used]
 
 
-def completed(proposal: Proposal | Failure, parts: Sequence[CheckedModule]) -> Proposal | Failure:
-    """A proposal with the parts its source uses; its note names them."""
-    if isinstance(proposal, Failure):
-        return proposal
-    source, used = with_parts(proposal.source, parts)
+def add_used_modules(proposal: Proposal, modules: Sequence[CheckedModule]) -> Proposal:
+    """A proposal with the modules that its source uses; its note names them."""
+    source, used = add_modules(proposal.source, modules)
     note = "; ".join(filter(None, [proposal.note, f"uses {', '.join(used)}"]))
     return replace(proposal, source=source, note=note) if used else proposal
 
 
-def new_modules(source: str, parent: str) -> Iterator[tuple[str, str, str]]:
-    """(name, text, a network of nothing but it) for each class of ``source`` that may be a module of its own.
+def find_new_modules(source: str, parent: str) -> Iterator[tuple[str, str, str]]:
+    """(name, text, a network of this class alone) for each class of ``source`` that can be a module.
 
-    It is none of the parent's, is built of its channels alone, and gets one map; whether it keeps its shape
-    is seen when the network is run.
+    The parent does not define it, it is built from its channels alone, and takes one map. Whether it keeps the map's
+    shape is found by running the network.
     """
     old = _definitions(parent)
     file = SourceFile(source, ast.parse(source))
@@ -73,16 +72,16 @@ def new_modules(source: str, parent: str) -> Iterator[tuple[str, str, str]]:
                 yield name, text, module.alone(_TRIED_ON)
 
 
-def alone(part: CheckedModule) -> str:
-    """A network of nothing but a part, which runs where the part is what it is said to be.
+def write_test_network(module: CheckedModule) -> str:
+    """A network of one module alone, which runs if the module keeps its contract.
 
     Raises:
-        ModuleError: its source holds no module of its name that is built of its channels alone.
+        ModuleError: the source has no module of that name that is built from its channels alone.
     """
-    module = _read(part.source, part.name)
-    if module is None:
-        raise ModuleError(f"expected a class {part.name} with a forward, built as {part.name}(channels)")
-    return module.alone(_TRIED_ON)
+    read = _read(module.source, module.name)
+    if read is None:
+        raise ModuleError(f"expected a class {module.name} with a forward, built as {module.name}(channels)")
+    return read.alone(_TRIED_ON)
 
 
 def _read(text: str, name: str) -> NewModule | None:
@@ -94,7 +93,7 @@ def _read(text: str, name: str) -> NewModule | None:
 
 
 def _definitions(source: str) -> dict[str, str]:
-    """What each name stands for that a source defines at its top level."""
+    """The text of each top-level definition of a source, by name."""
     tree = parse(source)
     if tree is None:
         return {}
@@ -113,7 +112,7 @@ def _statements(source: str) -> Iterator[tuple[str, bool]]:
 
 
 def _comes_first(node: ast.stmt) -> bool:
-    """Whether it is a docstring, or an import from the future, which nothing else may stand before."""
+    """Whether nothing may stand before it: a docstring, or an import from the future."""
     if isinstance(node, ast.ImportFrom):
         return node.module == "__future__"
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

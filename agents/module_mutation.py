@@ -1,6 +1,6 @@
-"""A mutation written as a new module alone: the model writes it and names its place, the program puts it there.
+"""Mutations by one new module: the model writes the module and names a place, the program inserts it.
 
-The module is checked alone first, on maps of the shapes it will get, so that what cannot run is never placed.
+The module is first checked alone, on maps of the shapes it will get, so that only modules that run are inserted.
 """
 
 from __future__ import annotations
@@ -8,30 +8,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.builtin.module_fitting import fitted
+from agents.builtin.module_fitting import fit_module
 from agents.builtin.module_spots import MapShape, Spot, module_spots
-from agents.builtin.new_module import ModuleError, NewModule, read_module
-from agents.builtin.source_editor import Draft, UnreadableSourceError
+from agents.builtin.new_module import ModuleError, read_module
+from agents.builtin.source_editor import SourceEditor, UnreadableSourceError
 from agents.llm.client import LanguageModel
-from agents.llm.streamed_reply import TAIL_CHARACTERS
-from agents.module_library import at_hand, completed, with_parts
-from agents.proposals import Question
+from agents.module_library import add_modules, add_used_modules, select_modules
+from agents.proposals import Question, reject_reply
 from agents.replies.edit_replies import stands_alone
 from agents.replies.source_replies import extract_module, extract_place, extract_source
 from fairnad.ports import Check, MutationRequest, Proposal
-from fairnad.records.candidate import Failure, FailureKind, Step
+from fairnad.records.candidate import Failure, Step
 from prompts.loader import Pack
 
-ROLE = "mutation_module"
+PROMPT = "mutation_module"
 
 _UNKNOWN_SHAPES: tuple[MapShape, ...] = ((8, 8, 8), (16, 4, 4))
-"""What a module is checked on where the parent has no report."""
+"""What a module is checked on if the parent has no report."""
 _MOST_SHAPES = 4
 
 
 @dataclass(frozen=True)
 class ModuleSite:
-    """A parent whose network is understood: where modules can go, and what a model is shown of it."""
+    """A parent whose network is understood: the spots for modules, and the names that are taken."""
 
     request: MutationRequest
     spots: Sequence[Spot]
@@ -40,79 +39,67 @@ class ModuleSite:
     @property
     def places(self) -> list[str]:
         """The spots in words, with the shapes of their maps."""
-        return [_described(spot) for spot in self.spots]
+        maps = [", ".join(" × ".join(map(str, shape)) for shape in spot.shapes) for spot in self.spots]
+        return [f"{spot.words}: {text}" if text else spot.words for spot, text in zip(self.spots, maps, strict=True)]
 
-    def draft(self) -> Draft:
+    def editor(self) -> SourceEditor:
         """The parent, to be rewritten."""
         parent = self.request.parent
-        return Draft(parent.source, self.request.errand.generator, parent.report)
+        return SourceEditor(parent.source, self.request.context.generator, parent.report)
 
 
-def module_site(request: MutationRequest) -> ModuleSite | None:
-    """What is known of the parent; ``None`` where no spot for a module is found in it."""
+def read_site(request: MutationRequest) -> ModuleSite | None:
+    """The parent as a site for modules; ``None`` if it has no known spot for one."""
     parent = request.parent
     try:
-        draft = Draft(parent.source, request.errand.generator, parent.report)
+        editor = SourceEditor(parent.source, request.context.generator, parent.report)
     except UnreadableSourceError:
         return None
-    spots = module_spots(draft)
+    spots = module_spots(editor)
     if not spots:
         return None
-    roles = draft.reading.roles
-    return ModuleSite(request, spots, frozenset(roles.classes) | frozenset(roles.functions))
+    sizes = editor.reading.sizes
+    return ModuleSite(request, spots, frozenset(sizes.classes) | frozenset(sizes.functions))
 
 
 async def mutate_by_module(
     model: LanguageModel, pack: Pack, check: Check, site: ModuleSite, prompt: str
 ) -> Proposal | Failure:
-    """The parent with a module the model writes after the idea.
+    """The parent with a module that the model writes after the idea.
 
-    A prompt that is too long loses the lessons of earlier draws, then the checked modules it offers. A reply that names
-    no place has it drawn. A module that does not run alone, or changes the shape, is mended where that needs no call.
+    If the prompt is too long, the lessons of earlier draws are left out, then the module library. If the reply names
+    no place, one is drawn. A module that does not run alone, or changes the shape, is repaired if that needs no call.
 
     Args:
         check: runs the module alone.
-        prompt: what the candidate was made by, for the roles that come later.
+        prompt: the request, for the roles that come later.
     """
     request = site.request
-    lessons, parts = request.errand.choices.lessons, at_hand(request.parts, request.parent.source)
-    variables = {"idea": request.idea.text, "places": site.places, "lessons": lessons, "parts": parts}
-    question = Question(pack, ROLE, variables, ("lessons", "parts"))
-    answer = await question.ask(model, request.errand, Step.MUTATE)
+    lessons, modules = request.context.choices.lessons, select_modules(request.modules, request.parent.source)
+    variables = {"idea": request.idea.text, "places": site.places, "lessons": lessons, "parts": modules}
+    question = Question(pack, PROMPT, variables, ("lessons", "parts"))
+    answer = await question.ask(model, request.context, Step.MUTATE)
     if isinstance(answer, Failure):
         return answer
     whole = extract_source(answer.text)
     if whole is not None and stands_alone(whole, request.parent.source):
-        return completed(Proposal(whole, prompt, note="a whole file"), parts)
+        return add_used_modules(Proposal(whole, prompt, note="a whole file"), modules)
     code = extract_module(answer.text)
     if code is None:
-        return _unusable("the reply holds no Python class", answer.text)
+        return reject_reply(Step.MUTATE, "the reply contains no Python class", answer.text)
     try:
         module = read_module(code, site.names)
     except ModuleError as error:
-        return _unusable(str(error), answer.text)
+        return reject_reply(Step.MUTATE, str(error), answer.text)
     place = extract_place(answer.text, site.places)
-    spot = site.draft().choose(site.spots) if place is None else site.spots[place]
+    spot = site.editor().choose(site.spots) if place is None else site.spots[place]
     shapes = spot.shapes[:_MOST_SHAPES] or _UNKNOWN_SHAPES
-    fit = await fitted(module, lambda tried: with_parts(tried.alone(shapes), parts)[0], check, site.names)
+    fit = await fit_module(module, lambda tried: add_modules(tried.alone(shapes), modules)[0], check, site.names)
     if isinstance(fit, Failure):
         return Failure(Step.MUTATE, fit.kind, f"the module {module.name} alone: {fit.message}", fit.log_tail)
-    module, mended = fit
-    note = "; ".join(filter(None, [f"{module.name} {spot.words}", mended]))
-    return completed(Proposal(_placed(site, spot, module), prompt, note=note), parts)
-
-
-def _placed(site: ModuleSite, spot: Spot, module: NewModule) -> str:
-    draft = site.draft()
-    spot.put(draft, module.attribute, module.built)
-    module.add_to(draft)
-    return draft.source
-
-
-def _unusable(message: str, reply: str) -> Failure:
-    return Failure(Step.MUTATE, FailureKind.REPLY, message, reply[-TAIL_CHARACTERS:])
-
-
-def _described(spot: Spot) -> str:
-    maps = ", ".join(f"{channels} × {height} × {width}" for channels, height, width in spot.shapes)
-    return f"{spot.words}: {maps}" if maps else spot.words
+    module, note = fit
+    note = "; ".join(filter(None, [f"{module.name} {spot.words}", note]))
+    editor = site.editor()
+    spot.put(editor, module.attribute, module.build)
+    module.add_to(editor)
+    return add_used_modules(Proposal(editor.source, prompt, note=note), modules)

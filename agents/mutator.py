@@ -1,7 +1,7 @@
-"""The mutator: carries an idea out on a parent (paper §4.3, F.2.3), in one of three forms.
+"""The mutator: carries an idea out on a parent (paper §4.3, F.2.3), in one of three edit formats.
 
 ``full``: the model writes the whole file, as in the paper. ``edit``: it writes edits of the parent. ``module``: it
-writes a new module alone, which is checked and then placed.
+writes one new module, which is checked and then placed.
 """
 
 from __future__ import annotations
@@ -9,61 +9,52 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agents.llm.client import LanguageModel
-from agents.module_library import at_hand, completed
-from agents.module_mutation import ROLE, module_site, mutate_by_module
-from agents.proposals import Question, propose_by_edits, read_proposal, writes_edits
+from agents.module_library import add_used_modules, select_modules
+from agents.module_mutation import PROMPT, mutate_by_module, read_site
+from agents.proposals import SourceWriter
 from fairnad.ports import Check, MutationRequest, Proposal
 from fairnad.records.candidate import Failure, Step
 from prompts.loader import Pack
 
 
-class LanguageModelMutator:
+class LanguageModelMutator(SourceWriter):
     """A :class:`fairnad.ports.Mutator` that asks a language model.
 
     Args:
-        form: how mutations are written where the draw chose nothing: ``full``, ``edit`` or ``module``.
-        check: runs a module alone; without it nothing is written as a module.
+        check: runs a module alone; without it no mutation is written as a module.
     """
 
-    def __init__(self, model: LanguageModel, pack: Pack, form: str = "full", check: Check | None = None) -> None:
-        self._model = model
-        self._pack = pack
-        self._form = form
+    def __init__(self, model: LanguageModel, pack: Pack, edit_format: str = "full", check: Check | None = None) -> None:
+        super().__init__(model, pack, edit_format)
         self._check = check
 
     async def mutate(self, request: MutationRequest) -> Proposal | Failure:
-        """The parent with the idea carried out; the proposal's ``prompt`` is the idea, worded for its target.
+        """The parent with the idea implemented; the proposal's ``prompt`` is the request for the idea and its target.
 
-        A prompt that is too long loses the lessons of earlier draws, then the checked modules it offers. An idea that
-        scales or adjusts the network, and a parent without a known place for a module, are left to edits; and edits to
-        whole files where the pack has no prompt for them.
+        If the prompt is too long, the lessons of earlier draws are left out, then the module library. Edits replace a
+        module if the idea scales or adjusts the network, or if the parent has no known place for a module. A whole
+        file replaces edits if the pack has no prompt for them.
         """
         idea = self._pack.format_idea(request.idea, request.target)
-        form = request.errand.choices.form or self._form
-        if form == "module" and self._check is not None and self._pack.has(ROLE) and request.idea.asks_for_a_module:
-            site = module_site(request)
-            if site is not None:
-                return await mutate_by_module(self._model, self._pack, self._check, site, idea)
-            return _noted(await self._rewrite(request, idea), "no known place for a module")
-        return await self._rewrite(request, idea)
+        is_module = self._format(request.context) == "module" and request.idea.asks_for_a_module
+        if not is_module or self._check is None or not self._pack.has(PROMPT):
+            return await self._rewrite(request, idea)
+        site = read_site(request)
+        if site is not None:
+            return await mutate_by_module(self._model, self._pack, self._check, site, idea)
+        answer = await self._rewrite(request, idea)
+        if isinstance(answer, Failure):
+            return answer
+        return replace(answer, note="; ".join(filter(None, ("no known place for a module", answer.note))))
 
     async def _rewrite(self, request: MutationRequest, idea: str) -> Proposal | Failure:
-        """The parent with edits, or written anew."""
-        lessons, parts = request.errand.choices.lessons, at_hand(request.parts, request.parent.source)
-        variables = {"idea": idea, "parent": request.parent.source, "lessons": lessons, "parts": parts}
-        droppable = ("lessons", "parts")
-        if writes_edits(self._pack, "mutation_edit", request.errand, self._form):
-            question = Question(self._pack, "mutation_edit", variables, droppable)
-            source = request.parent.source
-            edited = await propose_by_edits(question, self._model, request.errand, source, idea, Step.MUTATE)
-            return completed(edited, parts)
-        question = Question(self._pack, "mutation", variables, droppable)
-        answer = await question.ask(self._model, request.errand, Step.MUTATE)
-        return completed(read_proposal(answer, Step.MUTATE, prompt=idea), parts)
-
-
-def _noted(answer: Proposal | Failure, remark: str) -> Proposal | Failure:
-    """A proposal whose note says why it was made otherwise than chosen; a failure has no note."""
-    if isinstance(answer, Failure):
-        return answer
-    return replace(answer, note="; ".join(filter(None, (remark, answer.note))))
+        """The mutation as a whole file or as edits of the parent."""
+        source, modules = request.parent.source, select_modules(request.modules, request.parent.source)
+        variables = {"idea": idea, "parent": source, "lessons": request.context.choices.lessons, "parts": modules}
+        prompts, droppable = ("mutation", "mutation_edit"), ("lessons", "parts")
+        written = await self._write(
+            *prompts, variables, droppable, context=request.context, source=source, step=Step.MUTATE
+        )
+        if isinstance(written, Failure):
+            return written
+        return add_used_modules(Proposal(written.source, idea, note=written.note), modules)

@@ -1,4 +1,4 @@
-r"""How far the winner of a search is ahead of its control, the base widened to the same limits.
+r"""The gain of a search's winner over its control, the base widened to the same limits.
 
     python -m benchmarks.control --seeds 3 -- --task folder --data photos --image-size 16 \
         --max-params 60k --max-flops 4M --archs 16

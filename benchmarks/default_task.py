@@ -1,4 +1,4 @@
-"""What there is to find in the default search: the base of ``digits`` and hand-made variants, over several seeds.
+"""The headroom of the default task: the base of ``digits`` and hand-made variants, over several seeds.
 
     python -m benchmarks.default_task --seeds 8
 
@@ -24,10 +24,10 @@ from torch import nn
 from fairnad.domain.budget import Budget, within
 from fairnad.domain.recipe import RECIPES, Recipe
 from prompts.loader import load_pack
-from tools.budget_evaluator import count_flops, count_params
+from tools.budget_evaluator import count_params, flop_count
 from tools.datasets.tasks import Split, Task, load_task
-from tools.jobs.network_source import build_network
-from tools.jobs.trainer import PredictRequest, TrainRequest, predict, train
+from tools.jobs.network_source import build_network, example_inputs
+from tools.jobs.trainer import TrainRequest, predict, train
 
 Edits = tuple[tuple[str, str], ...]
 
@@ -69,7 +69,7 @@ VARIANTS: dict[str, Edits] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """The default task with all a training of it needs."""
+    """The default task with everything that a training needs."""
 
     task: Task
     held_out: Split
@@ -108,7 +108,7 @@ def build(edits: Edits, seed: int) -> nn.Module:
     """The base with every edit made.
 
     Raises:
-        ValueError: an edit finds nothing to change.
+        ValueError: an edit does not match.
     """
     source = setting().base
     for old, new in edits:
@@ -116,7 +116,7 @@ def build(edits: Edits, seed: int) -> nn.Module:
             raise ValueError(f"the base holds no {old!r}")
         source = source.replace(old, new)
     task = setting().task
-    return build_network(source, num_classes=task.num_classes, image_size=task.image_size, seed=seed)
+    return build_network(source, task.contract, seed=seed)
 
 
 def measure(edits: Edits, seed: int) -> Result:
@@ -134,12 +134,12 @@ def measure(edits: Edits, seed: int) -> Result:
 
 def _percent(network: nn.Module, split: Split) -> float:
     task = setting().task
-    logits = predict(network, PredictRequest(split.images, task.mean, task.std, batch_size=256, device="cpu"))
+    logits = predict(network, split.images, task.mean, task.std, batch_size=256, device="cpu")
     return 100 * float((logits.argmax(axis=1) == split.labels).mean())
 
 
 def table(num_seeds: int, num_processes: int) -> Iterator[str]:
-    """The lines of the table, each as soon as it is measured."""
+    """The rows of the table, each as soon as it is measured."""
     yield "| variant | parameters | FLOPs | within limits | validation (%) | held-out (%) | seconds |"
     yield "|---|---:|---:|---|---:|---:|---:|"
     # Spawned, as a process that has used torch's threads cannot be forked safely.
@@ -150,7 +150,10 @@ def table(num_seeds: int, num_processes: int) -> Iterator[str]:
 
 def _row(name: str, edits: Edits, results: list[Result]) -> str:
     network = build(edits, seed=0)
-    costs = {"params": count_params(network), "flops": count_flops(network, setting().task.image_size)}
+    costs = {
+        "params": count_params(network),
+        "flops": flop_count(network, example_inputs(setting().task.contract, 1)).total,
+    }
     cells = [
         name,
         f"{costs['params']:,}",

@@ -1,4 +1,4 @@
-"""What a search makes of a language model that is often wrong: the paper's way, a mix of players, and shorter replies.
+"""A search with an unreliable language model: as in the paper, with a mix of players, and with shorter replies.
 
     python -m benchmarks.fault_mix --seeds 3 --archs 8
 
@@ -32,10 +32,10 @@ from tests.openai_server import ScriptedServer
 
 MODES: Mapping[str, Mapping[str, str]] = {
     "paper": {"agents.mode": "paper"},
-    "hybrid": {"agents.mode": "best", "agents.mutation-format": "full"},
-    "hybrid-edit": {"agents.mode": "best", "agents.mutation-format": "edit"},
-    "hybrid-module": {"agents.mode": "best", "agents.mutation-format": "module"},
-    "hybrid-auto": {"agents.mode": "best", "agents.mutation-format": "auto"},
+    "hybrid": {"agents.mode": "best", "agents.edit-format": "full"},
+    "hybrid-edit": {"agents.mode": "best", "agents.edit-format": "edit"},
+    "hybrid-module": {"agents.mode": "best", "agents.edit-format": "module"},
+    "hybrid-auto": {"agents.mode": "best", "agents.edit-format": "auto"},
 }
 """Flags of each mode."""
 
@@ -55,7 +55,7 @@ crop_padding = 0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a search left; ``num_requests`` counts what reached the server, refused or not."""
+    """The outcome of a search; ``num_requests`` counts all requests at the server, including refused ones."""
 
     history: History
     num_requests: int
@@ -65,7 +65,7 @@ class Outcome:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of every stored call, those of the prompt included."""
+        """Prompt and reply tokens of all stored calls."""
         return sum(call.input_tokens + call.output_tokens for record in self.history.records for call in record.calls)
 
     @property
@@ -75,7 +75,7 @@ class Outcome:
 
 
 def search(mode: str, seed: int, archs: int, folder: Path) -> Outcome:
-    """Search until so many candidates have trained, in ``folder``, which must be empty."""
+    """Search in the empty ``folder`` until ``archs`` candidates have trained."""
     start = time.monotonic()
     model = ScriptedModel(seed)
     settings = settings_of(mode, seed, archs, folder)
@@ -94,7 +94,7 @@ def settings_of(mode: str, seed: int, archs: int, folder: Path) -> dict[str, obj
         "archs": archs,
         "seed": seed,
         "search.initial": 8,
-        "search.max-barren-draws": 200,
+        "search.max-stalled-draws": 200,
         "search.max-draws": 8,
         "llm.max-retries": 8,
         **MODES[mode],
@@ -102,10 +102,10 @@ def settings_of(mode: str, seed: int, archs: int, folder: Path) -> dict[str, obj
 
 
 def run_search(settings: Mapping[str, object]) -> None:
-    """A search in a process of its own.
+    """Run a search in a separate process.
 
     Raises:
-        RuntimeError: it did not finish; the message is the end of what it said.
+        RuntimeError: the search did not finish; the message is the end of its output.
     """
     command = [sys.executable, "-m", "graphs.search", *search_flags(settings), "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -114,7 +114,7 @@ def run_search(settings: Mapping[str, object]) -> None:
 
 
 def read_history(folder: Path, run: str = "test") -> History:
-    """What a search in ``folder`` has recorded."""
+    """The records of the search in ``folder``."""
     with closing(SqliteHistory(folder / "runs" / run / FILE_NAME, read_only=True)) as store:
         return History(store.records())
 
@@ -138,10 +138,10 @@ def table(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
     yield ""
     for mode, group in outcomes.items():
         failures = sum((outcome.history.failures() for outcome in group), Counter[tuple[str, str]]())
-        told = ", ".join(f"{step}/{kind} {number}" for (step, kind), number in failures.most_common())
+        ended = ", ".join(f"{step}/{kind} {number}" for (step, kind), number in failures.most_common())
         roles = sum((outcome.by_role for outcome in group), Counter[str]())
         faults = sum((outcome.faults for outcome in group), Counter[str]())
-        yield f"{mode}: requests {dict(roles)}; faults of the model {dict(faults)}; draws ended by {told}"
+        yield f"{mode}: requests {dict(roles)}; faults of the model {dict(faults)}; draws ended by {ended}"
 
 
 def _cells(group: Sequence[Outcome]) -> list[str]:

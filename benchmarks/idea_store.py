@@ -1,24 +1,22 @@
-"""How fast the idea store is: building, fair sampling, filtered search, Chroma's own filters beside it.
+"""Speed and accuracy of the idea store: building, fair sampling, filtered search, recall.
 
-    python -m benchmarks.idea_store                     15,323 made-up ideas, as many as the paper's base holds
+    python -m benchmarks.idea_store                     15,323 made-up ideas, as many as the paper's base has
     python -m benchmarks.idea_store --ideas 2000        fewer
-    python -m benchmarks.idea_store --vectors 200000    and the store over so many random vectors
-    python -m benchmarks.idea_store --without-index     what needs no Chroma alone, much sooner
+    python -m benchmarks.idea_store --vectors 50000     also with that many random vectors
 
-Times are medians; compare them within one run. Processor time is told beside the wall clock's, since the machine may be
-busy. Ideas are made of the words of the pack's own, spread over its categories by a Zipf law, since papers are not
-fair either.
+Times are medians; compare them within one run. Processor time is printed beside the wall clock's, since the machine may
+be busy. The texts consist of words of the pack's ideas, spread over its categories by a Zipf law.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,16 +36,15 @@ _DIMENSION = 256
 
 
 class RandomEmbedder:
-    """Vectors that say nothing, by which the store alone is timed."""
+    """Random vectors, to time the store alone."""
 
     name = "random"
 
-    def __init__(self) -> None:
-        self._generator = np.random.default_rng(1)
-
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One normally distributed vector a text."""
-        return self._generator.standard_normal((len(texts), _DIMENSION), dtype=np.float32)
+        """One vector per text, normally distributed and a function of the text."""
+        seeds = [int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) for text in texts]
+        rows = [np.random.default_rng(seed).standard_normal(_DIMENSION, dtype=np.float32) for seed in seeds]
+        return np.array([row / np.linalg.norm(row) for row in rows])
 
 
 def made_ideas(number: int) -> list[Idea]:
@@ -82,17 +79,15 @@ def timed(work: Callable[[], object], repeats: int = _QUERIES) -> str:
     return f"{wall}   processor {np.median(efforts):9.3f} ms"
 
 
-def measure(ideas: Sequence[Idea], embed: Embedder, folder: Path, *, indexed: bool) -> None:
-    """Print how long each thing takes; without the index, whose graph is slow to build, every idea is compared."""
+def measure(ideas: Sequence[Idea], embed: Embedder, folder: Path) -> None:
+    """Print how long each operation takes, and how many of the ten closest ideas a search finds."""
     began, began_working = time.perf_counter(), time.process_time()
-    store = ChromaIdeaStore(folder / "ideas", ideas, embed, read_only=not indexed)
-    if indexed:
-        store.ensure_index()
+    store = ChromaIdeaStore(folder / "ideas", ideas, embed)
+    store.ensure_index()
     seconds, effort = time.perf_counter() - began, time.process_time() - began_working
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    done = "index built" if indexed else "no index, opened"
     print(
-        f"{len(ideas):,} ideas, vectors by {embed.name}: {done} in {seconds:.1f} s "
+        f"{len(ideas):,} ideas, vectors by {embed.name}: index built in {seconds:.1f} s "
         f"({effort:.1f} s of processor time), {size / 1e6:.0f} MB"
     )
     generator = np.random.default_rng(2)
@@ -115,31 +110,24 @@ def measure(ideas: Sequence[Idea], embed: Embedder, folder: Path, *, indexed: bo
     ]
     for name, work in rows:
         print(f"  {name:<46}{timed(work)}")
-    if indexed:
-        measure_chroma(store, embed, ideas, largest)
+    vectors = embed([idea.text for idea in ideas])
+    for name, asked in (("every idea", IdeaFilter()), ("main category", main), ("from 2020 on", year)):
+        print(f"  {recall(store, ideas, vectors, asked):.0%} of the ten closest found, {name}")
     store.close()
     print(f"  memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:,.0f} MB")
 
 
-def measure_chroma(store: ChromaIdeaStore, embed: Embedder, ideas: Sequence[Idea], main: str) -> None:
-    """Print what Chroma takes alone, and how many of the ten closest it finds without a filter."""
-    with store._index.open_copy() as collection:
-        assert collection is not None, "the index was just built"
-
-        def query(where: Any = None) -> Callable[[], object]:
-            vectors = embed([ideas[0].text])
-            return lambda: collection.query(query_embeddings=vectors, n_results=10, where=where, include=["distances"])
-
-        print(f"  {'Chroma alone, every idea':<46}{timed(query())}")
-        print(f"  {'Chroma alone, where main category':<46}{timed(query({'main': main}))}")
-        rows = np.random.default_rng(3).choice(len(store), _QUERIES)
-        vectors = np.asarray(store._loaded_vectors())
-        ids, found = [idea.idea_id for idea in store], 0
-        for row in rows:
-            exact = {ids[place] for place in np.argsort(-(vectors @ vectors[row]))[:10]}
-            answer = collection.query(query_embeddings=vectors[row][None], n_results=10, include=["distances"])
-            found += len(exact & set(answer["ids"][0]))
-        print(f"  Chroma alone finds {found / (10 * len(rows)):.0%} of the ten closest")
+def recall(store: ChromaIdeaStore, ideas: Sequence[Idea], vectors: NDArray[np.float32], asked: IdeaFilter) -> float:
+    """The share of the ten closest ideas that are among the ten :meth:`ChromaIdeaStore.neighbours` finds."""
+    passing = np.array([asked.passes(idea) for idea in ideas])
+    num_found = 0
+    for row in np.random.default_rng(3).choice(len(ideas), _QUERIES):
+        similarities = np.where(passing, vectors @ vectors[row], -np.inf)
+        similarities[row] = -np.inf
+        closest = {ideas[place].idea_id for place in np.argsort(-similarities)[:10]}
+        found = {idea.idea_id for idea, _ in store.neighbours(ideas[row].idea_id, asked)}
+        num_found += len(closest & found)
+    return num_found / (10 * _QUERIES)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -147,9 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.idea_store", description=__doc__.split("\n")[0])
     parser.add_argument("--ideas", type=int, default=PAPERS_IDEAS, help="made-up ideas (default: %(default)s)")
     parser.add_argument("--vectors", type=int, default=0, help="measure so many random vectors as well")
-    parser.add_argument("--without-index", action="store_true", help="leave Chroma out, which saves most of the time")
     options = parser.parse_args(arguments)
-    indexed = not options.without_index
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         ideas = made_ideas(options.ideas)
@@ -158,9 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exported = time.perf_counter()
         read_ideas(folder / "ideas.jsonl", load_pack("vision").attribute_tree)
         print(f"export {exported - began:.2f} s, import {time.perf_counter() - exported:.2f} s")
-        measure(ideas, HashedEmbedder(_DIMENSION), folder / "hashed", indexed=indexed)
+        measure(ideas, HashedEmbedder(_DIMENSION), folder / "hashed")
         if options.vectors:
-            measure(made_ideas(options.vectors), RandomEmbedder(), folder / "random", indexed=indexed)
+            measure(made_ideas(options.vectors), RandomEmbedder(), folder / "random")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a figure was measured on: said above every table, so that nobody compares figures of two machines."""
+"""Describes the machine above every table, because figures of different machines cannot be compared."""
 
 from __future__ import annotations
 

@@ -25,19 +25,20 @@ from pathlib import Path
 import numpy as np
 
 from agents.builtin.structural_judge import BuiltinStructuralJudge
-from agents.llm.call_memory import CallMemory
-from agents.llm.client import LanguageModel
+from agents.llm.client import CallMemory, LanguageModel
 from agents.mutator import LanguageModelMutator
 from benchmarks.machine import machine_line
 from benchmarks.proportions import share_text
 from fairnad.domain.budget import Budget, load, within
+from fairnad.domain.contract import Contract
 from fairnad.ideas.attribute_tree import Granularity
 from fairnad.ideas.idea import Idea, MutationTarget, mutation_targets
-from fairnad.ports import Errand, JudgeRequest, Model, MutationRequest, Proposal, Verdict
+from fairnad.ports import CallContext, JudgeRequest, Model, MutationRequest, Proposal, Verdict
 from fairnad.records.candidate import CandidateId, Failure, FailureKind, Stage, Step
-from fairnad.records.draw_decisions import Choices
+from fairnad.records.draw_decisions import DrawDecisions
 from fairnad.search.sampling import Fairness, draw, draw_key, fairness_key
-from fairnad.settings.search_settings import LabSettings, LanguageModelSettings
+from fairnad.settings.model_entries import LanguageModelSettings
+from fairnad.settings.search_settings import LabSettings
 from prompts.loader import Pack, load_pack
 from store.idea_files import read_ideas
 from store.module_store import ChromaModuleStore
@@ -112,7 +113,7 @@ class Subject:
         self._seed = seed
         self._library = library
         self._modules = ChromaModuleStore(HashedEmbedder())
-        self._modules.add(pack.modules)
+        self._modules.add(pack.library.offered)
         limits = pack.tasks[task]
         self._budgets = (
             Budget("params", "parameters", limits.max_params),
@@ -128,17 +129,17 @@ class Subject:
         memory = CallMemory()
         model = LanguageModel(self._settings, memory)
         place = CandidateId(1, Stage.FAIR, 1, question.number, 0)
-        errand = Errand(str(place), 0, self._seed, Choices(form=form))
+        context = CallContext(str(place), 0, self._seed, DrawDecisions(form=form))
         parent = await self._parent()
         mutator = LanguageModelMutator(model, self._pack, form, self._checker.check)
-        near = self._modules.nearest(question.idea.text, [module.module_id for module in self._pack.modules])
-        parts = tuple(near[: self._library])
-        proposal = await mutator.mutate(MutationRequest(errand, question.idea, question.target, parent, parts))
+        near = self._modules.nearest(question.idea.text, [module.module_id for module in self._pack.library.offered])
+        modules = tuple(near[: self._library])
+        proposal = await mutator.mutate(MutationRequest(context, question.idea, question.target, parent, modules))
         await model.aclose()
-        runs, failure = await self._judge(proposal, parent, errand)
+        runs, failure = await self._judge(proposal, parent, context)
         calls = [answer.call for answer in memory.answers]
         return Trial(
-            model=self._settings.model,
+            model=self._settings.title,
             base=self._base,
             prompts=self._pack.digest,
             form=form,
@@ -163,7 +164,9 @@ class Subject:
         assert not isinstance(report, Failure), f"the base does not run: {report}"
         return Model(source, report)
 
-    async def _judge(self, proposal: Proposal | Failure, parent: Model, errand: Errand) -> tuple[bool, Failure | None]:
+    async def _judge(
+        self, proposal: Proposal | Failure, parent: Model, context: CallContext
+    ) -> tuple[bool, Failure | None]:
         """Whether it runs, and why it is not valid: the three verifications of the feedback loop, without its loops."""
         if isinstance(proposal, Failure):
             return False, proposal
@@ -175,7 +178,7 @@ class Subject:
                 f"{name} {part:.2f} of the limit" for name, part in load(report.costs, self._budgets).items()
             )
             return True, Failure(Step.MEASURE, FailureKind.BUDGET, costs)
-        verdict = await BuiltinStructuralJudge().judge(JudgeRequest(errand, Model(proposal.source, report), parent))
+        verdict = await BuiltinStructuralJudge().judge(JudgeRequest(context, Model(proposal.source, report), parent))
         assert isinstance(verdict, Verdict), "both have run"
         if not verdict.changed:
             return True, Failure(Step.JUDGE, FailureKind.UNCHANGED, verdict.reason)
@@ -208,9 +211,9 @@ def read_trials(path: Path) -> list[Trial]:
 
 
 def table(trials: Sequence[Trial]) -> Iterator[str]:
-    """A row for each model, base, form, number of modules at hand, and wording of the prompts."""
+    """A row for each model, base, form, number of offered modules, and wording of the prompts."""
     yield (
-        "| model | base | form | at hand | prompts | runs | valid (95% interval) | seconds a try | seconds a valid one "
+        "| model | base | form | modules | prompts | runs | valid (95% interval) | seconds a try | seconds a valid one "
         "| tokens a try (in + out) | tokens a valid one | valid an hour |"
     )
     yield "|---|---|---|---:|---|---:|---|---:|---:|---:|---:|---:|"
@@ -248,15 +251,17 @@ async def study(options: argparse.Namespace) -> None:
     pack = load_pack("vision")
     defaults = pack.tasks[options.task]
     base = options.base or defaults.base
-    settings = LanguageModelSettings(
-        model=options.model,
-        base_url=options.base_url,
-        temperature=options.temperature,
-        max_tokens=options.max_tokens,
-        timeout_seconds=600,
+    settings = LanguageModelSettings.model_validate(
+        {
+            "model": options.model,
+            "base_url": options.base_url,
+            "temperature": options.temperature,
+            "max_tokens": options.max_tokens,
+            "timeout_seconds": 600,
+        }
     )
     known = {trial.place for trial in read_trials(options.out)}
-    async with lone_checker(LabSettings(), num_classes=10, image_size=defaults.image_size) as checker:
+    async with lone_checker(LabSettings(), Contract.for_images(defaults.image_size, 10)) as checker:
         subject = Subject(settings, pack, options.task, base, checker, options.seed, options.library)
         for question in draw_questions(pack, options.ideas, options.seed):
             for form in options.forms:
@@ -265,8 +270,8 @@ async def study(options: argparse.Namespace) -> None:
                 trial = await subject.attempt(form, question)
                 with options.out.open("a") as file:
                     file.write(json.dumps(dataclasses.asdict(trial)) + "\n")
-                told = trial.message or f"valid: {trial.note}".removesuffix(": ")
-                print(f"{form} {question.number}: {trial.seconds:.0f} s, {told}", flush=True)
+                result = trial.message or f"valid: {trial.note}".removesuffix(": ")
+                print(f"{form} {question.number}: {trial.seconds:.0f} s, {result}", flush=True)
 
 
 def main() -> None:
@@ -279,7 +284,7 @@ def main() -> None:
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="default: all")
     parser.add_argument("--ideas", type=int, default=12, help="ideas (default: 12)")
     parser.add_argument("--seed", type=int, default=0, help="decides which ideas (default: 0)")
-    parser.add_argument("--library", type=int, default=4, help="modules at hand, as in a search (default: 4)")
+    parser.add_argument("--library", type=int, default=4, help="offered modules, as in a search (default: 4)")
     parser.add_argument("--task", default="digits", help="image size and limits (default: digits)")
     parser.add_argument("--base", default="", help="model of the pack to change (default: the task's)")
     parser.add_argument("--max-tokens", type=int, default=2048, help="tokens of a reply (default: 2048)")

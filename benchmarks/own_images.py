@@ -1,4 +1,4 @@
-"""From a folder of images to a network that predicts without this project, by the README's one command.
+"""From a folder of images to a network that predicts without this project, by the command in the README.
 
     python -m benchmarks.own_images FOLDER [-- --archs 32 ...]
 
@@ -34,7 +34,7 @@ RUN = "own-images"
 def main() -> None:
     """Make the folder, search, predict, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a folder to make; one that was made before is gone on with")
+    parser.add_argument("folder", type=Path, help="folder to create; an existing one is reused")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where Fashion-MNIST lies")
     parser.add_argument("flags", nargs="*", help="flags of the search")
     asked = parser.parse_args()
@@ -46,16 +46,16 @@ def main() -> None:
     runs = asked.folder / "runs"
     command = ["-m", "graphs.search", "--task", "folder", "--data", str(images), "--runs", str(runs), "--run", RUN]
     subprocess.run([sys.executable, *command, *asked.flags], check=True)
-    tell(runs / RUN, accuracy_elsewhere(runs / RUN / "result", some_of(clothes.held_out(), NUM_NEW), clothes))
+    print_results(runs / RUN, accuracy_elsewhere(runs / RUN / "result", some_of(clothes.held_out(), NUM_NEW), clothes))
 
 
 def some_of(split: Split, number: int) -> Split:
-    """Stratified, the same ones every time."""
+    """A stratified sample, the same every time."""
     return split.take(stratified_order(split.labels, np.random.default_rng(0))[:number])
 
 
 def write_images(split: Split, task: Task, folder: Path) -> None:
-    """One PNG file an image, in class folders."""
+    """Write one PNG file per image, in class folders."""
     for number, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
         path = folder / task.class_names[label] / f"{number:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def write_images(split: Split, task: Task, folder: Path) -> None:
 
 
 def spoil(folder: Path) -> None:
-    """Add 20 files no search should learn from, of five kinds."""
+    """Add 20 files of five kinds that a search must leave out."""
     classes = sorted(folder.iterdir())
     for number in range(4):
         home, other = classes[number], classes[number + 4]
@@ -76,7 +76,7 @@ def spoil(folder: Path) -> None:
 
 
 def accuracy_elsewhere(result: Path, new: Split, task: Task) -> float:
-    """The share of new images the program of a result folder names right, run far from this project."""
+    """The accuracy of a result folder's program on new images, run outside this project."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         shutil.copytree(result, place / "result")
@@ -88,15 +88,15 @@ def accuracy_elsewhere(result: Path, new: Split, task: Task) -> float:
     return float(np.mean([label == file.parent.name for label, file in zip(answers, files, strict=True)]))
 
 
-def tell(run: Path, accuracy: float) -> None:
-    """What came of it."""
+def print_results(run: Path, accuracy: float) -> None:
+    """Print the results."""
     command = [sys.executable, "-m", "graphs.search", "best", "--runs", str(run.parent), "--run", run.name, "--json"]
     best = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     print("left out:", json.loads((run / "task.json").read_text())["left_out"])
     print("limits:", best["limits"], "costs:", best["costs"])
     for name in ("validation", "held_out"):
-        told = {"base": best["base"][name], "winner": best[name]}
-        print(f"{name}: " + ", ".join(f"{who} {spread(values)}" for who, values in told.items()))
+        results = {"base": best["base"][name], "winner": best[name]}
+        print(f"{name}: " + ", ".join(f"{network} {spread(values)}" for network, values in results.items()))
     print(f"best.py elsewhere, {NUM_NEW} new images: {accuracy:.1%}")
 
 

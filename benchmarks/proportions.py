@@ -1,18 +1,18 @@
-"""Shares with an interval: how far a share of few tries can be trusted."""
+"""Proportions with confidence intervals."""
 
 from __future__ import annotations
 
 from math import sqrt
 
 _Z = 1.959964
-"""Standard deviations that hold 95% of a normal distribution."""
+"""Standard deviations that cover 95% of a normal distribution."""
 
 
 def wilson(num_hits: int, num_tries: int) -> tuple[float, float]:
-    """The 95% interval of Wilson for a share, in [0, 1]; nothing tried tells nothing.
+    """The 95% Wilson interval of a proportion, in [0, 1]; the whole interval without tries.
 
     Raises:
-        ValueError: more hits than tries, or fewer than none.
+        ValueError: more hits than tries, or fewer than 0.
     """
     if not 0 <= num_hits <= num_tries:
         raise ValueError(f"expected 0 to {num_tries} hits, found {num_hits}")

@@ -1,4 +1,4 @@
-"""Whether a search replayed from its recorded calls, without an endpoint, comes to the same history.
+"""Whether a search that is replayed from its recorded calls, without an endpoint, has the same history.
 
     python -m benchmarks.replay --archs 100
 
@@ -33,7 +33,7 @@ _MOST_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was recorded and what came of it again; the calls are lines of the logs, ``seconds`` those of each run."""
+    """The histories and call logs of the recorded and the replayed run; ``seconds`` is the duration of each."""
 
     recorded: History
     replayed: History
@@ -43,18 +43,18 @@ class Outcome:
 
     @property
     def num_same(self) -> int:
-        """Candidates whose records are the same in both, the base among them."""
+        """Number of candidates, including the base, with equal records in both."""
         replayed = {record["candidate_id"]: record for record in same(self.replayed)}
         return sum(record == replayed.get(record["candidate_id"]) for record in same(self.recorded))
 
     @property
     def is_identical(self) -> bool:
-        """Whether every record and every call is the same, and there is none more."""
+        """Whether both runs have the same records and calls."""
         return same(self.recorded) == same(self.replayed) and self.recorded_calls == self.replayed_calls
 
 
 def replay(archs: int, folder: Path, *, mode: str = "hybrid-auto", schedule: str = "generational") -> Outcome:
-    """Search, and search again from the calls, in ``folder``, which must be empty."""
+    """Search in the empty ``folder``, then replay the calls."""
     settings = {**settings_of(mode, 0, archs, folder), "search.schedule": schedule}
     start = time.monotonic()
     with ScriptedServer(ScriptedModel(0)) as server:
@@ -71,7 +71,7 @@ def replay(archs: int, folder: Path, *, mode: str = "hybrid-auto", schedule: str
 
 
 def _calls(path: Path) -> list[str]:
-    """The lines of a log in an order that does not depend on which call was answered first."""
+    """The lines of a log in an order that does not depend on the order of the answers."""
     return sorted(path.read_text(encoding="utf-8").splitlines())
 
 
@@ -106,10 +106,12 @@ def _differences(outcome: Outcome) -> Iterator[str]:
 
 
 def main() -> int:
-    """Search, replay and compare; 0 where both are the same."""
+    """Search, replay and compare; return 0 if both are equal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archs", type=int, default=100, help="candidates to train (default: 100)")
-    parser.add_argument("--mode", choices=MODES, default="hybrid-auto", help="who plays (default: hybrid-auto)")
+    parser.add_argument(
+        "--mode", choices=MODES, default="hybrid-auto", help="players of the roles (default: hybrid-auto)"
+    )
     parser.add_argument("--schedule", choices=("generational", "steady"), default="generational", help="of the search")
     options = parser.parse_args()
     print(f"{machine_line('torch', 'langgraph')}\n", flush=True)

@@ -25,19 +25,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fairnad.domain.contract import Contract
 from fairnad.records.candidate import Step
 from fairnad.settings.search_settings import LabSettings
-from tools.sandbox.isolation import Ground, Level, find_obstacle, wrapper
+from tools.sandbox.isolation import Level, SandboxFolders, find_obstacle, wrapper
 from tools.sandbox.job import Job, JobKind, Limits
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _SOURCE = _CHECKOUT / "prompts" / "vision" / "models" / "resnet32.py"
-_REQUEST = {"num_classes": 10, "image_size": 32, "seed": 0, "integrity": "reject"}
+_REQUEST = {"contract": Contract.for_images(32, 10).to_json(), "seed": 0, "integrity": "reject"}
 _LIMITS = Limits(wall_seconds=60, memory_bytes=10**9, output_bytes=10**5)
 _NUM_COLD = 5
 
 Seconds = tuple[float, float]
-"""Of wall time and of CPU; the latter tells more on a machine that has other work."""
+"""Wall time and CPU time; CPU time is more reliable on a busy machine."""
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -67,12 +68,12 @@ def _print_all(n: int, levels: str, source: str) -> None:
     print(f"cold process: run check {_text(cold['run'])}, whole check {_text(cold['whole'])}")
     for level in map(Level, levels):
         with tempfile.TemporaryDirectory() as name:
-            ground = Ground.below(Path(name), LabSettings(device="cpu"))
-            ground.jobs.mkdir()
-            if obstacle := find_obstacle(level, ground):
+            folders = SandboxFolders.below(Path(name), LabSettings(device="cpu"))
+            folders.jobs.mkdir()
+            if obstacle := find_obstacle(level, folders):
                 print(f"{level}: {obstacle}")
                 continue
-            warm = _warm(level, ground, n, source)
+            warm = _warm(level, folders, n, source)
         warm["whole check"] = asyncio.run(_whole_checks(level, n, source))
         print(f"{level}: " + ", ".join(f"{what} {_text(times)}" for what, times in warm.items()), end="")
         run, whole = (_ratio(cold[kind], warm[f"{kind} check"]) for kind in ("run", "whole"))
@@ -106,11 +107,11 @@ def _waited(pid: int, began: float) -> Seconds:
     return time.monotonic() - began, usage.ru_utime + usage.ru_stime
 
 
-def _warm(level: Level, ground: Ground, n: int, source: str) -> dict[str, list[Seconds]]:
-    """Forks of a warm process behind the same wall as the fork server."""
-    script = ground.scratch / "inside.py"
+def _warm(level: Level, folders: SandboxFolders, n: int, source: str) -> dict[str, list[Seconds]]:
+    """Forks of a warm process in the same jail as the fork server."""
+    script = folders.scratch / "inside.py"
     shutil.copy(__file__, script)
-    command = [*wrapper(level, ground), sys.executable, "-P", str(script), "--inside", level, "--n", str(n)]
+    command = [*wrapper(level, folders), sys.executable, "-P", str(script), "--inside", level, "--n", str(n)]
     environment = os.environ | _ONE_THREAD | {"PYTHONPATH": str(_CHECKOUT), "BENCHMARK_SOURCE": source}
     done = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return {what: [(wall, processor) for wall, processor in times] for what, times in json.loads(done.stdout).items()}
@@ -157,7 +158,7 @@ def _run_check(source: str) -> None:
 
     torch.set_num_threads(1)
     source_policy.enforce(source)
-    network = build_network(source, num_classes=10, image_size=32, seed=0)
+    network = build_network(source, Contract.for_images(32, 10), seed=0)
     F.cross_entropy(network(torch.randn(4, 3, 32, 32)), torch.arange(4)).backward()  # type: ignore[no-untyped-call]
 
 
@@ -190,7 +191,7 @@ async def _whole_checks(level: Level, n: int, source: str) -> list[Seconds]:
 
 
 async def _false_refusals() -> str:
-    """Honest networks through policy, jail and check at the best level there is."""
+    """Check honest networks by policy, jail and check job at the best available level."""
     from tests.tools.sandbox.hostile.legitimate import LEGITIMATE
     from tools.sandbox.supervisor import Sandbox
 

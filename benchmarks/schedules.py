@@ -1,4 +1,4 @@
-"""How busy the two schedules keep a training slot when a call of the language model takes as long as a training.
+"""Slot use of the two schedules when a call of the language model takes as long as a training.
 
 The language model is scripted and the trainings sleep, so that no time is a processor's: what is measured is the
 waiting that the schedule brings about. There is one slot, and a stage has two candidates: the smaller the stages are
@@ -32,7 +32,7 @@ _SETTINGS = {
     "search.pareto": 2,
     "search.refine": 0,
     "search.confirm_seeds": 0,
-    "search.judge_structure": False,
+    "search.ablate": "judge",
     "lab.slots": 1,
     "llm.model": "scripted",
     **UNJAILED,
@@ -46,7 +46,7 @@ class Sleepy:
         self._seconds = seconds
 
     def __call__(self, request: Request) -> Reply:
-        """A reply after the seconds; a judge is not asked to wait."""
+        """Reply after a delay; the judge replies at once."""
         if role_of(request) == "judge":
             return Reply(APPROVED)
         time.sleep(self._seconds)
@@ -70,13 +70,13 @@ def measure(schedule: str, folder: Path, *, archs: int, seconds: float, **settin
     pack, runs = folder / "pack", folder / "runs"
     if not pack.exists():
         write_pack(pack)
-    with ScriptedServer(Sleepy(seconds)) as server, contextlib.redirect_stdout(io.StringIO()) as told:
+    with ScriptedServer(Sleepy(seconds)) as server, contextlib.redirect_stdout(io.StringIO()) as output:
         given = {**_SETTINGS, "pack": pack, "runs": runs, "run": schedule, "archs": archs, "max_params": 1e6}
         given |= {"max_flops": 1e9, "llm.base_url": server.url, "search.schedule": schedule, **settings}
         flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
         status = search([*flags, "--json"])
-    assert status == 0, told.getvalue()
-    facts: Mapping[str, Any] = json.loads(told.getvalue().splitlines()[-1])
+    assert status == 0, output.getvalue()
+    facts: Mapping[str, Any] = json.loads(output.getvalue().splitlines()[-1])
     return facts
 
 

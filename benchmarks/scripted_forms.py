@@ -1,4 +1,4 @@
-"""How a scripted model words what it designed: a whole file, edits of the one it was shown, or a module alone."""
+"""The reply of a scripted model: a whole file, edits of the shown file, or only a module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from agents.builtin.templates import attention, connections, layers, mixers, recalibration
+from prompts.loader import load_pack
 from tests.openai_server import Request
 
 _PLAN = {
@@ -25,20 +25,19 @@ class Passage(nn.Module):
         return x
 """
 
-_HALVING = (connections.BLUR_DOWNSAMPLING, connections.CONV_DOWNSAMPLING, connections.SPACE_TO_DEPTH)
-
 MODULES: tuple[str, ...] = tuple(
-    text
-    for module in (attention, connections, layers, mixers, recalibration)
-    for text in vars(module).values()
-    if isinstance(text, str) and "def __init__(self, channels):" in text and "def forward(self, x):" in text
-    if _RETURN.search(text) and text not in _HALVING
+    entry.source
+    for entry in load_pack("vision").library.transformations
+    if "def __init__(self, channels):" in entry.source
+    and "def forward(self, x):" in entry.source
+    and entry.change != "downsample-with"
+    and _RETURN.search(entry.source)
 )
 """Modules of the built-in designer that keep the shape of a map."""
 
 
 def form_of(request: Request) -> str:
-    """The form a request asks for, by the rules it states: full, edit or module."""
+    """The edit format of a request, by its rules: full, edit or module."""
     system = request["messages"][0]["content"]
     if "class NewModule(nn.Module):" in system:
         return "module"
@@ -46,20 +45,20 @@ def form_of(request: Request) -> str:
 
 
 def write_file(form: str, role: str, before: str, after: str) -> str:
-    """A reply that puts one file in place of another."""
+    """A reply that replaces one file by another."""
     body = f"```python\n{after}```\n" if form == "full" else "\n".join(_edits(before, after))
     return _PLAN.get(role, "") + body
 
 
 def _edits(before: str, after: str) -> Iterator[str]:
-    """Blocks of whole lines, each with as many of the lines around it as make it stand once in the file."""
+    """Blocks of whole lines, each with enough context to be unique in the file."""
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     for first, last, new_first, new_last in _hunks(old, new):
         yield (f"<<<<<<< OLD\n{''.join(old[first:last])}=======\n{''.join(new[new_first:new_last])}>>>>>>> NEW\n")
 
 
 def _hunks(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int, int, int]]:
-    """Ranges of lines that change, widened until the old lines are unique; those that meet are one."""
+    """Ranges of changed lines, widened until the old lines are unique; adjacent ranges are merged."""
     hunks: list[tuple[int, int, int, int]] = []
     for tag, first, last, new_first, new_last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -81,11 +80,11 @@ def _hunks(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int, int, 
 
 
 def write_module(request: Request, fault: str, generator: random.Random) -> str:
-    """A reply that holds a module alone and says where it goes."""
+    """A reply with a module and its place."""
     places = re.findall(r"^\d+\. ", request["messages"][1]["content"], re.MULTILINE)
     code = generator.choice(MODULES)
     code = _SAME if fault == "unchanged" else _SPOILED[fault](code) if fault else code
-    return f"Place: {generator.randint(1, max(len(places), 1))}\n\n```python{code}```\n"
+    return f"Place: {generator.randint(1, max(len(places), 1))}\n\n```python\n{code.strip()}\n```\n"
 
 
 def _without_such_a_layer(code: str) -> str:

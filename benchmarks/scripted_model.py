@@ -1,4 +1,4 @@
-"""A language model of stated quality, for a server: it designs correctly, and then spoils its reply by chance.
+"""A scripted language model with a known fault rate: it designs correctly, then spoils replies at random.
 
 What it designs it takes from the built-in designer, at random for each prompt, and writes it in the form it is asked
 for. Whether a reply is spoiled depends on its length alone: each thousand tokens it writes hold ``FAULTS_A_THOUSAND``
@@ -21,11 +21,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.builtin.catalogue import TRANSFORMATIONS
+from agents.builtin.catalogue import transformations
 from agents.builtin.scaling import Size, Sizing, shrinking_sizes
-from agents.builtin.source_editor import Draft, UnreadableSourceError
+from agents.builtin.source_editor import SourceEditor, UnreadableSourceError
 from benchmarks.scripted_forms import form_of, write_file, write_module
+from prompts.loader import load_pack
 from tests.openai_server import Reply, Request, prompt_of
+
+TRANSFORMATIONS = transformations(load_pack("vision").library)
 
 CHARACTERS_A_TOKEN = 4
 
@@ -40,15 +43,15 @@ FAULTS: Mapping[str, float] = {
     "unchanged": 0.10,
     "prose": 0.10,
 }
-"""What a spoiled reply is spoiled by."""
+"""Kinds of faults in a reply."""
 
 SHARE_OF_WRONG_VERDICTS = 0.10
 SHARE_OF_VERDICTS_WITHOUT_FORM = 0.03
 SHARE_OF_LOST_CONTINUATIONS = 0.5
-"""Of replies that were cut off and are asked for their rest: cut off again."""
+"""Fraction of continued replies that are cut off again."""
 
 TRANSPORT: Mapping[str, float] = {"429": 0.03, "500": 0.03, "slow": 0.03}
-"""Of all requests, whatever their length."""
+"""Fractions of all requests, independent of their length."""
 SLOW_SECONDS = 0.3
 
 _SIGNS = {
@@ -136,11 +139,11 @@ class ScriptedModel:
                 multi_layer = False
             else:
                 changed = True
-        said = {True: "yes", False: "no"}
-        final = said[changed and multi_layer]
+        words = {True: "yes", False: "no"}
+        final = words[changed and multi_layer]
         return (
-            f"The two sources were compared.\n\nchanged: {said[changed]} - by its text\n"
-            f"multi-layer: {said[multi_layer]} - by its loops\n##response## {final}"
+            f"The two sources were compared.\n\nchanged: {words[changed]} - by its text\n"
+            f"multi-layer: {words[multi_layer]} - by its loops\n##response## {final}"
         )
 
     def _write(self, request: Request, prompt: str, asked: Asked, generator: random.Random) -> Reply:
@@ -196,39 +199,39 @@ def _meaning(source: str) -> str:
 
 
 def _design(request: Request, asked: Asked, fault: str, generator: random.Random) -> str:
-    """A reply that does what is asked, but for its fault."""
+    """A correct reply, except for its fault."""
     if asked.form == "module":
         return write_module(request, fault, generator)
     if fault == "unchanged":
         return write_file(asked.form, asked.role, asked.source, f"# {_NO_CODE}\n{asked.source}")
     numbers = np.random.default_rng(generator.getrandbits(64))
-    # What is repaired is made anew from its parent, which runs.
+    # A repair starts from the parent, which runs.
     after = _shrunk(asked.source, numbers) if asked.role == "downscale" else _mutated(asked.sources[-1], numbers)
     return write_file(asked.form, asked.role, asked.source, SPOILED[fault](after) if fault else after)
 
 
 def _mutated(source: str, numbers: np.random.Generator) -> str:
-    """The source after one of the built-in transformations that finds a place in it."""
+    """The source after an applicable built-in transformation."""
     for index in numbers.permutation(len(TRANSFORMATIONS)):
         transformation = TRANSFORMATIONS[int(index)]
         try:
-            draft = Draft(source, numbers)
+            editor = SourceEditor(source, numbers)
         except UnreadableSourceError:
             return source
-        if transformation.apply(draft, min(transformation.targets)) and draft.source != source:
-            return draft.source
+        if transformation.apply(editor, min(transformation.targets)) and editor.source != source:
+            return editor.source
     return source
 
 
 def _shrunk(source: str, numbers: np.random.Generator) -> str:
     """The source with smaller numbers, at least half of the way down that one way of shrinking leads."""
     for way in ("width-proportional", "depth-middle"):
-        draft = Draft(source, numbers)
-        sizing = Sizing(draft)
+        editor = SourceEditor(source, numbers)
+        sizing = Sizing(editor)
         sizes = [size for leg in shrinking_sizes(sizing, way, numbers) for size in leg]
         if sizes:
             sizing.apply(sizes[int(numbers.integers(len(sizes) // 2, len(sizes)))])
-            return draft.source
+            return editor.source
     return source
 
 
@@ -241,10 +244,10 @@ def _of_the_wrong_shape(source: str) -> str:
 
 
 def _eightfold(source: str) -> str:
-    draft = Draft(source, np.random.default_rng(0))
-    sizing = Sizing(draft)
+    editor = SourceEditor(source, np.random.default_rng(0))
+    sizing = Sizing(editor)
     sizing.apply(Size(sizing.size.repeats, tuple(8 * width for width in sizing.size.widths)))
-    return draft.source
+    return editor.source
 
 
 SPOILED: Mapping[str, Callable[[str], str]] = {

@@ -38,7 +38,7 @@ Times = tuple[float, float]
 
 
 async def slot_lines(num_repeats: int) -> list[str]:
-    """What two slots reach of two bare loops, told in lines; their repeats take turns."""
+    """A table that compares two slots with two bare loops; repeats alternate."""
     with tempfile.TemporaryDirectory() as folder:
         sandbox = Sandbox(Path(folder))
         await sandbox.start()
@@ -65,7 +65,7 @@ async def slot_lines(num_repeats: int) -> list[str]:
 
 
 async def _time_slots(sandbox: Sandbox, job: Job) -> Times:
-    """As many trainings as there are slots, until they have left their weights."""
+    """Run one training per slot until all weights are stored."""
     site = LocalSite(sandbox, ["cpu"] * NUM_SLOTS)
 
     async def train() -> float:
@@ -80,7 +80,7 @@ async def _time_slots(sandbox: Sandbox, job: Job) -> Times:
 
 
 async def _time_bare(pool: ProcessPoolExecutor, num_epochs: int) -> Times:
-    """As many bare loops as there are slots."""
+    """Run one bare loop per slot."""
     loop = asyncio.get_running_loop()
     start = time.perf_counter()
     runs = [loop.run_in_executor(pool, _train_bare, num_epochs) for _ in range(NUM_SLOTS)]
@@ -93,7 +93,7 @@ def _train_bare(num_epochs: int) -> float:
     torch.set_num_threads(1)
     start = time.process_time()
     task = _task()
-    network = build_network(_source(), num_classes=task.num_classes, image_size=task.image_size, seed=0)
+    network = build_network(_source(), task.contract, seed=0)
     by_bare_loop(network, _batches(), replace(RECIPE, num_epochs=num_epochs))
     return time.process_time() - start
 
@@ -101,7 +101,7 @@ def _train_bare(num_epochs: int) -> float:
 async def _train_job(sandbox: Sandbox, folder: Path) -> Job:
     """A training as the lab runs it."""
     task, settings = _task(), LabSettings()
-    checker = Checker(sandbox, settings, task.num_classes, task.image_size, num_slots=1)
+    checker = Checker(sandbox, settings, task.contract, num_slots=1)
     checked = await checker.examine(_source())
     assert not isinstance(checked, Failure), checked
     images, labels = folder / "images.npy", folder / "labels.npy"

@@ -1,4 +1,4 @@
-"""How long many slow replies take when several may be asked for at once: the endpoint is waited for, nothing else.
+"""The duration of many slow replies with parallel calls; only the endpoint causes waiting.
 
 python -m benchmarks.slow_replies --replies 64 --seconds 5 --at-once 16
 """
@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from agents.llm.call_memory import CallMemory
-from agents.llm.client import LanguageModel
-from fairnad.ports import Answer, Errand
+from agents.llm.client import CallMemory, LanguageModel
+from fairnad.ports import Answer, CallContext
 from fairnad.records.candidate import CandidateId, Stage, Step
-from fairnad.settings.search_settings import LanguageModelSettings
+from fairnad.settings.model_entries import LanguageModelSettings
 
 _EVENTS: tuple[dict[str, object], ...] = (
     {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "done"}, "finish_reason": None}]},
@@ -33,7 +32,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def _slow_server(seconds: float) -> Iterator[str]:
-    """The base URL of an endpoint every reply of which takes that long."""
+    """The base URL of an endpoint with this delay per reply."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -49,7 +48,7 @@ def _slow_server(seconds: float) -> Iterator[str]:
             self.wfile.write(body.encode())
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -70,12 +69,12 @@ async def measure(num_replies: int, seconds: float, at_once: int) -> tuple[float
         RuntimeError: one of them is no answer.
     """
     with _slow_server(seconds) as url:
-        settings = LanguageModelSettings(model="slow", base_url=url, concurrency=at_once)
+        settings = LanguageModelSettings.model_validate({"model": "slow", "base_url": url, "concurrency": at_once})
         model = LanguageModel(settings, CallMemory())
-        errands = [Errand(str(CandidateId(1, Stage.FAIR, 1, slot, 0)), 0, 0) for slot in range(num_replies)]
-        await model.complete("warm up", errands[0], (("user", "go"),), step=Step.MUTATE)
+        contexts = [CallContext(str(CandidateId(1, Stage.FAIR, 1, slot, 0)), 0, 0) for slot in range(num_replies)]
+        await model.complete("warm up", contexts[0], (("user", "go"),), step=Step.MUTATE)
         began, busy_before = time.monotonic(), time.process_time()
-        asked = (model.complete("mutation", one, (("user", "go"),), step=Step.MUTATE) for one in errands)
+        asked = (model.complete("mutation", one, (("user", "go"),), step=Step.MUTATE) for one in contexts)
         answers = await asyncio.gather(*asked)
         taken, busy = time.monotonic() - began, time.process_time() - busy_before
         await model.aclose()

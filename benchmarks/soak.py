@@ -1,10 +1,10 @@
-"""A long search with faults of every kind: is its history complete, and does its memory stay where it was?
+"""A long search with all kinds of faults: checks that its history is complete and its memory constant.
 
     python -m benchmarks.soak --archs 140
 
 Searches the tests' tiny task in a process of its own, with a scripted language model over HTTP of which three replies
 in ten are wrong in one of the ways of ``tests/e2e/faults.py``. The search's memory is read each time it has recorded a
-candidate, and told as the median of each fifth of the records; *warm* is the second, *end* the last.
+candidate, and printed as the median of each fifth of the records; *warm* is the second, *end* the last.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.openai_server import ScriptedServer
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a search left; ``memory`` is its resident set in bytes after each record, ``num_left`` processes of jobs."""
+    """The outcome; ``memory`` is the resident set in bytes per record, ``num_left`` counts leftover processes."""
 
     status: int
     history: History
@@ -50,12 +50,12 @@ class Outcome:
 
     @property
     def growth(self) -> float:
-        """Bytes by which the last fifth is above the second, when everything had been used that would be."""
+        """Growth in bytes from the second fifth, after warm-up, to the last."""
         return self.fifths[-1] - self.fifths[1]
 
 
 def soak(archs: int, folder: Path) -> Outcome:
-    """Search until so many candidates have trained, in ``folder``, which must be empty."""
+    """Search in the empty ``folder`` until ``archs`` candidates have trained."""
     start = time.monotonic()
     pack = write_pack(folder / "tiny")
     with ScriptedServer(FaultyModel()) as server:

@@ -28,6 +28,7 @@ from torch import nn
 from benchmarks.machine import machine_line, spread
 from benchmarks.slots import slot_lines
 from benchmarks.training_ways import by_bare_loop, by_data_loader, by_trainer, made_batches, pictures
+from fairnad.domain.contract import Contract
 from fairnad.domain.recipe import RECIPES
 from prompts.loader import load_pack
 from tools.jobs.network_source import build_network
@@ -95,7 +96,7 @@ def _all_pictures(request: TrainRequest) -> int:
 def _on_new(name: str, size: int, train: Callable[[nn.Module], None]) -> Callable[[], None]:
     """Trains a new network each time."""
     source = load_pack("vision").base_source(name)
-    return lambda: train(build_network(source, num_classes=_NUM_CLASSES, image_size=size, seed=0))
+    return lambda: train(build_network(source, Contract.for_images(size, _NUM_CLASSES), seed=0))
 
 
 def _take_turns(ways: Sequence[Callable[[], object]], num_repeats: int) -> list[list[float]]:

@@ -24,7 +24,7 @@ def by_trainer(network: nn.Module, request: TrainRequest) -> None:
 
 
 def by_bare_loop(network: nn.Module, batches: Batches, recipe: Recipe) -> None:
-    """Forward, backward and step on batches that are there already: no training can do less."""
+    """Forward, backward and step on prepared batches: the minimum of any training."""
     network.train()
     optimizer = _optimizer(network, recipe)
     for _ in range(recipe.num_epochs):
@@ -53,7 +53,7 @@ def pictures(request: TrainRequest) -> DataLoader[tuple[Tensor, int]]:
 
 
 class _Pictures(Dataset[tuple[Tensor, int]]):
-    """A data set as torchvision's CIFAR-10 is one: arrays that become PIL images when they are asked for."""
+    """A data set like torchvision's CIFAR-10: arrays that become PIL images on access."""
 
     def __init__(self, request: TrainRequest) -> None:
         self._images: NDArray[np.uint8] = np.ascontiguousarray(request.images.transpose(0, 2, 3, 1))

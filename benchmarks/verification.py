@@ -1,4 +1,4 @@
-"""What a verification costs: warm against cold, how often the honest are refused, and what asking twice adds.
+"""The cost of a verification: warm and cold, refusals of honest networks, and the overhead of scoring twice.
 
     python -m benchmarks.verification --runs 20 --cold 3
 
@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from fairnad.domain.contract import Contract
 from fairnad.domain.recipe import RECIPES
 from fairnad.records.candidate import CheckReport, Failure
 from fairnad.settings.search_settings import LabSettings
@@ -38,7 +39,7 @@ import sys
 import torch
 torch.set_num_threads(1)
 from tools.jobs import check_job
-request = {"num_classes": 10, "image_size": 32, "seed": 0, "integrity": "reject"}
+request = {"contract": Contract.for_images(32, 10).to_json(), "seed": 0, "integrity": "reject"}
 assert check_job.check(sys.stdin.read(), request)["findings"] == []
 """
 
@@ -62,9 +63,9 @@ async def _verifications(num_warm: int, num_cold: int) -> None:
     source = load_pack("vision").base_source("resnet32")
     warm: list[float] = []
     cold: list[float] = []
-    async with lone_checker(LabSettings(), num_classes=10, image_size=32) as checker:
+    async with lone_checker(LabSettings(), Contract.for_images(32, 10)) as checker:
         for number in range(num_warm):
-            # Another text is another source: nothing is answered from memory.
+            # A different text for each run, so that no result is cached.
             warm.append(await _warm(checker, f"{source}# {number}\n"))
             if number % max(num_warm // num_cold, 1) == 0 and len(cold) < num_cold:
                 cold.append(await asyncio.to_thread(_cold, source))
@@ -89,13 +90,13 @@ def _cold(source: str) -> float:
 
 async def _refusals() -> None:
     files = sorted(_HONEST.glob("*.py"))
-    async with lone_checker(LabSettings(), num_classes=10, image_size=16) as checker:
+    async with lone_checker(LabSettings(), Contract.for_images(16, 10)) as checker:
         refused = [file.stem for file in files if isinstance(await checker.check(file.read_text()), Failure)]
     print(f"honest and unusual networks refused: {len(refused)} of {len(files)} {' '.join(refused)}".rstrip())
 
 
 async def _scoring(num_epochs: int) -> None:
-    """What asking again adds to a training of the default task, the shortest there is."""
+    """The overhead of scoring twice, for a training of the default task."""
     pack = load_pack("vision")
     defaults = pack.tasks["digits"]
     task = load_task("digits", data=Path("data"), image_size=0, defaults=defaults)

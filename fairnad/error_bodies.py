@@ -1,4 +1,4 @@
-"""The words of an endpoint that refuses: read from whatever form the body of its answer has."""
+"""Reads the error message of an endpoint from a body in any form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORDS = (
     "message", "msg", "error", "errors", "detail", "error_message", "error_description", "description", "title",
     "reason", "metadata", "raw",
 )  # fmt: skip
-"""Keys below which words stand, in the order they are read."""
+"""Keys that hold messages, in reading order."""
 _CODES = ("code", "type", "error_type", "status", "param", "parameter")
 _DELAYS = {"retrydelay": 1.0, "retry_after": 1.0, "retry_after_seconds": 1.0, "retry_after_ms": 1e-3}
 _UNITS = {"ms": 1e-3, "milliseconds": 1e-3, "m": 60.0, "min": 60.0, "minutes": 60.0}
@@ -22,15 +22,15 @@ _DELAY_IN_WORDS = re.compile(
 )
 _UNSEEN = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _DEEPEST = 6
-"""Levels below which nothing is looked for."""
+"""Deeper levels are not searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What an endpoint says of a request it does not answer.
+    """An endpoint's error.
 
-    ``message`` is on one line, empty where it says nothing. ``codes`` are its codes, types and names of parameters in
-    lower case, with a space between. ``status`` is the HTTP status that the body itself names, 0 where it names none.
+    ``message`` is one line, possibly empty. ``codes`` holds its codes, types and parameter names in lower case,
+    separated by spaces. ``status`` is the HTTP status named in the body, 0 if it names none.
     """
 
     message: str
@@ -40,7 +40,7 @@ class ErrorBody:
 
 
 def read_error_text(text: str) -> ErrorBody:
-    """The body of a refusal as it arrived: JSON, a web page or plain text."""
+    """Read an error body: JSON, HTML or plain text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -52,7 +52,7 @@ def read_error_text(text: str) -> ErrorBody:
 
 
 def read_error(value: object) -> ErrorBody:
-    """The same for a body, or an event of a stream, that was JSON."""
+    """Read an error body, or an event of a stream, that is parsed JSON."""
     message = "; ".join(dict.fromkeys(_one_line(words) for words in _words(value) if words.strip()))
     fields = list(_fields(value))
     codes = [str(found) for name, found in fields if name in _CODES and isinstance(found, str | int)]

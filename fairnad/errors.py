@@ -1,25 +1,25 @@
 """Every error the program raises on purpose.
 
     FairnadError
-    ├── UserError                 the user can mend it: one line, exit status 2
+    ├── UserError                 the user can fix it: one line, exit status 2
     │   ├── SettingsError         a setting is unknown, malformed or out of range
     │   ├── PackError             a prompt pack is incomplete or contradicts itself
     │   ├── IdeaFileError         an idea file cannot be read; names the line
     │   ├── PaperFileError        a list of papers cannot be read; names the line
     │   ├── KnowledgeError        a knowledge folder cannot be used, or nothing was found to build it from
-    │   ├── IdeaIndexError        ideas cannot be searched by meaning with the index there is
+    │   ├── IdeaIndexError        the idea index is missing or belongs to another embedding model
     │   ├── TaskError             a data set is missing or malformed
-    │   ├── BaseModelError        the base model cannot be the start of a search
-    │   ├── ReplayError           recorded calls cannot be read, or do not hold a call that is needed
+    │   ├── BaseModelError        the base model cannot start a search
+    │   ├── ReplayError           recorded calls cannot be read, or a needed call is missing
     │   ├── RunFolderError        a run folder cannot be used
-    │   └── StorageError          the disk is full or refuses to be written
-    ├── EndpointError             the language-model endpoint is gone for good; the run can be resumed
-    ├── LimitError                a limit on money, tokens or hours is reached; a higher one goes on
-    ├── ReviewError               a person has to decide, and there is none at the terminal; the run can be resumed
-    ├── LabError                  the machinery around the sandboxed jobs broke
-    └── StoppingError             the run is being stopped: this work was not begun, or was cut off
+    │   └── StorageError          the disk is full or read-only
+    ├── EndpointError             no language-model endpoint answers; the run can be resumed
+    ├── LimitError                a limit on money, tokens or hours is reached; raise it to continue
+    ├── ReviewError               a review needs a person, and no terminal is attached; the run can be resumed
+    ├── LabError                  the lab itself broke, not a candidate
+    └── StoppingError             the run is being stopped; this work did not start, or was cut off
 
-A candidate that fails is no error but data: see :class:`fairnad.records.candidate.Failure`.
+A failed candidate is data, not an error: see :class:`fairnad.records.candidate.Failure`.
 """
 
 
@@ -31,11 +31,11 @@ class FairnadError(RuntimeError):
 
 
 class UserError(FairnadError):
-    """The user can mend it; the message is one line: what was expected, what was found, where, what to do."""
+    """The user can fix it. The message is one line: what was expected, what was found, where, and what to do."""
 
 
 class SettingsError(UserError):
-    """A setting is unknown, malformed or out of range, or differs from those of the run that is resumed."""
+    """A setting is unknown, malformed, out of range, or differs from the resumed run's."""
 
 
 class PackError(UserError):
@@ -51,11 +51,11 @@ class PaperFileError(UserError):
 
 
 class KnowledgeError(UserError):
-    """A knowledge folder is of other settings, in use or none, or nothing was found to build knowledge from."""
+    """A knowledge folder is unusable or has other settings, or there is nothing to build from."""
 
 
 class IdeaIndexError(UserError):
-    """Ideas cannot be searched by meaning: their index is missing, or holds the vectors of another model."""
+    """The idea index is missing, or holds the vectors of another embedding model."""
 
 
 class TaskError(UserError):
@@ -63,36 +63,36 @@ class TaskError(UserError):
 
 
 class BaseModelError(UserError):
-    """The base model defines no usable ``Network``, does not run, or cannot be brought under the budgets."""
+    """The base model defines no usable ``Network``, does not run, or does not fit the budgets."""
 
 
 class ReplayError(UserError):
-    """Recorded calls cannot be read, or the search needs one that was not recorded."""
+    """Recorded calls cannot be read, or the search needs a call that was not recorded."""
 
 
 class RunFolderError(UserError):
-    """A run folder is of another version, in use by another process, or not a run folder."""
+    """A run folder has another version, is in use by another process, or is no run folder."""
 
 
 class StorageError(UserError):
-    """The disk is full or refuses to be written; nothing that was stored is lost."""
+    """The disk is full or read-only. Nothing that was stored is lost."""
 
 
 class EndpointError(FairnadError):
-    """The language-model endpoint is gone for good, or refuses the key; the run can be resumed."""
+    """No language-model endpoint answers, or it refuses the key. The run can be resumed."""
 
 
 class LimitError(FairnadError):
-    """A limit on money, tokens or hours is reached; the run goes on under a higher one. Exit status 3."""
+    """A limit on money, tokens or hours is reached. Raise it to continue. Exit status 3."""
 
 
 class ReviewError(FairnadError):
-    """A person has to decide before the search can go on, and there is none at the terminal; it can be resumed."""
+    """A review needs a person, and no terminal is attached. The run can be resumed."""
 
 
 class LabError(FairnadError):
-    """The machinery around the sandboxed jobs broke (never: a candidate failed)."""
+    """The lab itself broke. A failed candidate never raises this."""
 
 
 class StoppingError(FairnadError):
-    """The run is being stopped: this work was not begun, or was cut off, and stays pending for the next start."""
+    """The run is being stopped. This work did not start, or was cut off; the next start does it."""

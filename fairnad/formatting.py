@@ -1,4 +1,4 @@
-"""Numbers and records as people read them."""
+"""Formats numbers and records for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fairnad.records.history import PassRate, Record
 
 
 def record_line(record: Record) -> str:
-    """What became of a candidate, in a line."""
+    """The outcome of a candidate in one line."""
     if record.evaluation is not None:
         costs = "  ".join(f"{quantity_text(cost):>5} {name}" for name, cost in record.evaluation.costs.items())
         return f"{record.candidate_id:<21} accuracy {record.evaluation.accuracy:.4f}  {costs}"
@@ -20,7 +20,7 @@ def record_line(record: Record) -> str:
 
 
 def count_text(number: int, noun: str) -> str:
-    """A number of things."""
+    """A number with its noun, for example ``3 trainings``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
@@ -46,7 +46,7 @@ def duration_text(seconds: float) -> str:
 
 
 def rough_duration_text(seconds: float) -> str:
-    """Seconds as a forecast says them: no more exact than it can be."""
+    """Seconds with the precision of a forecast."""
     for unit, name, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 48)):
         if seconds < most * unit:
             return f"{max(seconds / unit, 1):.0f} {name}"
@@ -59,28 +59,25 @@ def signed_text(value: float, digits: int = 4) -> str:
 
 
 def share_text(share: float, digits: int = 0) -> str:
-    """A share in percent, as every command rounds it; 100% is said only of what is neither below nor above it."""
+    """A share in percent. Rounding never turns a share below or above 1 into 100%."""
     scale = 10**digits
     percent = round(share * 100 * scale, 6)
     return f"{(math.floor(percent) if percent < 100 * scale else math.ceil(percent)) / scale:.{digits}f}%"
 
 
 def signed_share_text(change: float) -> str:
-    """A change as a share of what was before, in percent with its sign."""
+    """A relative change in percent with its sign."""
     return f"{'-' if change < 0 else '+'}{share_text(abs(change))}"
 
 
 def printable(text: str) -> str:
-    """``text`` without a terminal's commands: sources and messages come from language models and from jobs.
-
-    Bytes of a file's name that are no UTF-8 are escaped as well: they could not be printed.
-    """
+    """Escape control characters and lone surrogates: sources and messages come from language models and jobs."""
     odd = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
     return re.sub(odd, lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
 
 
 def spread_text(values: Sequence[float]) -> str:
-    """Mean ± standard deviation with n; a dash where there are no values."""
+    """Mean ± standard deviation with n; a dash without values."""
     if not values:
         return "–"
     deviation = f" ± {stdev(values):.4f}" if len(values) > 1 else ""

@@ -1,13 +1,13 @@
-"""How many files a process must be allowed to have open, and what is said where it may not."""
+"""The limit on open files: how many a search needs, and the message if the limit is too low."""
 
 from __future__ import annotations
 
 NEEDED = 256
-"""Descriptors: a search has 20 to 60 open, a job of the sandbox may have this many."""
+"""File descriptors. A search opens 20 to 60; a sandboxed job may open this many."""
 
 
 def shortage_text(limit: int) -> str:
-    """The one line for a limit that is too low or used up."""
+    """One line for a limit that is too low or used up."""
     return (
         f"expected to be allowed at least {NEEDED} open files (file descriptors), found a limit of {limit}: "
         "raise it with `ulimit -n 1024`, then run the same command again"
@@ -18,5 +18,5 @@ def shortage_text(limit: int) -> str:
 
 
 def is_short(limit: int) -> bool:
-    """Whether a limit, as ``getrlimit`` gives it, is too low; a negative one means no limit."""
+    """Whether a limit from ``getrlimit`` is too low; negative means unlimited."""
     return 0 <= limit < NEEDED

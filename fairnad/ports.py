@@ -1,8 +1,8 @@
-"""What the search asks of the world: the roles of the agents, the lab, the stores. Values in, values out.
+"""The ports of the search: the roles of the agents, the lab, the stores. Values in, values out.
 
-A role answers with its value or with a :class:`~fairnad.records.candidate.Failure`; it raises only when the system
-itself fails (see :mod:`fairnad.errors`). Every role has two implementations, by a language model (``agents/``) and
-built in (``agents/builtin/``), and passes the same contract tests.
+A role returns its value or a :class:`~fairnad.records.candidate.Failure`. It raises only if the system itself fails
+(see :mod:`fairnad.errors`). Every role has two implementations, by a language model (``agents/``) and built in
+(``agents/builtin/``), which pass the same contract tests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fairnad.domain.recipe import Recipe
 from fairnad.ideas.checked_modules import CheckedModule
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
 from fairnad.records.candidate import Call, CandidateId, CheckReport, Evaluation, Failure
-from fairnad.records.draw_decisions import NO_CHOICES, Choices
+from fairnad.records.draw_decisions import NO_DECISIONS, DrawDecisions
 from fairnad.records.history import Record
 from fairnad.records.prices import Usage
 from fairnad.search.sampling import Fairness, Key
@@ -27,27 +27,27 @@ Check = Callable[[str], Awaitable[CheckReport | Failure]]
 """Builds a source and runs it forward and backward: :meth:`Lab.check`."""
 
 InSlot = Callable[[], AbstractContextManager[None]]
-"""Makes what a lab enters when a piece of work has got its slot, and leaves when it gives the slot back."""
+"""Makes a context manager that the lab enters when work gets its slot, and exits when it releases the slot."""
 
 BUILT_IN = "built-in"
-"""What the built-in designer is called among players; the note of what it made in a mix begins with that."""
+"""The name of the built-in designer among players. Notes of its work in a mix begin with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """For which candidate and which version of its source a role works; names its calls and its random numbers.
+class CallContext:
+    """The candidate and the version of its source that a role works on. It identifies calls and random numbers.
 
-    ``version`` counts the sources of one candidate from 0; ``seed`` is the run's; ``choices`` were made at the draw.
+    ``version`` counts the sources of one candidate from 0. ``seed`` is the run's. ``choices`` were made at the draw.
     """
 
     candidate_id: str
     version: int
     seed: int
-    choices: Choices = NO_CHOICES
+    choices: DrawDecisions = NO_DECISIONS
 
     @property
     def generator(self) -> np.random.Generator:
-        """Random numbers that depend on nothing but this errand."""
+        """A random generator that depends only on this context."""
         place = CandidateId.parse(self.candidate_id)
         words = [self.seed, place.generation, place.stage.order, place.round, place.slot, place.draw, self.version]
         return np.random.default_rng(words)
@@ -55,7 +55,7 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A source of a ``Network``, with what the check job reported of it where it ran."""
+    """The source of a ``Network``, with the check job's report if it ran."""
 
     source: str
     report: CheckReport | None = None
@@ -65,9 +65,9 @@ class Model:
 class Proposal:
     """A new source.
 
-    ``prompt`` is what was asked for, shown again to the debugger and the downscaler; ``idea`` is set by the idea
-    mutator alone; ``note`` says in a line what was done, empty where unknown; ``discarded`` what another player
-    proposed before and why it was not taken, with the costs where it runs.
+    ``prompt`` is the request, shown again to the debugger and the downscaler. Only the idea mutator sets ``idea``.
+    ``note`` describes the change in one line, possibly empty. ``discarded`` describes an earlier proposal of another
+    player and why it was not used.
     """
 
     source: str
@@ -79,20 +79,20 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class MutationRequest:
-    """Algorithm 1, lines 3–4. ``parts`` are checked modules the source may use by their names."""
+    """Algorithm 1, lines 3–4. ``modules`` are those of the module library that the source may use by name."""
 
-    errand: Errand
+    context: CallContext
     idea: Idea
     target: MutationTarget
     parent: Model
-    parts: tuple[CheckedModule, ...] = ()
+    modules: tuple[CheckedModule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DebugRequest:
     """Algorithm 1, lines 11–12: ``failed`` did not run because of ``failure``."""
 
-    errand: Errand
+    context: CallContext
     prompt: str
     failed: str
     failure: Failure
@@ -103,11 +103,11 @@ class DebugRequest:
 class DownscaleRequest:
     """Algorithm 1, lines 21–22. ``oversized`` runs and is over a limit.
 
-    ``single_use``: restrict the added module to one use; otherwise ``shrinking`` says how to shrink (F.2.5).
-    ``num_earlier`` counts the reductions the candidate has been through before.
+    With ``single_use`` the added module is used once; otherwise ``shrinking`` describes the reduction (F.2.5).
+    ``num_earlier`` counts earlier reductions of the candidate.
     """
 
-    errand: Errand
+    context: CallContext
     prompt: str
     oversized: Model
     parent: Model
@@ -120,10 +120,10 @@ class DownscaleRequest:
 class IdeaMutationRequest:
     """§4.3.3 and F.2.4: a_{t−1} (``current``), made from a_{t−2} (``previous``) by ``idea``.
 
-    ``improved`` says whether the accuracy rose; the answer edits ``current`` then, ``previous`` otherwise.
+    The answer edits ``current`` if it ``improved`` over ``previous``, else ``previous``.
     """
 
-    errand: Errand
+    context: CallContext
     idea: Idea
     current: Model
     previous: Model
@@ -134,7 +134,7 @@ class IdeaMutationRequest:
 class JudgeRequest:
     """Algorithm 1, line 25."""
 
-    errand: Errand
+    context: CallContext
     judged: Model
     parent: Model
 
@@ -150,9 +150,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict, seen against everything judged before: the architecture is claimed, or refused.
+    """A verdict checked against all earlier candidates: the architecture is claimed or refused.
 
-    ``duplicate_of`` is the candidate that claimed the same fingerprint first, empty where there is none.
+    ``duplicate_of`` is the id of the candidate that claimed the fingerprint first, or empty.
     """
 
     fingerprint: str
@@ -164,28 +164,28 @@ class Mutator(Protocol):
     """Turns an idea and a parent into a new source."""
 
     async def mutate(self, request: MutationRequest) -> Proposal | Failure:
-        """The parent with the idea carried out."""
+        """The parent with the idea implemented."""
 
 
 class Debugger(Protocol):
-    """Mends a source that does not run."""
+    """Repairs a source that does not run."""
 
     async def debug(self, request: DebugRequest) -> Proposal | Failure:
-        """The failed source, mended."""
+        """The repaired source."""
 
 
 class Downscaler(Protocol):
-    """Brings a source under its budgets."""
+    """Reduces a source to its budgets."""
 
     async def downscale(self, request: DownscaleRequest) -> Proposal | Failure:
-        """The oversized source, made smaller."""
+        """A smaller source."""
 
 
 class IdeaMutator(Protocol):
-    """Makes the next idea from the last one and its effect, and carries it out."""
+    """Derives the next idea from the last one and its effect, and implements it."""
 
     async def mutate_idea(self, request: IdeaMutationRequest) -> Proposal | Failure:
-        """The next source of a chain, with the idea behind it."""
+        """The next source of a chain, and its idea."""
 
 
 class StructuralJudge(Protocol):
@@ -195,16 +195,27 @@ class StructuralJudge(Protocol):
         """The verdict on ``request.judged``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The players of a search, one field per role of the table in :mod:`fairnad.roles`."""
+
+    mutator: Mutator
+    idea_mutator: IdeaMutator
+    debugger: Debugger
+    downscaler: Downscaler
+    structural_judge: StructuralJudge
+
+
 class IdeaSampler(Protocol):
     """Draws an idea of a kind."""
 
     def sample(self, kind: IdeaKind, generator: np.random.Generator) -> Idea:
-        """One idea; knowledge ideas are drawn fairly, the predefined ones uniformly."""
+        """One idea. Knowledge ideas are drawn fairly, predefined ones uniformly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Retrained:
-    """A training with what it leaves: ``weights`` is the content of a safetensors file."""
+    """The result of a training; ``weights`` is the content of a safetensors file."""
 
     evaluation: Evaluation
     weights: bytes
@@ -214,27 +225,27 @@ class Lab(Protocol):
     """Runs untrusted sources, each in a process of its own."""
 
     async def check(self, source: str) -> CheckReport | Failure:
-        """Build, run forward and backward, count costs; a source that was checked before is not run again."""
+        """Build, run forward and backward, count costs. Results are cached by source."""
 
     async def train(self, source: str, *, seed: int, in_slot: InSlot = nullcontext) -> Evaluation | Failure:
-        """Train on the training split; the accuracy is the validation split's, computed outside the job."""
+        """Train on the training split. The accuracy is computed outside the job, on the validation split."""
 
     async def retrain(
         self, source: str, *, seed: int, recipe: Recipe, in_slot: InSlot = nullcontext
     ) -> Retrained | Failure:
-        """Train as :meth:`train` does, by any recipe, and hand the weights out."""
+        """Train as :meth:`train` does, by any recipe, and return the weights."""
 
     async def hold_out(
         self, source: str, weights: bytes, *, seed: int, in_slot: InSlot = nullcontext
     ) -> float | Failure:
-        """The accuracy on the held-out images of what :meth:`retrain` handed out. Only after a search."""
+        """The accuracy of weights from :meth:`retrain` on the held-out images. Only after a search."""
 
 
 class IdeaStore(Protocol):
     """The model design knowledge database 𝒟kn."""
 
     def counts(self, fairness: Fairness) -> Mapping[Key, int]:
-        """How many ideas each fairness key holds; keys without ideas are left out."""
+        """Number of ideas by fairness key; keys without ideas are left out."""
 
     def draw(self, fairness: Fairness, key: Key, generator: np.random.Generator) -> Idea:
         """One idea of that key, uniformly."""
@@ -242,10 +253,10 @@ class IdeaStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallKey:
-    """Names one call for good: the same call of a resumed run finds its stored answer.
+    """Identifies a call, so that a resumed run finds its stored answer.
 
-    ``part`` counts the calls one step needs (continuations, shortened prompts); ``prompt_digest`` guards against
-    answering a changed prompt from the store.
+    ``part`` counts the calls of one step (continuations, shortened prompts). With ``prompt_digest``, a changed prompt
+    does not match.
     """
 
     candidate_id: str
@@ -257,10 +268,10 @@ class CallKey:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint replied, as it is stored: ``text`` without reasoning, ``finish`` the reason it stopped.
+    """A stored reply: ``text`` without reasoning, ``finish`` the reason it ended.
 
-    ``temperature`` and ``max_tokens`` are what it was asked with, and ``pack_digest`` that of the pack its prompt is
-    from; ``None`` and empty in calls that were stored without them.
+    ``temperature``, ``max_tokens`` and ``pack_digest`` (of the prompt's pack) belong to the request; calls of older
+    versions lack them.
     """
 
     call: Call
@@ -276,51 +287,51 @@ class CallLog(Protocol):
     """Every call of a language model, stored before its answer is used."""
 
     def find_answer(self, key: CallKey) -> Answer | None:
-        """The stored answer of a call, ``None`` where it was never answered."""
+        """The stored answer of a call, or ``None``."""
 
     def add_answer(self, key: CallKey, answer: Answer) -> None:
-        """Store an answer; a second one of the same key changes nothing."""
+        """Store an answer. A second one with the same key is ignored."""
 
 
 class Ledger(Protocol):
-    """What is spent on language models: asked before every request that is sent, and told what came of it."""
+    """Spending on language models. Every request is reserved before it is sent, and settled afterwards."""
 
     async def reserve(self, key: CallKey, model: str, most: Usage) -> int:
-        """The number of a reservation, on disk before this returns; waits where others must be settled first.
+        """Reserve a request on disk and return the reservation's number. Waits if running calls may leave room.
 
         Args:
-            most: what the request can cost at worst.
+            most: the worst-case usage of the request.
 
         Raises:
-            StoppingError: a limit allows the request no more; the run is being stopped.
-            LimitError: the same, where nobody stops the run.
+            StoppingError: the request would pass a limit, and the run is being stopped.
+            LimitError: the request would pass a limit.
         """
 
     async def settle(self, number: int, spent: Usage, note: str = "") -> None:
-        """Put what a request has cost in the place of its reservation.
+        """Replace a reservation by the real usage.
 
         Args:
-            note: why ``spent`` is no more than an estimate, or what the request failed of; empty where it did not.
+            note: why ``spent`` is an estimate, or why the request failed; otherwise empty.
         """
 
 
 class HistoryStore(CallLog, Protocol):
-    """𝒟hist on disk, and the results of single steps. Every write is atomic and idempotent."""
+    """𝒟hist on disk, and the results of single steps. Writes are atomic and idempotent."""
 
     def find_step(self, candidate_id: str, step: str, version: int) -> Mapping[str, object] | None:
-        """The stored result of a step, ``None`` where it was never finished."""
+        """The stored result of a step, or ``None``."""
 
     def add_step(self, candidate_id: str, step: str, version: int, result: Mapping[str, object]) -> None:
-        """Store the result of a step, which is JSON data; a second one of the same key changes nothing."""
+        """Store the result of a step as JSON data. A second one with the same key is ignored."""
 
     def add_record(self, record: Record) -> None:
-        """Store a candidate's record; a second one of the same id changes nothing."""
+        """Store a candidate's record. A second one with the same id is ignored."""
 
     def find_steps(self, step: str, version: int) -> Sequence[tuple[str, Mapping[str, object]]]:
-        """(candidate id, result) of every candidate that took the step, in the order they were stored."""
+        """(candidate id, result) of all candidates with this step, in storage order."""
 
     def find_record(self, candidate_id: str) -> Record | None:
-        """The record of that id, ``None`` where there is none yet."""
+        """The record of that id, or ``None``."""
 
     def records(self) -> Sequence[Record]:
         """Every record, in the order of drawing."""
@@ -329,4 +340,4 @@ class HistoryStore(CallLog, Protocol):
         """The calls made for one candidate, in the order they were answered."""
 
     def num_calls(self, candidate_id: str, role: str, version: int) -> int:
-        """How many calls a role needed for one version of a candidate; ``role`` may be the beginning of its name."""
+        """Number of calls of a role for one version of a candidate; ``role`` may be a prefix of its name."""

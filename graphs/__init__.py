@@ -1,1 +1,1 @@
-"""What a person runs: one LangGraph graph a module, thin nodes, pure routes."""
+"""The LangGraph graphs, and the commands that run them."""

@@ -1,1 +1,1 @@
-"""Prompt packs, one folder a domain, and their loader."""
+"""Prompt packs, one folder per domain, and their loader."""

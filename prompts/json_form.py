@@ -1,10 +1,9 @@
-"""How a model is told of the JSON object it is to reply with; the same in every domain."""
+"""Adds the form of a JSON reply to a prompt; the same in every domain."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,21 @@ from prompts.templates import Messages
 
 
 def with_json_form(messages: Messages, schema: Mapping[str, Any]) -> Messages:
-    """A prompt whose last message also says what the JSON object of the reply is to look like."""
+    """A prompt whose last message also describes the JSON object of the reply."""
     *before, (role, text) = messages
-    return (*before, (role, f"{text.rstrip()}\n\n{_request()}\n\n{outline(schema)}\n"))
+    request = read_text(Path(__file__).parent / "json_reply.md").strip()
+    return (*before, (role, f"{text.rstrip()}\n\n{request}\n\n{outline(schema)}\n"))
 
 
 def outline(schema: Mapping[str, Any]) -> str:
-    """A JSON schema as the object it describes, which models keep to more readily than to the schema itself."""
+    """A JSON schema as the object it describes, which models follow better than the schema itself."""
     if "enum" in schema:
         return " | ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return " | ".join(_of_kind(kind, schema) for kind in kinds)
+    return " | ".join(_outline_kind(kind, schema) for kind in kinds)
 
 
-def _of_kind(kind: str, schema: Mapping[str, Any]) -> str:
+def _outline_kind(kind: str, schema: Mapping[str, Any]) -> str:
     match kind:
         case "object":
             inner = [f"{json.dumps(name)}: {outline(part)}" for name, part in schema["properties"].items()]
@@ -41,8 +41,3 @@ def _of_kind(kind: str, schema: Mapping[str, Any]) -> str:
             return "<a whole number>"
         case _:
             return kind
-
-
-@cache
-def _request() -> str:
-    return read_text(Path(__file__).parent / "json_reply.md").strip()

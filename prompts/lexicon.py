@@ -1,4 +1,4 @@
-"""The lexicon of a pack: by which words the built-in roles know architecture, by which code they know attributes."""
+"""The lexicon of a pack: the words and code patterns by which the built-in roles recognise architecture."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ Terms = list[Text]
 
 @dataclass(frozen=True)
 class Signs:
-    """How one attribute shows: in ``text``, and in the source of a model by any of ``code``."""
+    """Patterns of one attribute: in prose, and any of ``code`` in the source of a model."""
 
     text: re.Pattern[str]
     code: tuple[re.Pattern[str], ...]
 
 
-@dataclass(frozen=True)
-class Weights:
-    """The weights of a paper's score; a score is the logistic function of the weighted sum."""
+class Weights(BaseModel):
+    """The weights of a paper's score, the logistic function of the weighted sum."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bias: float
     mechanisms: float
@@ -38,11 +39,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The word lists of a pack, compiled.
+    """The compiled word lists of a pack.
 
-    ``mechanisms`` has a pattern a concept; ``false_friends`` matches what only sounds like one. ``other_talk`` holds
-    the patterns of all other subjects by the name of their weight; ``one_task_only`` matches what no idea for a
-    backbone speaks of. A paper is kept from a score of ``keep_above``.
+    ``mechanisms`` has one pattern per concept; ``false_friends`` matches phrases that only resemble a concept.
+    ``other_talk`` holds patterns of other subjects by the name of their weight; ``one_task_only`` matches parts that
+    never belong to a backbone. A paper with a score of at least ``keep_above`` is kept.
     """
 
     mechanisms: tuple[re.Pattern[str], ...]
@@ -62,17 +63,6 @@ class _OtherTalk(BaseModel):
     other_domains: Terms
 
 
-class _Weights(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    bias: float
-    mechanisms: float
-    in_title: float
-    training: float
-    data: float
-    other_domains: float
-
-
 class _Signs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -87,7 +77,7 @@ class _LexiconFile(BaseModel):
     not_mechanisms: Terms
     other_talk: _OtherTalk
     one_task_only: Terms
-    weights: _Weights
+    weights: Weights
     keep_above: float = Field(ge=0, le=1)
     attributes: dict[Target, dict[Granularity, dict[Text, dict[Text, _Signs]]]]
 
@@ -105,7 +95,7 @@ def read_lexicon(path: Path) -> Lexicon:
         false_friends=_pattern(file.not_mechanisms),
         other_talk=talk,
         one_task_only=_pattern(file.one_task_only),
-        weights=Weights(**file.weights.model_dump()),
+        weights=file.weights,
         keep_above=file.keep_above,
         signs={
             Tag(target, granularity, main, sub): Signs(_pattern(signs.text), _code_patterns(path, sub, signs.code))
@@ -118,7 +108,7 @@ def read_lexicon(path: Path) -> Lexicon:
 
 
 def term_pattern(term: str) -> re.Pattern[str]:
-    """A pattern that finds a term as whole words, plural or not, with a blank or a hyphen between its words."""
+    """A pattern for whole words, singular or plural, joined by blanks or hyphens."""
     return _pattern([term])
 
 
@@ -137,4 +127,4 @@ def _code_patterns(path: Path, attribute: str, expressions: Iterable[str]) -> tu
     try:
         return tuple(re.compile(expression) for expression in expressions)
     except re.error as error:
-        raise PackError(f"{path}: code of {attribute!r}: not a regular expression: {error}: mend it") from error
+        raise PackError(f"{path}: code of {attribute!r}: not a regular expression: {error}: fix it") from error

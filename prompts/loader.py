@@ -1,4 +1,4 @@
-"""Prompt packs: all that is special to a domain, as a folder of text files."""
+"""Prompt packs: everything about a domain, as a folder of text files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from fairnad.domain.task import TaskDefaults
 from fairnad.errors import BaseModelError, PackError
 from fairnad.ideas.attribute_tree import AttributeTree
-from fairnad.ideas.checked_modules import CheckedModule
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
+from fairnad.roles import templates_of
+from prompts.module_library import ModuleLibrary, read_module_library
 from prompts.pack_files import (
     PackFile,
     listed,
@@ -23,58 +24,26 @@ from prompts.pack_files import (
     read_tasks,
     read_text,
 )
-from prompts.pack_modules import read_modules
 from prompts.paths import given_path
-from prompts.templates import INCLUDED_SUFFIX, Messages, Prompt, environment, parse_prompt, read_prompt
+from prompts.templates import INCLUDED_SUFFIX, Messages, Prompt, environment, read_prompts
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, Template
+    from jinja2 import Template
 
 _HOME = Path(__file__).parent
-_REFINEMENT = {"current", "previous", "idea", "performance_attributes", "efficiency_attributes", "refinement_ideas"}
-
-ROLES: Mapping[str, frozenset[str]] = {
-    "mutation": frozenset({"idea", "parent"}),
-    "debug": frozenset({"failed", "parent", "prompt", "error", "traceback", "shapes"}),
-    "downscale": frozenset({"oversized", "parent", "prompt", "shrinking", "single_use"}),
-    "idea_mutation_improved": frozenset(_REFINEMENT),
-    "idea_mutation_degraded": frozenset(_REFINEMENT),
-    "structural_judge": frozenset({"judged", "parent"}),
-}
-"""The prompts every pack has, each with the variables the program can fill in."""
-
-FORM_ROLES: Mapping[str, frozenset[str]] = {
-    "mutation_edit": ROLES["mutation"],
-    "debug_edit": ROLES["debug"],
-    "downscale_edit": ROLES["downscale"],
-    "idea_mutation_edit": frozenset({*_REFINEMENT, "improved"}),
-    "mutation_module": frozenset({"idea", "places"}),
-}
-"""The prompts for other forms of replies than whole files; a pack may do without any of them."""
-
-_INSTEAD_OF: Mapping[str, frozenset[str]] = {
-    "mutation_edit": frozenset({"mutation"}),
-    "mutation_module": frozenset({"mutation"}),
-    "debug_edit": frozenset({"debug"}),
-    "downscale_edit": frozenset({"downscale"}),
-    "idea_mutation_edit": frozenset({"idea_mutation_improved", "idea_mutation_degraded"}),
-}
-"""The prompts for whole files whose place each prompt for another form takes."""
-
-_OFFERED = {**ROLES, **FORM_ROLES}
+PROMPTS = templates_of("search")
+"""The prompts a pack may have, by name; one that replaces others is optional."""
 _SUFFIXES = {INCLUDED_SUFFIX, ".toml", ".yaml", ".jsonl", ".py"}
-"""What the names of the files end in that a pack is read from."""
+"""The suffixes of the files that a pack may use."""
 
 
 @dataclass(frozen=True)
 class Pack:
     """One domain: prompts, predefined ideas, attribute tree, tasks and base models.
 
-    ``files`` holds a digest of each file the pack can use, by name, and ``digest`` is twelve hexadecimal digits that
-    change whenever one of them does. ``actions`` says for a
-    predefined idea, by its text, what the built-in designer does; ideas without an action are left out.
-    ``ideas_file`` is where the pack's ideas lie; the idea store reads it. ``modules`` are those a language model is
-    offered to compose from; a pack may have none.
+    ``files`` holds a digest of each file the pack may use, by name; ``digest`` is twelve hexadecimal digits for all of
+    them. ``actions`` maps the text of a predefined idea to what the built-in designer does; ideas without an action
+    are left out. ``library`` may be empty.
     """
 
     name: str
@@ -88,7 +57,7 @@ class Pack:
     single_use_idea: str
     actions: Mapping[str, str]
     attribute_tree: AttributeTree
-    modules: tuple[CheckedModule, ...]
+    library: ModuleLibrary
     tasks: Mapping[str, TaskDefaults]
     _prompts: Mapping[str, Prompt] = field(repr=False)
     _targets: Mapping[MutationTarget, Template] = field(repr=False)
@@ -98,24 +67,21 @@ class Pack:
         """The idea file of the pack, JSON lines."""
         return self.folder / "ideas.jsonl"
 
-    def messages(self, role: str, **variables: object) -> Messages:
+    def messages(self, role: str, /, **variables: object) -> Messages:
         """The prompt of a role, filled in: ``(("system", text), ("user", text))``.
 
         Args:
-            role: a key of :data:`ROLES`, or one of :data:`FORM_ROLES` the pack has.
-            variables: what the program can fill in; a prompt need not show all of it.
+            role: the name of a prompt that the pack has, see :mod:`fairnad.roles`.
+            variables: may include some that the prompt does not show.
         """
         return self._prompts[role].render(variables)
 
     def has(self, role: str) -> bool:
-        """Whether the pack has a prompt of that role."""
+        """Whether the pack has a prompt of that name."""
         return role in self._prompts
 
     def format_idea(self, idea: Idea, target: MutationTarget) -> str:
-        """The request a mutation is asked with (paper F.2.3).
-
-        Knowledge ideas are worded for their target; the other kinds name their own and are shown as they are.
-        """
+        """The request for a mutation (paper F.2.3): a knowledge idea with its target, other ideas as they are."""
         if idea.kind is not IdeaKind.KNOWLEDGE:
             return idea.text
         return self._targets[target].render(idea=idea.text)
@@ -143,26 +109,21 @@ class Pack:
             raise BaseModelError(f"base {path}: expected UTF-8, found another encoding: save it as UTF-8") from error
 
 
-def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) -> Pack:
+def load_pack(name_or_folder: str, replaced: Mapping[str, str] | None = None) -> Pack:
     """Read a pack and check all of it.
 
     Args:
         name_or_folder: a pack that comes with the program, or a folder anywhere.
-        wordings: prompts that replace those of the pack, by role; they show the same variables. Where a prompt for
-            whole files is worded anew, the pack's own for other forms in its place are left out: nobody would be
-            asked by the new one.
+        replaced: prompts from the settings, by name; see :func:`prompts.templates.read_prompts`.
 
     Raises:
         PackError: a file is missing or malformed, or two of them contradict each other; the message names the file,
-            or the setting a wording comes from.
+            or the setting of a prompt.
     """
     folder = _find(name_or_folder)
     path = folder / "pack.toml"
     text = read_pack_file(path)
     files = _digests(folder)
-    jinja = environment(folder)
-    worded = wordings or {}
-    prompts = {role: one for role, one in _read_prompts(folder, text, jinja).items() if not _gives_way(role, worded)}
     predefined = [*text.upscaling, *text.adjustment, *text.shrinking, text.single_use]
     return Pack(
         name=text.name,
@@ -176,32 +137,28 @@ def load_pack(name_or_folder: str, wordings: Mapping[str, str] | None = None) ->
         single_use_idea=text.single_use.idea,
         actions={entry.idea: entry.action for entry in predefined if entry.action is not None},
         attribute_tree=read_attribute_tree(folder / "attribute_tree.yaml"),
-        modules=read_modules(folder / "modules.py"),
+        library=read_module_library(folder / "modules"),
         tasks=read_tasks(folder / "tasks.toml"),
-        _prompts=prompts | _reword(folder, text, worded, jinja),
-        _targets=_read_targets(path, text, jinja),
+        _prompts=read_prompts(path, text.prompts, "search", replaced),
+        _targets=_read_targets(path, text),
     )
 
 
 @cache
 def continuation() -> str:
-    """What a model is told whose reply was cut off at the token limit; the same in every domain."""
+    """The request to continue a reply that was cut off at the token limit; the same in every domain."""
     return read_text(_HOME / "continuation.md").strip()
 
 
 def edit_correction(problem: str, closest: str) -> str:
-    """What a model is told whose edits cannot be carried out; the same in every domain.
+    """The request to correct edits that cannot be applied; the same in every domain.
 
     Args:
-        problem: what is wrong with them, in a line.
-        closest: the numbered lines of the file that are most like a piece that was not found; may be empty.
+        problem: what is wrong with them, in one line.
+        closest: the numbered lines that are most similar to a piece that was not found; may be empty.
     """
-    return _edit_correction().render(problem=problem, closest=closest).strip()
-
-
-@cache
-def _edit_correction() -> Template:
-    return environment(_HOME).from_string(read_text(_HOME / "edit_correction.md"))
+    template = environment(_HOME).get_template("edit_correction.md")
+    return template.render(problem=problem, closest=closest).strip()
 
 
 def _find(name_or_folder: str) -> Path:
@@ -212,49 +169,26 @@ def _find(name_or_folder: str) -> Path:
     raise PackError(f"pack {name_or_folder!r}: expected one of ({known}) or a folder with a pack.toml, found neither")
 
 
-def _read_prompts(folder: Path, text: PackFile, jinja: Environment) -> dict[str, Prompt]:
-    path = folder / "pack.toml"
-    if unknown := set(text.prompts) - set(_OFFERED):
-        raise PackError(f"{path}: [prompts] has {listed(unknown)}; expected only {listed(_OFFERED)}")
-    if missing := set(ROLES) - set(text.prompts):
-        raise PackError(f"{path}: [prompts] lacks {listed(missing)}: list the variables each one shows")
-    return {
-        role: read_prompt(folder / f"{role}.md", shown, _OFFERED[role], jinja) for role, shown in text.prompts.items()
-    }
-
-
-def _gives_way(role: str, wordings: Mapping[str, str]) -> bool:
-    return role not in wordings and not _INSTEAD_OF.get(role, frozenset()).isdisjoint(wordings)
-
-
-def _reword(folder: Path, text: PackFile, wordings: Mapping[str, str], jinja: Environment) -> dict[str, Prompt]:
-    return {
-        role: parse_prompt(
-            f"--{role.replace('_', '-')}-prompt", wording, folder, text.prompts.get(role, ()), _OFFERED[role], jinja
-        )
-        for role, wording in wordings.items()
-    }
-
-
-def _read_targets(path: Path, text: PackFile, jinja: Environment) -> dict[MutationTarget, Template]:
+def _read_targets(path: Path, text: PackFile) -> dict[MutationTarget, Template]:
     from jinja2 import TemplateSyntaxError
     from jinja2.meta import find_undeclared_variables
 
+    jinja = environment(path.parent)
     templates = {}
     for target in MutationTarget:
-        wording = text.targets.get(target, "")
+        request = text.targets.get(target, "")
         place = f"{path}: [targets] {str(target)!r}"
         try:
-            if find_undeclared_variables(jinja.parse(wording)) != {"idea"}:
-                raise PackError(f"{place}: expected a text that shows {{{{ idea }}}} alone, found {wording!r}: mend it")
-            templates[target] = jinja.from_string(wording)
+            if find_undeclared_variables(jinja.parse(request)) != {"idea"}:
+                raise PackError(f"{place}: expected a text that shows {{{{ idea }}}} alone, found {request!r}: fix it")
+            templates[target] = jinja.from_string(request)
         except TemplateSyntaxError as error:
-            raise PackError(f"{place}: not a valid Jinja template: {error.message}: mend it") from error
+            raise PackError(f"{place}: not a valid Jinja template: {error.message}: fix it") from error
     return templates
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Of the bytes of every file the pack can use, by name: notes and backups of an editor are none of them."""
+    """A digest of every file the pack may use, by name, without notes and editor backups."""
     names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES]
     return {
         name.as_posix(): hashlib.sha256(read_bytes(folder / name)).hexdigest()

@@ -1,4 +1,4 @@
-"""The files of a pack as checked values; whatever is wrong with one is a :class:`~fairnad.errors.PackError`."""
+"""Reads the files of a pack as checked values; every mistake is a :class:`~fairnad.errors.PackError`."""
 
 from __future__ import annotations
 
@@ -19,21 +19,11 @@ Value = TypeVar("Value")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Action = Literal[
-    "deepen-middle",
-    "deepen-end",
-    "widen-proportional",
-    "widen-unevenly",
-    "kernel",
-    "stride",
-    "squeeze-excitation",
-    "activation",
-    "shrink-depth-middle",
-    "shrink-depth-end",
-    "shrink-width-proportional",
-    "shrink-width-unevenly",
-    "single-use",
-]
-"""What the built-in designer can do with a predefined idea."""
+    "deepen-middle", "deepen-end", "widen-proportional", "widen-unevenly",
+    "kernel", "stride", "squeeze-excitation", "activation",
+    "shrink-depth-middle", "shrink-depth-end", "shrink-width-proportional", "shrink-width-unevenly", "single-use",
+]  # fmt: skip
+"""How the built-in designer carries out a predefined idea."""
 
 
 class PredefinedIdea(BaseModel):
@@ -71,16 +61,18 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, lines ended by line feeds alone."""
+    """The text of a file, with line feeds as line ends."""
     try:
         return read_bytes(path).decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise PackError(f"{path}: expected UTF-8, found another encoding at byte {error.start}: save it so") from error
+        raise PackError(
+            f"{path}: expected UTF-8, found another encoding at byte {error.start}: save it as UTF-8"
+        ) from error
 
 
 def read_pack_file(path: Path) -> PackFile:
     """``pack.toml``."""
-    return _validated(path, TypeAdapter(PackFile), _read_toml(path))
+    return _validate(path, TypeAdapter(PackFile), _read_toml(path))
 
 
 def read_attribute_tree(path: Path) -> AttributeTree:
@@ -88,7 +80,7 @@ def read_attribute_tree(path: Path) -> AttributeTree:
     shape = TypeAdapter(dict[Target, dict[Granularity, dict[Text, list[Text] | None]]])
     categories = {
         Category(target, granularity, main): tuple(subs or ())
-        for target, granularities in _validated(path, shape, _read_yaml(path)).items()
+        for target, granularities in _validate(path, shape, _read_yaml(path)).items()
         for granularity, mains in granularities.items()
         for main, subs in mains.items()
     }
@@ -99,22 +91,22 @@ def read_attribute_tree(path: Path) -> AttributeTree:
 
 def read_yaml(path: Path, shape: type[Value]) -> Value:
     """The content of a YAML file, as a value of ``shape``."""
-    return _validated(path, TypeAdapter(shape), _read_yaml(path))
+    return _validate(path, TypeAdapter(shape), _read_yaml(path))
 
 
 def read_toml(path: Path, shape: type[Value]) -> Value:
     """The content of a TOML file, as a value of ``shape``."""
-    return _validated(path, TypeAdapter(shape), _read_toml(path))
+    return _validate(path, TypeAdapter(shape), _read_toml(path))
 
 
 def read_tasks(path: Path) -> dict[str, TaskDefaults]:
-    """One table a task."""
+    """The defaults of each task, from one table per task."""
     content = _read_toml(path)
     known = {entry.name for entry in fields(TaskDefaults)}
     for name, table in content.items():
         if isinstance(table, dict) and (unknown := set(table) - known):
             raise PackError(f"{path}: [{name}] has {listed(unknown)}; expected only {listed(known)}")
-    return _validated(path, TypeAdapter(dict[str, TaskDefaults]), content)
+    return _validate(path, TypeAdapter(dict[str, TaskDefaults]), content)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -128,20 +120,20 @@ def _read_yaml(path: Path) -> object:
     try:
         return yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
-        raise PackError(f"{path}: not valid YAML: {' '.join(str(error).split())}: mend it") from error
+        raise PackError(f"{path}: not valid YAML: {' '.join(str(error).split())}: fix it") from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise PackError(f"{path}: not valid TOML: {error}: mend it") from error
+        raise PackError(f"{path}: not valid TOML: {error}: fix it") from error
 
 
-def _validated(path: Path, shape: TypeAdapter[Value], content: object) -> Value:
+def _validate(path: Path, shape: TypeAdapter[Value], content: object) -> Value:
     try:
         return shape.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise PackError(f"{path}: {place or 'content'}: {first['msg']}: mend it") from error
+        raise PackError(f"{path}: {place or 'content'}: {first['msg']}: fix it") from error

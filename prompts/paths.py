@@ -1,13 +1,16 @@
-"""Paths a person gives, and the home folder some of them begin with."""
+"""User-supplied paths, and the home folder."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+QUESTION_FORMS = Path(__file__).with_name("question_forms.yaml")
+"""The forms of questions that the built-in librarian understands, in every domain."""
+
 
 def given_path(text: str) -> Path:
-    """The path a person gives; ``~`` stays as it is where there is no such home folder."""
+    """The path of a setting; ``~`` is kept if there is no home folder."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -15,7 +18,7 @@ def given_path(text: str) -> Path:
 
 
 def ensure_home() -> None:
-    """Name a home folder, in which nothing can lie, where the machine knows none: some packages ask for one."""
+    """Set an empty home folder if the machine has none: some packages ask for one."""
     try:
         Path.home()
     except RuntimeError:

@@ -9,36 +9,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairnad.errors import PackError
+from fairnad.roles import Graph, templates_of
 from prompts.pack_files import listed, read_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 Messages = tuple[tuple[str, str], ...]
-"""What a model is shown: (``system`` | ``user`` | ``assistant``, text), in order."""
+"""The messages to a model: (``system`` | ``user`` | ``assistant``, text), in order."""
 
 OPTIONAL: Mapping[str, object] = {"lessons": (), "parts": ()}
-"""Variables a prompt may show without declaring them, with what they are where nothing fills them in."""
+"""Variables that a prompt may use without declaring them, with their defaults."""
 
 INCLUDED_SUFFIX = ".md"
-"""What the name of a file ends in that prompts include."""
+"""The suffix of files that prompts include."""
 
 _PARTS = re.compile(r"\A\s*# System\n(?P<system>.*?)^# User\n(?P<user>.*)\Z", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One checked prompt file; ``variables`` are exactly those it shows."""
+    """One checked prompt."""
 
-    variables: frozenset[str]
     system: Template
     user: Template
 
     def render(self, variables: Mapping[str, object]) -> Messages:
-        """The system and the user message; variables the prompt does not show are left out.
+        """The system and the user message; variables that the prompt does not show are ignored.
 
         Raises:
-            jinja2.UndefinedError: a variable the prompt shows is missing.
+            jinja2.UndefinedError: a variable of the prompt is missing.
         """
         return tuple(
             (name, template.render({**OPTIONAL, **variables}).strip() + "\n")
@@ -47,18 +47,18 @@ class Prompt:
 
 
 def environment(folder: Path) -> Environment:
-    """The Jinja environment of a pack: includes come from its folder, and ``fenced`` quotes source code."""
+    """The Jinja environment of a pack: includes come from its folder, the filter ``fenced`` quotes source code."""
     from jinja2 import FileSystemLoader, StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
-    # Sandboxed: a prompt may also come with the settings of a run, and a server takes those from a web page.
+    # Sandboxed: prompts may come from settings, which a server receives from a web page.
     made = SandboxedEnvironment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # models read the text as it is, nobody renders it as HTML
+        autoescape=False,  # the text is not rendered as HTML
     )
     made.filters["fenced"] = fenced
     return made
@@ -72,48 +72,68 @@ def fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{code}\n{fence}"
 
 
-def read_prompt(path: Path, declared: Collection[str], offered: Collection[str], jinja: Environment) -> Prompt:
-    """Read a prompt file and check its variables, declared against used in both directions.
+def read_prompts(
+    path: Path, declared: Mapping[str, Collection[str]], graph: Graph, replaced: Mapping[str, str] | None = None
+) -> dict[str, Prompt]:
+    """The prompts that a TOML file declares, each from the file ``NAME.md`` beside it, with their variables checked.
 
     Args:
-        declared: the variables ``pack.toml`` lists for it.
-        offered: the variables the program can fill in.
+        declared: the variables that each prompt shows, by name.
+        graph: the graph whose prompts are expected; a prompt that replaces others is optional.
+        replaced: prompts from the settings, by name. With a prompt for whole files, the pack's prompts for other edit
+            formats in its place are left out: otherwise the new prompt would not be asked.
 
     Raises:
-        PackError: the file is missing or malformed, or the variables do not agree.
+        PackError: a prompt is unknown, missing or malformed, or its variables do not agree.
     """
-    return parse_prompt(str(path), read_text(path), path.parent, declared, offered, jinja)
+    templates, replaced = templates_of(graph), replaced or {}
+    if unknown := set(declared) - set(templates):
+        raise PackError(f"{path}: [prompts] has {listed(unknown)}; expected only {listed(templates)}")
+    if missing := {name for name, template in templates.items() if not template.replaces} - set(declared):
+        raise PackError(f"{path}: [prompts] lacks {listed(missing)}: list the variables each one shows")
+    jinja = environment(path.parent)
+    prompts = {}
+    for name, template in templates.items():
+        file = path.with_name(f"{name}.md")
+        if name in replaced:
+            place, text = f"--prompts: {name}", replaced[name]
+        elif name not in declared or not template.replaces.isdisjoint(replaced):
+            continue
+        else:
+            place, text = str(file), read_text(file)
+        shown = frozenset(declared.get(name, ()))
+        prompts[name] = _parse_prompt(place, text, path.parent, shown, template.variables, jinja)
+    return prompts
 
 
-def parse_prompt(
-    place: str, text: str, folder: Path, declared: Collection[str], offered: Collection[str], jinja: Environment
+def _parse_prompt(
+    place: str, text: str, folder: Path, declared: frozenset[str], offered: frozenset[str], jinja: Environment
 ) -> Prompt:
-    """A prompt from its text, checked as :func:`read_prompt` checks a file.
-
-    Args:
-        place: where the text comes from, for messages.
-        folder: where the files it includes lie.
-
-    Raises:
-        PackError: the text is malformed, or the variables do not agree.
-    """
+    """A prompt that shows exactly its declared variables; ``place`` says in messages where the text comes from."""
     parts = _PARTS.match(text)
     if parts is None:
         raise PackError(f"{place}: expected the headings '# System' and '# User', in this order")
     used = _variables(place, parts["system"] + parts["user"], folder, jinja)
-    _check_variables(place, frozenset(declared), used, frozenset(offered))
-    return Prompt(used, jinja.from_string(parts["system"]), jinja.from_string(parts["user"]))
+    if unknown := declared - offered:
+        raise PackError(f"{place}: pack.toml declares {listed(unknown)}, which nothing fills in: use {listed(offered)}")
+    if unused := declared - used:
+        raise PackError(
+            f"{place}: pack.toml declares {listed(unused)}, which the prompt does not show: show it or drop it"
+        )
+    if undeclared := used - declared:
+        raise PackError(f"{place}: the prompt shows {listed(undeclared)}, which pack.toml does not declare: declare it")
+    return Prompt(jinja.from_string(parts["system"]), jinja.from_string(parts["user"]))
 
 
 def _variables(place: str, text: str, folder: Path, jinja: Environment) -> frozenset[str]:
-    """Every variable a prompt shows, also through the files it includes."""
+    """Every variable that a prompt shows, also in the files it includes."""
     from jinja2 import TemplateSyntaxError
     from jinja2.meta import find_referenced_templates, find_undeclared_variables
 
     try:
         tree = jinja.parse(text)
     except TemplateSyntaxError as error:
-        raise PackError(f"{place}: not a valid Jinja template: {error.message}: mend it") from error
+        raise PackError(f"{place}: not a valid Jinja template: {error.message}: fix it") from error
     found = set(find_undeclared_variables(tree))
     for name in find_referenced_templates(tree):
         if name is None:
@@ -123,14 +143,3 @@ def _variables(place: str, text: str, folder: Path, jinja: Environment) -> froze
         included = folder / name
         found |= _variables(str(included), read_text(included), included.parent, jinja)
     return frozenset(found - OPTIONAL.keys())
-
-
-def _check_variables(place: str, declared: frozenset[str], used: frozenset[str], offered: frozenset[str]) -> None:
-    if unknown := declared - offered:
-        raise PackError(f"{place}: pack.toml declares {listed(unknown)}, which nothing fills in: use {listed(offered)}")
-    if unused := declared - used:
-        raise PackError(
-            f"{place}: pack.toml declares {listed(unused)}, which the prompt does not show: show it or drop it"
-        )
-    if undeclared := used - declared:
-        raise PackError(f"{place}: the prompt shows {listed(undeclared)}, which pack.toml does not declare: declare it")

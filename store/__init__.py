@@ -1,1 +1,1 @@
-"""What must last: the history (SQLite), the idea index (Chroma), the run folder."""
+"""Persistent storage: the history (SQLite), the idea index (Chroma), the run folder."""

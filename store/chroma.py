@@ -1,4 +1,4 @@
-"""Chroma, imported where it is used: about a second, and many commands have no use for it."""
+"""Chroma, imported on first use: it takes about a second, and many commands do not need it."""
 
 from __future__ import annotations
 

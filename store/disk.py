@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what goes wrong with a disk in a user's words."""
+"""Atomic writes, locks, checksums, and disk errors as one line for the user."""
 
 from __future__ import annotations
 
@@ -21,11 +21,7 @@ _SEAL = "seal.json"
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an ``OSError`` on the way into one line about ``path``.
-
-    Raises:
-        StorageError: the disk is full, or the place cannot be read or written.
-    """
+    """Turn an ``OSError`` into a :class:`StorageError` about ``path``."""
     try:
         yield
     except OSError as error:
@@ -35,18 +31,18 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def storage_error(path: Path, reason: str) -> StorageError:
-    """The one line for a disk that refuses, as every part of the store says it."""
+    """The error for a full disk or a failed access."""
     return StorageError(
         f"{path} must be readable and writable, but: {reason}; nothing that was stored is lost: "
-        "make room or mend the permissions, then run the same command again"
+        "free some space or fix the permissions, then run the same command again"
     )
 
 
 def write_whole(path: Path, pieces: Iterable[str], *, durable: bool = False) -> None:
-    """Write ``path`` so that a reader, or whoever comes after a kill, finds the old file or the new one.
+    """Write ``path`` atomically: a reader finds the old file or the new one, also after a kill.
 
     Args:
-        pieces: the text, in parts of any size, written as UTF-8; what has no UTF-8 form is escaped.
+        pieces: the text in parts of any size, written as UTF-8; lone surrogates are escaped.
         durable: whether the file must also survive a power cut.
 
     Raises:
@@ -59,7 +55,7 @@ def write_whole(path: Path, pieces: Iterable[str], *, durable: bool = False) -> 
 
 @contextlib.contextmanager
 def whole_file(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
-    """A file to write into that takes the place of ``path`` once it is whole; after an error the old one stays.
+    """A file that replaces ``path`` when it is complete; after an error the old file stays.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -76,13 +72,13 @@ def whole_file(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
 
 
 def lock(path: Path, *, wait: bool, shared: bool = False) -> int:
-    """Lock a file or folder that exists, until the descriptor that comes back is closed.
+    """Lock an existing file or folder until the returned descriptor is closed.
 
-    However the process ends, the kernel lets go of the lock; programs it starts do not inherit it.
+    The kernel releases the lock when the process ends; child programs do not inherit it.
 
     Args:
-        wait: whether to wait until nobody else holds it.
-        shared: whether others may hold it too, all of them shared: for those who only ask whether it is held.
+        wait: whether to wait until no other process holds it.
+        shared: whether other processes may hold a shared lock too; for processes that only test the lock.
 
     Raises:
         BlockingIOError: another process holds it, and ``wait`` is false.
@@ -97,17 +93,17 @@ def lock(path: Path, *, wait: bool, shared: bool = False) -> int:
 
 
 def seal(folder: Path, label: str) -> None:
-    """Note down what ``folder`` holds, to be asked for by :func:`is_sealed`."""
+    """Store the checksums of a folder's files, for :func:`is_sealed`."""
     (folder / _SEAL).write_text(json.dumps({"label": label, "files": _checksums(folder)}), encoding="utf-8")
 
 
 def is_sealed(folder: Path, label: str) -> bool:
-    """Whether ``folder`` was sealed under this label and every file below it is still as it was then."""
+    """Whether ``folder`` was sealed with this label and no file below it has changed since."""
     try:
-        noted = json.loads((folder / _SEAL).read_bytes())
+        stored = json.loads((folder / _SEAL).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    return bool(noted == {"label": label, "files": _checksums(folder)})
+    return bool(stored == {"label": label, "files": _checksums(folder)})
 
 
 def _checksums(folder: Path) -> dict[str, str]:

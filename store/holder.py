@@ -1,4 +1,4 @@
-"""Who works on a run folder, asked from outside and without getting in anybody's way."""
+"""The lock holder of a run folder, found without disturbing it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from store.run_folder import LOCK_NAME
 
 
 class Holder(NamedTuple):
-    """The process that holds a run folder, as far as is known.
+    """The process that holds a run folder.
 
-    ``pid`` is the number it left, ``None`` where it left none; ``is_alive`` whether a process of that number lives.
-    A holder that is not alive has left a child behind, or runs on another machine.
+    ``pid`` is the number in the lock file, if any; ``is_alive`` whether that process exists. If it does not, the lock
+    is held by a child of it, or on another machine.
     """
 
     pid: int | None
@@ -22,9 +22,9 @@ class Holder(NamedTuple):
 
 
 def find_holder(path: Path) -> Holder | None:
-    """The process that works on the run in folder ``path``; ``None`` while none does.
+    """The process that works on the run in folder ``path``, or ``None``.
 
-    The kernel's lock decides, never the number in the file: it is gone as soon as its holder is, however that ended.
+    The kernel's lock decides, not the number in the file: the kernel releases it when the holder ends.
 
     Raises:
         StorageError: the lock cannot be read.
@@ -34,7 +34,7 @@ def find_holder(path: Path) -> Holder | None:
         return None
     with disk_errors(file):
         try:
-            # Held for the blink of an eye, and shared, so that those who ask do not take each other for the holder.
+            # Shared, so that two processes that test the lock do not mistake each other for the holder.
             os.close(lock(file, wait=False, shared=True))
         except BlockingIOError:
             text = file.read_text().strip()
@@ -48,5 +48,5 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # somebody else's
+        return True  # of another user
     return True

@@ -1,10 +1,9 @@
-"""Idea files: one design idea a line, as JSON.
+"""Idea files: one design idea per line, as JSON.
 
     {"text": "…", "target": "performance", "granularity": "operation", "main": "activation", "sub": "gelu",
      "source": {"title": "…", "year": 2016, "link": "https://arxiv.org/abs/1606.08415", "section": ""}}
 
-``sub`` may be empty or left out, and so may ``source`` or anything in it; ``also`` lists further sources. Empty lines
-are skipped.
+``sub``, ``source`` and the fields of ``source`` are optional; ``also`` lists further sources. Empty lines are skipped.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ Value = TypeVar("Value")
 
 
 class _Fault(ValueError):
-    """What was expected and what was found; :func:`read_ideas` adds where."""
+    """A mistake in a line; :func:`read_ideas` adds the place."""
 
 
 def read_ideas(path: Path, tree: AttributeTree) -> tuple[Idea, ...]:
-    """The knowledge ideas of a file, in its order.
+    """The knowledge ideas of a file, in order.
 
     Raises:
-        IdeaFileError: the file is missing, unreadable or empty, or a line is no idea, has a tag that is not in
+        IdeaFileError: the file is missing, unreadable or empty, or a line is not an idea, has a tag that is not in
             ``tree``, or repeats an earlier one; the message names the line.
     """
     first_lines: dict[tuple[Tag | None, str], int] = {}
@@ -52,40 +51,38 @@ def read_ideas(path: Path, tree: AttributeTree) -> tuple[Idea, ...]:
             idea = _read_idea(line, tree)
             first = first_lines.setdefault((idea.tag, " ".join(idea.text.casefold().split())), number)
             if first != number:
-                raise _Fault(f"expected a new idea, found that of line {first} again")
+                raise _Fault(f"expected a new idea, repeats line {first}")
         except _Fault as fault:
             raise IdeaFileError(f"{path}, line {number}: {fault}") from fault
         ideas.append(idea)
     if not ideas:
-        raise IdeaFileError(f"{path}: expected an idea a line, found none")
+        raise IdeaFileError(f"{path}: expected one idea per line, found none")
     return tuple(ideas)
 
 
 def write_ideas(path: Path, ideas: Iterable[Idea]) -> None:
-    """Write knowledge ideas as a file that :func:`read_ideas` gives back.
+    """Write knowledge ideas as a file for :func:`read_ideas`.
 
     Raises:
-        ValueError: an idea carries no tag.
+        ValueError: an idea has no tag.
         StorageError: the disk is full, or the folder cannot be written.
     """
     write_whole(path, [_idea_line(idea) for idea in ideas])
 
 
 def add_idea(path: Path, idea: Idea, tree: AttributeTree) -> int:
-    """Add an idea to a file, which is made where there is none; how many it holds then.
-
-    Whoever reads the file meanwhile finds the old one or the new one.
+    """Add an idea to a file, which is created if necessary, and return the new number of ideas.
 
     Raises:
-        IdeaFileError: the file holds the idea already, or something that is no idea.
-        ValueError: the idea carries no tag.
+        IdeaFileError: the file already holds the idea, or is malformed.
+        ValueError: the idea has no tag.
         StorageError: the disk is full, or the folder cannot be written.
     """
     with disk_errors(path), contextlib.ExitStack() as undo:
         undo.callback(os.close, lock(path.parent, wait=True))
         ideas = read_ideas(path, tree) if path.exists() else ()
         if any(known.idea_id == idea.idea_id for known in ideas):
-            raise IdeaFileError(f"{path} holds this idea already")
+            raise IdeaFileError(f"{path} already contains this idea")
         write_ideas(path, (*ideas, idea))
     return len(ideas) + 1
 
@@ -116,11 +113,11 @@ def _read_idea(line: str, tree: AttributeTree) -> Idea:
     except (ValueError, RecursionError) as error:
         raise _Fault(f"expected JSON, found {_short(line)} ({error})") from error
     _check_object(fields, "an object", _FIELDS, _REQUIRED)
-    texts = {name: _typed(fields, name, str, "") for name in (*_REQUIRED, "sub")}
+    texts = {name: _get_typed(fields, name, str, "") for name in (*_REQUIRED, "sub")}
     num_words = len(texts["text"].split())
     if not 1 <= num_words <= MAX_IDEA_WORDS:
         raise _Fault(f"expected text of 1 to {MAX_IDEA_WORDS} words, found {num_words}")
-    also = _typed(fields, "also", list, [])
+    also = _get_typed(fields, "also", list, [])
     return Idea(
         texts["text"],
         tag=_read_tag(texts, tree),
@@ -143,8 +140,8 @@ def _read_tag(texts: Mapping[str, str], tree: AttributeTree) -> Tag:
 
 def _read_source(fields: Any) -> Source:
     _check_object(fields, "source to be an object", _SOURCE_FIELDS, ())
-    title, link, section = (_typed(fields, name, str, "") for name in ("title", "link", "section"))
-    year = None if fields.get("year") is None else _typed(fields, "year", int, 0)
+    title, link, section = (_get_typed(fields, name, str, "") for name in ("title", "link", "section"))
+    year = None if fields.get("year") is None else _get_typed(fields, "year", int, 0)
     return Source(title, year, link, section)
 
 
@@ -159,7 +156,7 @@ def _check_object(fields: Any, what: str, known: Sequence[str], required: Sequen
             raise _Fault(f"expected a field {name!r}, found only {', '.join(fields) or 'none'}")
 
 
-def _typed(fields: Mapping[str, Any], name: str, kind: type[Value], default: Value) -> Value:
+def _get_typed(fields: Mapping[str, Any], name: str, kind: type[Value], default: Value) -> Value:
     value = fields.get(name, default)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise _Fault(f"expected {name} to be {_KIND_NAMES[kind]}, found {_short(json.dumps(value))}")
@@ -169,7 +166,7 @@ def _typed(fields: Mapping[str, Any], name: str, kind: type[Value], default: Val
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether ``text`` has a UTF-8 form: JSON can escape halves of characters, which have none."""
+    """Whether ``text`` can be written as UTF-8: JSON can escape lone surrogates, which cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -1,4 +1,4 @@
-"""The folder knowledge is built in: what was asked for, every finished step, and what came of it."""
+"""The folder of a knowledge build: settings, finished steps and results."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _BASIS = "basis"
 class KnowledgeFolder:
     """A knowledge folder while this process builds in it.
 
-    ``steps.sqlite`` is the truth about what has been read; ``attribute_tree.yaml`` and ``ideas.jsonl`` are what it
-    came to, whole at every moment; ``papers.jsonl``, ``structuring.md`` and ``summary.json`` are for people.
+    ``steps.sqlite`` holds every finished step; ``attribute_tree.yaml`` and ``ideas.jsonl`` are the results, replaced
+    atomically; ``papers.jsonl``, ``structuring.md`` and ``summary.json`` are for people.
     """
 
     def __init__(self, path: Path, steps: SqliteHistory, held: int) -> None:
@@ -39,11 +39,11 @@ class KnowledgeFolder:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The folder, made where there is none; locked until it is closed.
+        """Open or create the folder, and lock it until it is closed.
 
         Raises:
             KnowledgeError: another process builds in it.
-            RunFolderError: its file of steps is of another program or version.
+            RunFolderError: ``steps.sqlite`` belongs to another program or version.
             StorageError: the disk is full, or the folder cannot be read or written.
         """
         with contextlib.ExitStack() as undo:
@@ -60,10 +60,10 @@ class KnowledgeFolder:
         return folder
 
     def settle(self, part: str, basis: Mapping[str, object]) -> None:
-        """Remember what a part of the folder is built by, at its first start; later ones must be the same.
+        """Store the settings of a part of the folder at its first start; later starts must have the same.
 
         Raises:
-            KnowledgeError: it was begun with something else; what is stored would not fit.
+            KnowledgeError: the settings differ from the stored ones.
         """
         before = self.steps.find_step(part, _BASIS, 0)
         if before is None:
@@ -71,9 +71,10 @@ class KnowledgeFolder:
             return
         changed = [name for name in basis if before.get(name) != basis[name]]
         if changed:
-            told = ", ".join(f"{name} (was {before.get(name)}, now {basis[name]})" for name in changed)
+            differences = ", ".join(f"{name} (was {before.get(name)}, now {basis[name]})" for name in changed)
             raise KnowledgeError(
-                f"{self.path} was begun with another {told}: choose another --out, or the same settings"
+                f"{self.path} was started with other settings: {differences}; "
+                "use the same settings, or choose another --out"
             )
 
     def write_tree(self, tree: AttributeTree) -> None:
@@ -93,7 +94,7 @@ class KnowledgeFolder:
         write_rows(self.path / name, rows)
 
     def close(self) -> None:
-        """Close the steps and let go of the folder; a second time changes nothing."""
+        """Close the steps and release the folder; a second call does nothing."""
         if self._held is not None:
             self.steps.close()
             os.close(self._held)
@@ -101,7 +102,7 @@ class KnowledgeFolder:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a file of JSON lines, whole or not at all.
+    """Write a file of JSON lines atomically.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -110,7 +111,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def tree_text(tree: AttributeTree) -> str:
-    """The tree as YAML, in the form packs have it."""
+    """The tree as YAML, as in packs."""
     content: dict[str, dict[str, dict[str, list[str]]]] = {}
     for category, subs in tree.categories.items():
         levels = content.setdefault(str(category.target), {})

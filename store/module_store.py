@@ -1,7 +1,4 @@
-"""The modules a search can compose from, searched by what they do: a Chroma collection in memory.
-
-What it holds is in the pack and in the history of the run, so nothing is lost with it and nothing of it lies on disk.
-"""
+"""Index of the module library: a Chroma collection in memory, rebuilt from the pack and the history of the run."""
 
 from __future__ import annotations
 
@@ -23,14 +20,14 @@ if TYPE_CHECKING:
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 _DECIMALS = 6
-"""Of distances; modules that differ by less are in the order of their ids, whichever came first."""
+"""Distances are rounded to this many decimals; modules of equal distance are ordered by id."""
 
 
 class ChromaModuleStore:
-    """Checked modules by meaning; may be used by several threads. Chroma is loaded with the first module.
+    """Checked modules by meaning; thread-safe. Chroma is imported with the first module.
 
     Args:
-        embed: makes vectors of what modules do, of shape (num_texts, dimension), float32.
+        embed: maps descriptions to vectors of shape (num_texts, dimension), float32.
     """
 
     def __init__(self, embed: Embed) -> None:
@@ -44,26 +41,22 @@ class ChromaModuleStore:
         return len(self._modules)
 
     def add(self, modules: Iterable[CheckedModule]) -> None:
-        """Take modules in; those that are there already stay as they are."""
+        """Add modules; known ids are skipped."""
         with self._lock:
             new = {module.module_id: module for module in modules if module.module_id not in self._modules}
             if not new:
                 return
             metadatas: list[Any] = [{"name": module.name, "contract": CONTRACT} for module in new.values()]
             texts = [module.does for module in new.values()]
-            self._opened().add(ids=list(new), embeddings=self._embed(texts), documents=texts, metadatas=metadatas)
+            self._open().add(ids=list(new), embeddings=self._embed(texts), documents=texts, metadatas=metadatas)
             self._modules |= new
 
     def get(self, module_id: str) -> CheckedModule | None:
-        """The module of that id, ``None`` where there is none."""
+        """The module of an id, or ``None``."""
         return self._modules.get(module_id)
 
     def nearest(self, text: str, among: Collection[str]) -> list[CheckedModule]:
-        """Some modules, those first that do what is closest in meaning to ``text``.
-
-        Args:
-            among: the ids of those that are meant, each of them in the store.
-        """
+        """The modules ``among`` the given ids, which are in the store, ordered by distance to ``text``."""
         with self._lock:
             if not among or self._collection is None:
                 return []
@@ -78,7 +71,7 @@ class ChromaModuleStore:
         return [self._modules[name] for _, name in ranked]
 
     def close(self) -> None:
-        """Let go of the collection; a second time changes nothing."""
+        """Delete the collection; idempotent."""
         with self._lock:
             if self._client is not None and self._collection is not None:
                 self._client.delete_collection(self._collection.name)
@@ -86,10 +79,10 @@ class ChromaModuleStore:
             self._client = self._collection = None
             self._modules = {}
 
-    def _opened(self) -> ChromaCollection:
+    def _open(self) -> ChromaCollection:
         if self._collection is None:
             chromadb = import_chroma()
-            # Chroma keeps one memory for all clients of a process, so the name is this store's own.
+            # All clients of a process share Chroma's memory, so the name must be unique.
             client: Any = chromadb.EphemeralClient(chromadb.Settings(anonymized_telemetry=False))
             self._client = client
             self._collection = client.create_collection(

@@ -1,4 +1,4 @@
-"""Files of a run that hold bytes: weights that are kept, and the result, each written whole or not at all."""
+"""Binary files of a run, written atomically: weights and results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from store.disk import disk_errors, whole_file
 
 
 def keep(path: Path, content: bytes) -> str:
-    """Write a file so that it survives a power cut, and its folder where there is none; its SHA-256 in hexadecimal.
+    """Write a file durably, and return its SHA-256 in hexadecimal.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -29,22 +29,22 @@ def read_kept(path: Path, digest: str) -> bytes:
     """The content of a file that :func:`keep` wrote.
 
     Raises:
-        RunFolderError: it is gone, or is no longer what was written.
+        RunFolderError: it is missing, or its content has changed.
         StorageError: it cannot be read.
     """
     if not path.is_file():
-        raise RunFolderError(f"expected trained weights, found no file {path}; put it back, or choose another --run")
+        raise RunFolderError(f"expected trained weights, found no file {path}; restore it, or choose another --run")
     with disk_errors(path):
         content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise RunFolderError(
-            f"expected the weights that were trained, found others in {path}; put them back, or choose another --run"
+            f"expected the trained weights, found different ones in {path}; restore it, or choose another --run"
         )
     return content
 
 
 def pack(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a zip archive of these files, which survives a power cut.
+    """Write a zip archive of these files durably.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -71,16 +71,16 @@ def unpack(path: Path) -> dict[str, bytes]:
 
 
 def holds(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Whether a folder has these files as they are."""
+    """Whether a folder has these files with this content."""
     paths = {folder / name: content for name, content in files.items()}
     return all(path.is_file() and path.read_bytes() == content for path, content in paths.items())
 
 
 def write_new(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder that is empty or does not exist yet.
+    """Write files into a new or empty folder.
 
     Raises:
-        SettingsError: there is something in the folder, or it is a file.
+        SettingsError: the folder is not empty, or is a file.
         StorageError: the disk is full, or the folder cannot be written.
     """
     with disk_errors(folder):
@@ -93,7 +93,7 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def publish(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make a folder that holds these files and nothing else; whoever looks finds the old folder, none, or the new one.
+    """Replace a folder by one with exactly these files; a reader finds the old folder, none, or the new one.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.

@@ -1,4 +1,4 @@
-"""The folder of one run: what was asked for, what was found, and the promise that one process works on it."""
+"""The folder of one run: its settings, its results, and a lock for the one process that works on it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from fairnad.errors import RunFolderError, SettingsError
 from fairnad.ideas.attribute_tree import AttributeTree
 from fairnad.ideas.idea import Idea
 from fairnad.records.candidate import plain
+from fairnad.settings.old_names import STORED
 from fairnad.settings.search_settings import RunContext, changed_settings
 from store.call_file import CALLS_NAME, RecordedCalls
 from store.disk import disk_errors, lock, write_whole
@@ -36,11 +37,11 @@ OWN_IDEAS_NAME = "ideas.jsonl"
 class RunFolder:
     """``runs/<name>/`` while this process works on it.
 
-    ``history.sqlite`` is the truth; ``ledger.sqlite`` what was spent; ``settings.toml`` what was asked for;
-    ``task.json`` what the images are; ``checkpoints.sqlite`` LangGraph's; ``ideas.jsonl`` the ideas a person has
-    added; ``llm.jsonl`` every call of a language model; ``scratch/`` for jobs, emptied at every start; ``sources/``
-    is written by :meth:`export` from the history, for people and other programs to read. No file in it ends in
-    ``.py`` but those of the result folder the command line writes: a server that watches it would restart.
+    ``history.sqlite`` is the source of truth; ``ledger.sqlite`` has the spending, ``settings.toml`` the settings,
+    ``task.json`` a report of the data; ``checkpoints.sqlite`` belongs to LangGraph; ``ideas.jsonl`` has the
+    user's own ideas, ``llm.jsonl`` every call of a language model; ``scratch/`` is for jobs, and emptied at each start;
+    :meth:`export` writes ``sources/`` from the history. Only the result folder of the command line has files that
+    end in ``.py``: a server that watches the folder would restart.
     """
 
     def __init__(self, path: Path, history: SqliteHistory, ledger: SqliteLedger, held: int) -> None:
@@ -51,11 +52,11 @@ class RunFolder:
 
     @classmethod
     def open(cls, context: RunContext) -> Self:
-        """The folder of this run, made where there is none; locked until it is closed.
+        """Open or create the folder of a run, and lock it until it is closed.
 
         Raises:
-            RunFolderError: another process works on it, it is of another version, or it is no run folder.
-            SettingsError: the run was begun with other settings than those that may change.
+            RunFolderError: another process works on it, it has another version, or it is not a run folder.
+            SettingsError: settings differ that may not change within a run.
             StorageError: the disk is full, or the folder cannot be read or written.
         """
         path = run_path(context)
@@ -83,11 +84,11 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where LangGraph keeps its checkpoints."""
+        """LangGraph's checkpoints."""
         return self.path / CHECKPOINTS_NAME
 
     def call_log(self, pack_digest: str) -> RecordedCalls:
-        """Where the calls of language models are stored, with ``llm.jsonl`` mended.
+        """The log of language-model calls; ``llm.jsonl`` is repaired if necessary.
 
         Raises:
             StorageError: the disk is full, or the file cannot be read or written.
@@ -95,21 +96,21 @@ class RunFolder:
         return RecordedCalls(self.history, self.path / CALLS_NAME, pack_digest)
 
     def own_ideas(self, tree: AttributeTree) -> tuple[Idea, ...]:
-        """The ideas a person has added to this run so far, in their order.
+        """The ideas that a user added to this run, in order.
 
         Raises:
-            IdeaFileError: the file holds what is no idea.
+            IdeaFileError: the file holds something else.
         """
         path = self.path / OWN_IDEAS_NAME
         return read_ideas(path, tree) if path.exists() else ()
 
     @property
     def scratch(self) -> Path:
-        """A folder for what jobs leave behind; nothing in it outlives the next start."""
+        """A folder for the files of jobs, emptied at every start."""
         return self.path / "scratch"
 
     def note_task(self, report: TaskReport) -> None:
-        """Write ``task.json``: counts of the images, classes and files left out.
+        """Write ``task.json``: counts of images, classes and skipped files.
 
         Raises:
             StorageError: the disk is full, or the folder cannot be written.
@@ -117,7 +118,7 @@ class RunFolder:
         write_whole(self.path / "task.json", [json.dumps(plain(report), indent=1, ensure_ascii=False), "\n"])
 
     def export(self) -> None:
-        """Write ``sources/<candidate id>.py.txt``, each whole, from what the history holds.
+        """Write ``sources/<candidate id>.py.txt`` from the history.
 
         Raises:
             StorageError: the disk is full, or the folder cannot be written.
@@ -126,11 +127,11 @@ class RunFolder:
         with disk_errors(sources):
             sources.mkdir(exist_ok=True)
         for record in self.history.records():
-            # Not .py: a development server that watches the folder would restart at every one.
+            # Not .py: a development server that watches the folder would restart.
             write_whole(sources / f"{record.candidate_id}.py.txt", [record.source])
 
     def close(self) -> None:
-        """Close the history and let other processes in; a second time changes nothing."""
+        """Close the files and release the lock; a second call does nothing."""
         self.history.close()
         self.ledger.close()
         if self._held is not None:
@@ -150,7 +151,7 @@ def read_context(path: Path) -> RunContext:
     """The settings of the run in folder ``path``, also while another process works on it.
 
     Raises:
-        RunFolderError: the folder holds no settings, or those of another version.
+        RunFolderError: the folder has no settings, or those of another version.
         StorageError: the file cannot be read.
     """
     settings = path / SETTINGS_NAME
@@ -159,35 +160,36 @@ def read_context(path: Path) -> RunContext:
     with disk_errors(settings):
         content = settings.read_bytes()
     try:
-        return RunContext.model_validate(tomllib.loads(content.decode()))
+        return RunContext.model_validate(tomllib.loads(content.decode()), context=STORED)
     except ValidationError as error:
         fault = error.errors()[0]
         name = ".".join(str(part) for part in fault["loc"])
-        raise RunFolderError(f"{settings} is of another version of this program: {name}: {fault['msg']}") from error
+        reason = f"{name}: {fault['msg']}"
+        raise RunFolderError(f"{settings} was written by another version of this program: {reason}") from error
     except ValueError as error:
-        raise RunFolderError(f"{settings} must be the TOML file a run was begun with, but: {error}") from error
+        raise RunFolderError(f"{settings} must be the settings of a run as TOML, but: {error}") from error
 
 
 def refuse_changes(path: Path, context: RunContext) -> None:
-    """Nothing, where the run in folder ``path`` may go on with these settings.
+    """Refuse settings that may not change within the run in folder ``path``.
 
     Raises:
         SettingsError: settings differ that may not change within a run; the message names them.
-        RunFolderError: the folder holds no settings, or those of another version.
+        RunFolderError: the folder has no settings, or those of another version.
     """
     changed = changed_settings(read_context(path), context)
     if changed:
         raise SettingsError(
-            f"{path} was begun with other settings: {', '.join(changed)}; "
-            "resume it with those it was begun with, or choose another --run"
+            f"{path} was started with other settings: {', '.join(changed)}; "
+            "resume it with its own settings, or choose another --run"
         )
 
 
 def refuse_changes_of_run(context: RunContext) -> None:
-    """Nothing, where these settings begin a run or may go on with theirs; told before any image is read for it.
+    """As :func:`refuse_changes`, for a run that may be new; checked before any data is read.
 
     Raises:
-        SettingsError: the run's name is no plain name of a folder, or settings differ that may not change.
+        SettingsError: the run's name is not a plain folder name, or settings differ that may not change.
         RunFolderError: the folder's settings are those of another version.
     """
     path = run_path(context)
@@ -196,14 +198,14 @@ def refuse_changes_of_run(context: RunContext) -> None:
 
 
 def run_path(context: RunContext) -> Path:
-    """Where the run of these settings lies, whether or not it has begun.
+    """The folder of the run of these settings, which may not exist yet.
 
     Raises:
-        SettingsError: the run's name is no plain name of a folder.
+        SettingsError: the run's name is not a plain folder name.
     """
     name = context.run_name
     if Path(name).name != name or name == ".." or not name.isprintable():
-        raise SettingsError(f"--run must be the plain name of a folder, found {name!r}; --runs says where it lies")
+        raise SettingsError(f"--run must be a plain folder name, found {name!r}; --runs sets its parent")
     return Path(context.runs) / name
 
 
@@ -255,7 +257,7 @@ def _settle(path: Path, history: SqliteHistory, context: RunContext) -> None:
 def _without_credentials(context: RunContext) -> RunContext:
     llm, embedding = context.llm, context.embedding
     models = tuple(one.model_copy(update={"base_url": _without_login(one.base_url)}) for one in llm.models)
-    llm = llm.model_copy(update={"base_url": _without_login(llm.base_url), "models": models})
+    llm = llm.model_copy(update={"models": models})
     embedding = embedding.model_copy(update={"base_url": _without_login(embedding.base_url)})
     return context.model_copy(update={"llm": llm, "embedding": embedding})
 

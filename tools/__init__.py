@@ -1,1 +1,1 @@
-"""What touches the machine: the lab that runs untrusted sources, the trainer, the budget evaluator, data sets."""
+"""Everything that uses the machine: the lab for untrusted sources, the trainer, the budget evaluator, data sets."""

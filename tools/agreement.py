@@ -1,7 +1,7 @@
-"""When two sets of logits for the same images say the same: the tolerances of the integrity verdicts.
+"""Compares logits of the same images, with the tolerances of the integrity verdicts.
 
-What is computed for one image must not depend on the order, the size or the rest of its batch. Sums are rounded
-otherwise in another batch, so that equal networks differ by some millionths; nothing honest differs by more than that.
+The logits of one image must not depend on the order, size or content of its batch. Honest networks differ only by
+rounding, which depends on the batch, in the order of 1e-6.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROUNDING = 1e-5
-"""What float32 may lose of the largest logit between two orders of summing."""
+"""Tolerance for rounding, as a share of the largest logit."""
 _MAX_SHARE = 1e-3
-"""The share of images that may move or change their class: a hard decision inside a network can tip by rounding."""
+"""The share of images that may differ: rounding can flip a hard decision inside a network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """``moved``: how far a logit may be off, as a share of the deviation of the logits between images."""
+    """``moved``: the allowed difference of a logit, as a share of its standard deviation between images."""
 
     moved: float
 
 
 FLOAT32 = Tolerance(moved=1e-3)
 MIXED_PRECISION = Tolerance(moved=5e-2)
-"""Half-precision products keep three digits."""
+"""For half precision, whose products have three digits."""
 
 
 _SAME = 1e-6
-SAME_FOR_ALL = "the logits are the same whatever the image is"
+SAME_FOR_ALL = "the logits do not depend on the image"
 UNDECIDED = "cannot be judged yet"
-"""The beginning of a finding that leaves the verdict to the scoring of the trained network."""
+"""Prefix of a finding that the scoring of the trained network has to decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two answers to the same images.
+    """The difference of two predictions of the same images.
 
-    ``num_moved`` images have a logit beyond the tolerance, ``num_flipped`` another largest logit; ``largest`` is the
-    largest difference as a share of the deviation between images, infinite where one of the two is no number.
+    ``num_moved`` images have a logit beyond the tolerance, ``num_flipped`` another largest logit. ``largest`` is the
+    largest difference as a share of the deviation between images, infinite if one logit is NaN.
     """
 
     num_images: int
@@ -51,16 +51,16 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether no more images are off than a tipping decision explains: one in a thousand, rounded up."""
+        """Whether at most one in a thousand images, rounded up, differs."""
         return max(self.num_moved, self.num_flipped) <= math.ceil(_MAX_SHARE * self.num_images)
 
     @property
     def is_same(self) -> bool:
-        """Whether no image is off at all."""
+        """Whether no image differs."""
         return not self.num_moved and not self.num_flipped
 
     def __str__(self) -> str:
-        by = f"{self.largest:.2g}" if math.isfinite(self.largest) else "more than can be said"
+        by = f"{self.largest:.2g}" if math.isfinite(self.largest) else "an infinite part"
         return (
             f"{self.num_moved} of {self.num_images} images off by up to {by} of the logits' deviation, "
             f"{self.num_flipped} with another class"
@@ -70,7 +70,7 @@ class Comparison:
 def compare(one: NDArray[np.float32], other: NDArray[np.float32], tolerance: Tolerance = FLOAT32) -> Comparison:
     """Compare two sets of logits, each of shape (N, num_classes), N ≥ 1, image by image.
 
-    Numbers that are not finite agree with themselves alone.
+    Infinite numbers and NaN are equal only to themselves.
     """
     finite = np.isfinite(one)
     magnitude = float(np.abs(one[finite]).max()) if finite.any() else 0.0

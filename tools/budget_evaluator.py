@@ -1,7 +1,7 @@
-"""What a network costs: parameters and FLOPs, counted as the paper counts them (§5).
+"""Counts parameters and FLOPs of a network as in the paper (§5).
 
-Run as ``python -m tools.budget_evaluator FILE``, it measures a source in the sandbox. The counting itself happens
-inside a job, and only there are torch and fvcore loaded.
+``python -m tools.budget_evaluator FILE`` counts those of a source in the sandbox. Counting itself runs inside a job,
+where torch and fvcore are loaded.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairnad import __version__
+from fairnad.domain.contract import Contract
 from fairnad.errors import BaseModelError, LabError, UserError
 from fairnad.records.candidate import Failure
 from fairnad.settings.search_settings import LabSettings
@@ -24,22 +25,19 @@ from tools.flop_formulas import FORMULAS, NO_PRODUCTS, Formula, complex_as_four
 from tools.output import open_missing_streams, until_reader_leaves
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
 class FlopCount:
-    """``total`` is the cost; ``products`` the part of it that convolutions, matrix products and attention take."""
+    """``total`` is the cost; ``products`` the part of convolutions, matrix products and attention."""
 
     total: int
     products: int
 
 
 def count_params(network: nn.Module) -> int:
-    """Elements of all parameters, shared ones once, a complex one as the two numbers it is.
-
-    Buffers are no parameters: see :func:`count_buffers`.
-    """
+    """Elements of all parameters without buffers, shared ones once; a complex element counts twice."""
     return sum(parameter.numel() * (2 if parameter.is_complex() else 1) for parameter in network.parameters())
 
 
@@ -48,27 +46,19 @@ def count_buffers(network: nn.Module) -> int:
     return sum(buffer.numel() for buffer in network.buffers())
 
 
-def count_flops(network: nn.Module, image_size: int) -> int:
-    """The total of :func:`flop_count`."""
-    return flop_count(network, image_size).total
+def flop_count(network: nn.Module, example: Tensor) -> FlopCount:
+    """Multiply-adds of one example, a batch of size 1: fvcore's count, in evaluation mode.
 
-
-def flop_count(network: nn.Module, image_size: int) -> FlopCount:
-    """Multiply-adds of one image of ``image_size`` pixels a side: fvcore's count, in evaluation mode.
-
-    Gradients are enabled and attention's fast path is off, since the fused kernels hide their operators from the
-    count. Formulas are added for attention's products and recurrent layers, which fvcore lacks, and for products with
-    a vector or with broadcasting and for contractions, which its own formulas refuse or count otherwise than they are
-    done. A complex product counts four, a Fourier transform by :func:`tools.flop_formulas.transform_flops`. Norm layers
-    count two an element; what none has a formula for, sums and activations among it, counts nothing.
-
-    Raises:
-        Exception: whatever torch or the network raises where the network cannot be traced.
+    Gradients are enabled and attention's fast path is off, since fused kernels hide their operators. Formulas are added
+    for attention and recurrent layers, which fvcore lacks, and for contractions and products with a vector or
+    broadcasting, which fvcore refuses or miscounts. A complex product counts four, a Fourier transform by
+    :func:`tools.flop_formulas.transform_flops`, norm layers two per element. Operators without a formula, such as sums
+    and activations, count nothing.
     """
     import torch
 
     with warnings.catch_warnings():
-        # fvcore rests on TorchScript, whose deprecation is no news to anybody who reads the output.
+        # fvcore uses TorchScript, which is deprecated.
         for category in (FutureWarning, DeprecationWarning):
             warnings.filterwarnings("ignore", message=".*torch.jit", category=category)
         from fvcore.nn import FlopCountAnalysis
@@ -76,7 +66,7 @@ def flop_count(network: nn.Module, image_size: int) -> FlopCount:
         torch.backends.mha.set_fastpath_enabled(False)
         was_training = network.training
         with torch.enable_grad():
-            analysis = FlopCountAnalysis(network.eval(), torch.zeros(1, 3, image_size, image_size))
+            analysis = FlopCountAnalysis(network.eval(), example)
             for operator, flops_of in _formulas().items():
                 analysis.set_op_handle(operator, flops_of)
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -103,7 +93,7 @@ def _formulas() -> Mapping[str, Formula]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 2 where the file is at fault, 1 where the sandbox is."""
+    """The command line. Exit status 2: the file cannot be used, 1: the sandbox failed."""
     open_missing_streams()
     return until_reader_leaves(lambda: _run(arguments))
 
@@ -124,18 +114,21 @@ def _run(arguments: list[str] | None) -> int:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
     params, flops = int(costs["params"]), int(costs["flops"])
-    print(json.dumps({"params": params, "flops": flops}) if options.json else _sentence(options, params, flops))
+    size = f"{options.image_size}×{options.image_size}"
+    sentence = f"{options.file}: {params:,} parameters, {flops:,} multiply-adds for one image of {size} pixels"
+    print(json.dumps({"params": params, "flops": flops}) if options.json else sentence)
     return 0
 
 
 async def _measure(file: Path, num_classes: int, image_size: int) -> Mapping[str, float]:
-    from tools.checks import check_alone
+    from tools.checks import lone_checker
 
     try:
         source = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BaseModelError(f"{file}: expected a Python source, found that it cannot be read: {error}") from error
-    report = await check_alone(source, LabSettings(), num_classes, image_size)
+        raise BaseModelError(f"{file}: expected a Python source, but it cannot be read: {error}") from error
+    async with lone_checker(LabSettings(), Contract.for_images(image_size, num_classes)) as checker:
+        report = await checker.check(source)
     if isinstance(report, Failure):
         raise BaseModelError(f"{file}: {report.kind}: {report.message}")
     return report.costs
@@ -146,11 +139,6 @@ def _positive(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
-
-
-def _sentence(options: argparse.Namespace, params: int, flops: int) -> str:
-    size = f"{options.image_size}×{options.image_size}"
-    return f"{options.file}: {params:,} parameters, {flops:,} multiply-adds for one image of {size} pixels"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The forms of what check and measure jobs report: claims by code that nobody has read, held to a schema."""
+"""Schemas for the reports of check and measure jobs, which come from untrusted code."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from tools.jobs.weights import WeightTensor
 
 
 def _storable(layout: tuple[WeightTensor, ...]) -> tuple[WeightTensor, ...]:
-    """Refuse names a weights file cannot hold; those of a network's state dict are never among them."""
+    """Refuse names that a weights file cannot hold; no state dict has them."""
     names = {tensor.name for tensor in layout}
     if len(names) < len(layout) or "__metadata__" in names:
-        raise ValueError("the weights need a name of their own each")
+        raise ValueError("each weight needs a unique name")
     return layout
 
 
 class Measured(BaseModel):
-    """The form of a measure job's report."""
+    """The schema of a measure job's report."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -46,7 +46,7 @@ def _of_integrity(kind: FailureKind) -> FailureKind:
 
 
 class FindingClaim(BaseModel):
-    """What a check job says its integrity verdicts found."""
+    """A finding of the integrity verdicts."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -56,7 +56,7 @@ class FindingClaim(BaseModel):
 
 
 class Refusal(BaseModel):
-    """The form of a check job's report where a fault ended it early."""
+    """The schema of a check job's report if a fault ended it early."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -70,7 +70,7 @@ class Refusal(BaseModel):
 
 
 class Claims(BaseModel):
-    """The form of a check job's report; its content is taken as a claim."""
+    """The schema of a check job's report."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -88,11 +88,11 @@ class Claims(BaseModel):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        """What is delivered is what is counted, and every copy has an original."""
+        """Check that delivered tensors match the counts, and that every copy has an original."""
         if len(self.roles) != len(self.weights):
             raise ValueError("every tensor needs a role")
         if num_params(self.weights, self.roles) + self.num_unregistered != self.costs["params"]:
-            raise ValueError("the parameters are others than those that are delivered")
+            raise ValueError("the parameters differ from the delivered ones")
         copies = {copy for copy, original in self.copies if original < copy and self._are_alike(copy, original)}
         if copies != {number for number, role in enumerate(self.roles) if role is Role.COPY}:
             raise ValueError("a copy has no original")

@@ -1,11 +1,10 @@
-"""``python -m tools.lab check FILE``: the verdict on one source, for people and for scripts.
+"""``python -m tools.lab check FILE``: the verdict on one source.
 
 With ``--json`` one object: ``verdict`` (``accept``, ``reject``, ``flag``), ``step``, ``kind`` and ``message`` (``null``
-where there is nothing to say), ``params``, ``flops`` and ``fingerprint`` (``null`` where the source does not run),
-``isolation`` and ``seconds`` (wall-clock time of the verdict, without the start of the sandbox).
+without findings), ``params``, ``flops`` and ``fingerprint`` (``null`` if the source does not run), ``isolation`` and
+``seconds`` (wall-clock time without the start of the sandbox).
 
-The exit status is 0 for what is accepted or flagged, 1 for what is rejected, 2 where the command or the file cannot
-be used, and 3 where the sandbox did not work.
+Exit status 0: accepted or flagged, 1: rejected, 2: wrong command or unreadable file, 3: the sandbox failed.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from fairnad import __version__
+from fairnad.domain.contract import Contract
 from fairnad.errors import BaseModelError, LabError, UserError
 from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step, first_fault
 from fairnad.settings.search_settings import LabSettings
@@ -32,14 +32,14 @@ from tools.output import open_missing_streams, until_reader_leaves
 from tools.sandbox.isolation import Level, find_level
 
 _MAX_BYTES = 2**20
-"""What is read of a file at most; a source has a sixteenth of that."""
+"""Maximum size that is read; the limit of sources is a sixteenth of it."""
 _STDIN = "-"
 _EXIT_STATUS = {"accept": 0, "flag": 0, "reject": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The answer of the command; its fields are those of the JSON object."""
+class Verdict:
+    """The verdict; the fields of the JSON object."""
 
     verdict: Literal["accept", "reject", "flag"]
     step: str | None
@@ -53,7 +53,7 @@ class Judged:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status, 0 also where the reader of the output goes away early."""
+    """The command line; returns the exit status, 0 also if the reader of the output leaves early."""
     open_missing_streams()
     return until_reader_leaves(lambda: _run(arguments))
 
@@ -61,15 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        judged = asyncio.run(_judge(options))
+        verdict = asyncio.run(_judge(options))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
     except LabError as error:
         print(f"the sandbox did not work: {error}", file=sys.stderr)
         return 3
-    print(json.dumps(asdict(judged)) if options.json else _text(options, judged))
-    return _EXIT_STATUS[judged.verdict]
+    print(json.dumps(asdict(verdict)) if options.json else _text(options, verdict))
+    return _EXIT_STATUS[verdict.verdict]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,24 +93,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _judge(options: argparse.Namespace) -> Judged:
+async def _judge(options: argparse.Namespace) -> Verdict:
     content = _read(options.file, options.wall_seconds)
-    # Faults are told together with what was measured, and judged here.
+    # Faults only warn in the lab, so that costs are reported with them, and are verdict here.
     settings = LabSettings(
         check_seconds=options.wall_seconds, integrity="off" if options.integrity == "off" else "warn"
     )
     unreadable = _unreadable(content)
     if unreadable is not None:
-        return _rejected(unreadable, find_level(settings))
-    async with lone_checker(settings, options.num_classes, options.image_size) as checker:
+        return _verdict_on(unreadable, find_level(settings))
+    async with lone_checker(settings, Contract.for_images(options.image_size, options.num_classes)) as checker:
         return await judge(content.decode("utf-8"), checker, refuse=options.integrity == "reject")
 
 
-async def judge(source: str, checker: Checker, *, refuse: bool) -> Judged:
+async def judge(source: str, checker: Checker, *, refuse: bool) -> Verdict:
     """The verdict on a source.
 
     Args:
-        checker: one that warns of integrity faults, or does not judge them.
+        checker: warns of integrity faults, or ignores them.
         refuse: whether a fault is rejected or flagged.
 
     Raises:
@@ -118,14 +118,11 @@ async def judge(source: str, checker: Checker, *, refuse: bool) -> Judged:
     """
     started = time.monotonic()
     report = await checker.check(source)
-    seconds = time.monotonic() - started
-    if isinstance(report, Failure):
-        return _rejected(report, checker.isolation, seconds)
-    return _reported(report, checker.isolation, seconds, refuse=refuse)
+    return _verdict_on(report, checker.isolation, time.monotonic() - started, refuse=refuse)
 
 
 def _unreadable(content: bytes) -> Failure | None:
-    """Why these bytes are no source at all, ``None`` where they can be handed on."""
+    """The failure of bytes that cannot be a source, else ``None``."""
     if len(content) > _MAX_BYTES:
         return Failure(Step.EXECUTE, FailureKind.SYNTAX, f"the source has more than {_MAX_BYTES} bytes")
     try:
@@ -135,67 +132,59 @@ def _unreadable(content: bytes) -> Failure | None:
     return None
 
 
-def _rejected(failure: Failure, isolation: Level, seconds: float = 0.0) -> Judged:
-    return Judged(
-        verdict="reject",
-        step=str(failure.step),
-        kind=str(failure.kind),
-        message=failure.message,
-        params=None,
-        flops=None,
-        fingerprint=None,
-        isolation=isolation,
-        seconds=round(seconds, 3),
-    )
-
-
-def _reported(report: CheckReport, isolation: Level, seconds: float, *, refuse: bool) -> Judged:
-    told = first_fault(report.findings) or next(iter(report.findings), None)
-    rejected = refuse and told is not None and told.is_fault
-    return Judged(
-        verdict="reject" if rejected else "flag" if told is not None else "accept",
-        step=str(Step.JUDGE) if told is not None else None,
-        kind=str(told.kind) if told is not None else None,
-        message="; ".join(finding.message for finding in report.findings) or None,
+def _verdict_on(
+    report: CheckReport | Failure, isolation: Level, seconds: float = 0.0, *, refuse: bool = True
+) -> Verdict:
+    seconds = round(seconds, 3)
+    if isinstance(report, Failure):
+        step, kind = str(report.step), str(report.kind)
+        return Verdict("reject", step, kind, report.message, None, None, None, isolation, seconds)
+    finding = first_fault(report.findings) or next(iter(report.findings), None)
+    is_rejected = refuse and finding is not None and finding.is_fault
+    return Verdict(
+        verdict="reject" if is_rejected else "accept" if finding is None else "flag",
+        step=None if finding is None else str(Step.JUDGE),
+        kind=None if finding is None else str(finding.kind),
+        message="; ".join(one.message for one in report.findings) or None,
         params=int(report.costs["params"]),
         flops=int(report.costs["flops"]),
         fingerprint=report.fingerprint,
         isolation=isolation,
-        seconds=round(seconds, 3),
+        seconds=seconds,
     )
 
 
-def _text(options: argparse.Namespace, judged: Judged) -> str:
-    lines = [f"{options.file}: {judged.verdict}"]
-    if judged.message is not None:
-        lines.append(f"  {judged.step}: {judged.kind}: {judged.message}")
-    if judged.params is not None and judged.flops is not None:
+def _text(options: argparse.Namespace, verdict: Verdict) -> str:
+    lines = [f"{options.file}: {verdict.verdict}"]
+    if verdict.message is not None:
+        lines.append(f"  {verdict.step}: {verdict.kind}: {verdict.message}")
+    if verdict.params is not None and verdict.flops is not None:
         size = f"{options.image_size}×{options.image_size}"
-        lines.append(f"  {judged.params:,} parameters, {judged.flops:,} multiply-adds for one image of {size} pixels")
-        lines.append(f"  fingerprint {judged.fingerprint}")
-    lines.append(f"  isolation {judged.isolation}, {judged.seconds:.1f} s")
+        lines.append(f"  {verdict.params:,} parameters, {verdict.flops:,} multiply-adds for one image of {size} pixels")
+        lines.append(f"  fingerprint {verdict.fingerprint}")
+    lines.append(f"  isolation {verdict.isolation}, {verdict.seconds:.1f} s")
     return "\n".join(lines)
 
 
 def _read(name: str, wall_seconds: float) -> bytes:
-    """The content of a file, cut one byte beyond what is ever used.
+    """The content of a file, cut one byte above the limit.
 
     Raises:
-        BaseModelError: there is no such file, it is none, or standard input brings no end in time.
+        BaseModelError: the file is missing or not a regular file, or stdin timed out.
     """
     if name == _STDIN:
         return _read_stdin(wall_seconds)
     path = Path(name)
     try:
-        # Opened so that a named pipe without a writer does not block.
+        # Does not block on a named pipe without a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise BaseModelError(f"{name}: expected a Python source, found that it cannot be read: {reason}") from error
+        raise BaseModelError(f"{name}: expected a Python source, but it cannot be read: {reason}") from error
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            found = "a folder" if stat.S_ISDIR(mode) else "something else than a file"
+            found = "a folder" if stat.S_ISDIR(mode) else "no regular file"
             raise BaseModelError(f"{name}: expected a Python source, found {found}; use - for standard input")
         return _read_up_to(descriptor, _MAX_BYTES + 1)
     finally:
@@ -214,7 +203,9 @@ def _read_stdin(wall_seconds: float) -> bytes:
     content = bytearray()
     while len(content) <= _MAX_BYTES:
         if not select.select([sys.stdin.fileno()], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise BaseModelError(f"standard input: expected a Python source, found no end of it in {wall_seconds:g} s")
+            raise BaseModelError(
+                f"standard input: expected a Python source, but it did not end within {wall_seconds:g} s"
+            )
         received = os.read(sys.stdin.fileno(), _MAX_BYTES)
         if not received:
             break

@@ -1,7 +1,7 @@
-"""What a training may deliver: every byte is a parameter's, or is accounted for otherwise.
+"""Accounts for every byte that a training delivers.
 
-The check job claims the layout of the weights; here, where no candidate runs, the number of parameters follows from
-it, and what is delivered beside them is held to a limit. A file of any other length is refused.
+The check job reports the layout of the weights. Outside of the candidate's process, this module derives the number of
+parameters from it and limits all other tensors. A file of any other size is refused.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from fairnad.records.candidate import FailureKind, Finding
 from tools.jobs.weights import Layout, WeightTensor, num_weight_bytes
 
 MAX_HIDDEN_BYTES = 2**14
-"""What tensors may hold that count as parameters and are none: a 64 × 64 table of float32, say."""
+"""Maximum size of tensors that are not parameters and count like them, for example a 64 × 64 float32 table."""
 MAX_TABLE_BYTES = 2**22
-"""What free tables may hold."""
+"""Maximum size of free tables."""
 _FREE_STATISTICS = 1024
 
 
 class Role(StrEnum):
-    """What a delivered tensor is to its network."""
+    """The role of a delivered tensor."""
 
     PARAMETER = "parameter"
     STATISTIC = "statistic"
     """the running statistics of a normalisation layer"""
     TABLE = "table"
-    """a buffer that is the same in every build and is left alone by training"""
+    """a buffer that is equal in every build and not changed by training"""
     INDEX = "index"
-    """a buffer of integers that choose elements of other tensors, the same in every build with one seed"""
+    """a buffer of integers that select elements of other tensors, equal in every build with one seed"""
     BUFFER = "buffer"
-    """any other buffer: it counts as a parameter does"""
+    """any other buffer; counts like a parameter"""
     COPY = "copy"
-    """one of the others under a second name"""
+    """another tensor under a second name"""
 
 
 FREE = (Role.TABLE, Role.INDEX)
-"""What counts nothing, as what a training delivers there must be what a build put there."""
+"""Roles that do not count, since training must deliver the content of a new build."""
 
 
 def num_params(layout: Layout, roles: Sequence[Role]) -> int:
-    """Elements of the parameters and of buffers that are no tables, a complex one as the two numbers it is."""
+    """Elements of parameters and of buffers that are not tables; a complex element counts twice."""
     return sum(_num_elements(tensor) for tensor in _of_role(layout, roles, Role.PARAMETER, Role.BUFFER))
 
 
 def excess(layout: Layout, roles: Sequence[Role]) -> Iterator[Finding]:
-    """Buffers and tables that hold too much, and more statistics than norm layers have."""
-    yield from too_much(
+    """Find buffers and tables that are too large, and more statistics than norm layers have."""
+    yield from find_excess(
         num_weight_bytes(list(_of_role(layout, roles, Role.BUFFER))),
         num_weight_bytes(list(_of_role(layout, roles, *FREE))),
     )
@@ -61,12 +61,12 @@ def excess(layout: Layout, roles: Sequence[Role]) -> Iterator[Finding]:
         )
 
 
-def too_much(counted_bytes: int, table_bytes: int) -> Iterator[Finding]:
-    """Too much is kept outside of the parameters.
+def find_excess(counted_bytes: int, table_bytes: int) -> Iterator[Finding]:
+    """Find too large tensors outside of the parameters.
 
     Args:
-        counted_bytes: of tensors that count as parameters and are none.
-        table_bytes: of free tables.
+        counted_bytes: size of tensors that count like parameters.
+        table_bytes: size of free tables.
     """
     if counted_bytes > MAX_HIDDEN_BYTES:
         yield Finding(
@@ -82,11 +82,11 @@ def too_much(counted_bytes: int, table_bytes: int) -> Iterator[Finding]:
 
 
 def changed_table(raw: bytes, layout: Layout, digests: Sequence[tuple[int, str]]) -> str:
-    """The name of the first table that is delivered with another content than a build gives it; empty for none.
+    """The name of the first table that training changed; empty for none.
 
     Args:
-        raw: as long as the layout says.
-        digests: positions in the layout, with the SHA-256 of what the check saw there.
+        raw: weights of the size of the layout.
+        digests: positions in the layout, with SHA-256 digests from the check.
     """
     starts = _starts(layout)
     for position, digest in digests:
@@ -96,11 +96,11 @@ def changed_table(raw: bytes, layout: Layout, digests: Sequence[tuple[int, str]]
 
 
 def differing_copy(raw: bytes, layout: Layout, copies: Sequence[tuple[int, int]]) -> str:
-    """The name of the first tensor that is said to be a copy and is delivered as something else; empty for none.
+    """The name of the first copy that differs from its original; empty for none.
 
     Args:
-        raw: as long as the layout says.
-        copies: positions in the layout, of a copy and of what it is a copy of.
+        raw: weights of the size of the layout.
+        copies: positions in the layout, as (copy, original).
     """
     starts = _starts(layout)
     for copy, original in copies:
@@ -110,7 +110,7 @@ def differing_copy(raw: bytes, layout: Layout, copies: Sequence[tuple[int, int]]
 
 
 def _starts(layout: Layout) -> list[int]:
-    """Where each tensor begins, and the end."""
+    """The offset of each tensor, and the total size."""
     return [0, *itertools.accumulate(tensor.num_bytes for tensor in layout)]
 
 

@@ -1,4 +1,4 @@
-"""Text as vectors without a model and without a download."""
+"""Embeddings without a model or download."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 class HashedEmbedder:
     """Hashed counts of words and of the letter groups inside them.
 
-    Texts that share words, or word stems, lie close; meaning beyond the wording is not seen. Calling it is
-    deterministic, on every machine.
+    Texts that share words or word stems have similar vectors. Deterministic on every machine.
     """
 
     def __init__(self, dimension: int = 256) -> None:
@@ -24,11 +23,11 @@ class HashedEmbedder:
 
     @property
     def name(self) -> str:
-        """Changes whenever the same text would get another vector."""
+        """Changes whenever vectors of the same texts change."""
         return f"hashed-words-and-letters-1-{self.dimension}"
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One vector a text: shape (num_texts, dimension), float32, of length 1; all zeros for a text without words."""
+        """One vector per text: shape (num_texts, dimension), float32, of length 1; zeros for a text without words."""
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         rows = sum(vectorizer.transform(texts) for vectorizer in self._vectorizers)
@@ -38,7 +37,7 @@ class HashedEmbedder:
 
     @cached_property
     def _vectorizers(self) -> tuple[Any, Any]:
-        from sklearn.feature_extraction.text import HashingVectorizer  # about a second, and not every run searches
+        from sklearn.feature_extraction.text import HashingVectorizer  # slow to import
 
         words = HashingVectorizer(n_features=self.dimension, stop_words="english", norm="l2")
         letters = HashingVectorizer(n_features=self.dimension, analyzer="char_wb", ngram_range=(4, 4), norm="l2")

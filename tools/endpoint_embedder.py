@@ -1,4 +1,4 @@
-"""Text as vectors by an OpenAI-compatible endpoint."""
+"""Embeddings from an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     import openai
 
 _BATCH_SIZE = 128
-"""Texts a request; common servers refuse more than a few hundred."""
+"""Texts per request; common servers refuse more than a few hundred."""
 _TIMEOUT_SECONDS = 60.0
 _MAX_RETRIES = 4
 _MESSAGE_CHARACTERS = 300
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
-"""What reading a body raises that is not what the protocol says."""
+"""Exceptions of reading a malformed body."""
 
 
 class EndpointEmbedder:
     """An embedding model behind ``/embeddings``. The key is read from OPENAI_API_KEY.
 
-    429, 5xx and broken connections are tried again up to four times, as long apart as the endpoint asks.
+    The client retries status 429, 5xx and broken connections up to four times.
     """
 
     def __init__(self, settings: EmbeddingSettings) -> None:
-        """Set the client up; nothing is sent yet.
+        """Nothing is sent yet.
 
         Raises:
-            SettingsError: the base URL is none.
+            SettingsError: the base URL is invalid.
         """
         url = settings.base_url
         if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
@@ -49,20 +49,20 @@ class EndpointEmbedder:
 
     @property
     def name(self) -> str:
-        """The model's: wherever it is served, the same text gets the same vector."""
+        """The name of the model, which determines the vectors."""
         return self._settings.model
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One vector a text: shape (num_texts, dimension of the model), float32.
+        """One vector per text: shape (num_texts, dimension of the model), float32.
 
         Raises:
-            EndpointError: the endpoint is gone, refuses the request, or what it sends are no vectors.
+            EndpointError: the endpoint does not answer, refuses the request, or sends no vectors.
         """
         batches = [self._embed(texts[start : start + _BATCH_SIZE]) for start in range(0, len(texts), _BATCH_SIZE)]
         if not batches:
             return np.zeros((0, 0), dtype=np.float32)
         if len({batch.shape[1] for batch in batches}) > 1:
-            raise self._gone("sends vectors of different lengths")
+            raise self._error("sends vectors of different lengths")
         return np.concatenate(batches)
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class EndpointEmbedder:
             del self.__dict__["_client"]
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        # Endpoints refuse an empty text, and none would find anything by its vector.
+        # Endpoints refuse empty texts.
         inputs = [text if text.strip() else "-" for text in texts]
         with self._endpoint_errors():
             reply = self._client.embeddings.with_raw_response.create(
@@ -83,9 +83,11 @@ class EndpointEmbedder:
             rows = {row.get("index", number): row["embedding"] for number, row in enumerate(json.loads(text)["data"])}
             vectors = np.array([rows[number] for number in range(len(texts))], dtype=np.float32)
         except _UNREADABLE as error:
-            raise self._gone(f"sends no embeddings ({read_error_text(text).message or 'nothing at all'})") from error
+            raise self._error(
+                f"sends no embeddings ({read_error_text(text).message or 'an empty response'})"
+            ) from error
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
-            raise self._gone("sends vectors with numbers that are missing or not finite")
+            raise self._error("sends vectors with numbers that are missing or not finite")
         return vectors
 
     @contextlib.contextmanager
@@ -95,10 +97,10 @@ class EndpointEmbedder:
         try:
             yield
         except openai.APIStatusError as error:
-            said = read_error_text(error.response.text).message or "no words"
-            raise self._gone(f"refuses ({error.status_code}: {said})") from error
+            reason = read_error_text(error.response.text).message or "no message"
+            raise self._error(f"refuses ({error.status_code}: {reason})") from error
         except openai.APIError as error:
-            raise self._gone(f"does not answer: {error.__cause__ or error.message}") from error
+            raise self._error(f"does not answer: {error.__cause__ or error.message}") from error
 
     @cached_property
     def _client(self) -> openai.OpenAI:
@@ -111,7 +113,7 @@ class EndpointEmbedder:
             max_retries=_MAX_RETRIES,
         )
 
-    def _gone(self, what: str) -> EndpointError:
+    def _error(self, what: str) -> EndpointError:
         line = " ".join(what.split())
         line = (line.replace(self._key, "…") if self._key else line)[:_MESSAGE_CHARACTERS]
         where = self._settings.base_url or "https://api.openai.com/v1"

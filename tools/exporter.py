@@ -1,7 +1,6 @@
-"""From trained weights to files for others: ONNX, and a trial of the finished result folder.
+"""Exports trained networks as ONNX, and tests ONNX files and result folders.
 
-What is exported is run again in processes that share nothing with the one that exported it, and compared here, in
-numpy, with the logits of the network that was scored.
+Exports run again in separate processes, and their outputs are compared with the scored network's logits here.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from tools.sandbox.job import (
     ONNX_FILE,
     PROBABILITIES_FILE,
     WEIGHTS_FILE,
+    FailedJobError,
     Job,
     JobKind,
     JobResult,
@@ -35,22 +35,22 @@ Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 NUM_IMAGES = 16
-"""How many random images, and how many of the validation images, the networks are compared on."""
+"""Random images, and validation images, for the comparison."""
 
 _IMAGES_FILE = "images.npy"
 _PROGRAM_FILE = "program.src"
 _TOLERANCE = 1e-3
 _WALL_SECONDS = 600
 _OUTPUT_BYTES = 2**24
-"""The exporter prints the whole graph, more than once, where it cannot go on."""
+"""Bytes of output; the exporter prints the whole graph several times if it fails."""
 _MAX_GRAPH_BYTES = 2**26
-"""What an ONNX file may hold beyond the weights."""
+"""Maximum size of an ONNX file beyond the weights."""
 _SEED = 2605
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedNetwork:
-    """A source with the weights a training with ``seed`` gave it, the content of a safetensors file."""
+    """A source with the weights of a training with ``seed``, the content of a safetensors file."""
 
     source: str
     weights: bytes
@@ -61,8 +61,8 @@ class TrainedNetwork:
 class Onnx:
     """A network as ONNX.
 
-    ``any_batch`` says whether it takes any number of images or one at a time; ``max_difference`` is the largest
-    difference between a logit of onnxruntime's and torch's on ``num_images`` images, half random and half real.
+    ``any_batch``: whether it takes batches of any size or of one. ``max_difference``: the largest difference between
+    logits of onnxruntime and torch on ``num_images`` images, half random and half real.
     """
 
     content: bytes
@@ -72,7 +72,7 @@ class Onnx:
 
 
 class Exporter:
-    """Exports the networks of one task and tries them out, on the CPU."""
+    """Exports and tests networks of one task on the CPU."""
 
     def __init__(self, sandbox: Sandbox, checker: Checker, jobs: TrainingJobs) -> None:
         self._sandbox = sandbox
@@ -81,26 +81,17 @@ class Exporter:
         self._limits = Limits(_WALL_SECONDS, jobs.limits.memory_bytes, _OUTPUT_BYTES)
 
     async def to_onnx(self, network: TrainedNetwork) -> Onnx | Failure:
-        """The network as ONNX, once onnxruntime has said the same as torch; or why there is none.
-
-        Raises:
-            StoppingError: the lab is being stopped.
-            LabError: the sandbox broke.
-        """
+        """Export a network as ONNX, and verify that onnxruntime computes the same as torch."""
         try:
             return await self._to_onnx(network)
-        except _FailedError as error:
+        except FailedJobError as error:
             return error.failure
 
     async def try_out(self, network: TrainedNetwork, program: str, files: Mapping[str, bytes]) -> float | Failure:
-        """The largest difference between a probability a program states and the lab's, on validation images.
+        """The largest difference between the probabilities of a program and of the lab on validation images.
 
         Args:
-            program: its name among ``files``, which are all it finds beside it.
-
-        Raises:
-            StoppingError: the lab is being stopped.
-            LabError: the sandbox broke.
+            program: its name among ``files``, which are placed beside it.
         """
         images = self._real_images()
         try:
@@ -108,7 +99,7 @@ class Exporter:
             tried = await self._run(self._trial_job(program, files, images))
             stated = np.frombuffer(tried.deliveries[PROBABILITIES_FILE], "<f4").reshape(by_lab.shape)
             return _compare(by_lab, stated, "its probabilities differ from the lab's")
-        except _FailedError as error:
+        except FailedJobError as error:
             return error.failure
 
     async def _to_onnx(self, network: TrainedNetwork) -> Onnx:
@@ -117,9 +108,11 @@ class Exporter:
         try:
             any_batch = _ExportClaims.model_validate(exported.report).any_batch
         except ValidationError as error:
-            raise _failed(FailureKind.CRASH, MALFORMED_REPORT) from error
+            raise _make_error(FailureKind.CRASH, MALFORMED_REPORT) from error
         content = exported.deliveries[ONNX_FILE]
-        images = np.concatenate([self._random_images(), self._real_images()])
+        shape = (NUM_IMAGES, *self._jobs.task.contract.input_shape)
+        noise = np.random.default_rng(_SEED).integers(256, size=shape, dtype=np.uint8)
+        images = np.concatenate([noise, self._real_images()])
         by_torch = await self._by_torch(network, raw, images)
         inferred = await self._run(self._infer_job(content, images, len(images) if any_batch else 1))
         difference = _compare(by_torch, self._logits(inferred), "its logits differ from torch's")
@@ -127,14 +120,13 @@ class Exporter:
 
     async def _run(self, job: Job) -> JobResult:
         result = await self._sandbox.run(job)
-        if result.failure is not None:
-            raise _FailedError(result.failure)
+        result.raise_failure()
         return result
 
     async def _raw_weights(self, network: TrainedNetwork) -> bytes:
         checked = await self._checker.examine(network.source)
         if isinstance(checked, Failure):
-            raise _FailedError(checked)
+            raise FailedJobError(checked)
         return from_safetensors(network.weights, checked.layout)
 
     async def _by_torch(self, network: TrainedNetwork, raw: bytes, images: Images) -> Floats:
@@ -184,15 +176,10 @@ class Exporter:
         )
 
     def _num_bytes(self, num_images: int) -> int:
-        return num_images * self._jobs.task.num_classes * np.dtype("<f4").itemsize
+        return num_images * self._jobs.task.contract.num_outputs * np.dtype("<f4").itemsize
 
     def _real_images(self) -> Images:
         return self._jobs.task.validation.images[:NUM_IMAGES]
-
-    def _random_images(self) -> Images:
-        size = self._jobs.task.image_size
-        generator = np.random.default_rng(_SEED)
-        return generator.integers(256, size=(NUM_IMAGES, 3, size, size), dtype=np.uint8)
 
 
 class _ExportClaims(BaseModel):
@@ -203,21 +190,15 @@ class _ExportClaims(BaseModel):
     any_batch: bool
 
 
-class _FailedError(Exception):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
-def _failed(kind: FailureKind, message: str) -> _FailedError:
-    return _FailedError(Failure(Step.EXECUTE, kind, message))
+def _make_error(kind: FailureKind, message: str) -> FailedJobError:
+    return FailedJobError(Failure(Step.EXECUTE, kind, message))
 
 
 def _compare(one: Floats, other: Floats, what: str) -> float:
-    """The largest difference; one above the tolerance, or that is no number, is a failure."""
+    """The largest difference; raises an error if it is above the tolerance or NaN."""
     difference = float(np.abs(one - other).max())
     if not difference <= _TOLERANCE * max(1.0, float(np.abs(one).max())):
-        raise _failed(FailureKind.RUNTIME, f"{what} by up to {difference:.2g}")
+        raise _make_error(FailureKind.RUNTIME, f"{what} by up to {difference:.2g}")
     return difference
 
 

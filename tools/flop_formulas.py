@@ -1,6 +1,6 @@
-"""Multiply-adds of operators in a graph torch has traced, where fvcore has no formula or another one (paper §5).
+"""Multiply-adds of operators in a traced graph that fvcore lacks or counts differently (paper §5).
 
-A formula takes the inputs and outputs of a node and gives a number, as ``FlopCountAnalysis.set_op_handle`` wants it.
+A formula maps inputs and outputs of a node to a number, as ``FlopCountAnalysis.set_op_handle`` expects.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Formula = Callable[[list[Any], list[Any]], float]
 
 
 def transform_flops(num_elements: int, length: int, *, is_real: bool) -> float:
-    """Multiply-adds of Fourier transforms: 2.5 · log₂ n for each element of a transform over n, half where it is real.
+    """Multiply-adds of Fourier transforms: 2.5 · log₂ n per element of a transform of length n, half if it is real.
 
-    That is half of the usual 5 n log₂ n additions and products of a fast transform of n complex numbers.
+    This is half of the usual 5 n log₂ n additions and products of a fast transform of n complex numbers.
 
     Args:
-        num_elements: of the whole tensor, on the real side where one side is real.
+        num_elements: of the whole tensor, on the real side if one side is real.
         length: n, over all dimensions of one transform.
     """
     return num_elements * 2.5 * math.log2(max(2, length)) * (0.5 if is_real else 1)
@@ -40,7 +40,7 @@ def _product_flops(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _contraction_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """An einsum as torch does it: operand by operand, what one of them alone is summed over first."""
+    """An einsum as torch computes it: operand by operand, after summing labels of a single operand."""
     equation = inputs[0].toIValue().replace(" ", "")
     operands, output = equation.split("->") if "->" in equation else (equation, "")
     shapes = [_shape(value) for value in inputs[1].node().inputs()]
@@ -71,7 +71,7 @@ def _labels(labels: str, num_dimensions: int) -> list[str]:
 
 
 def _output_labels(output: str | None, operands: list[list[str]]) -> list[str]:
-    """The labels of the result; without an arrow those that occur once."""
+    """The labels of the result; without an arrow, those that occur once."""
     every = [label for labels in operands for label in labels]
     hidden = [label for label in every if label.startswith("…")]
     if output is None:
@@ -92,7 +92,7 @@ def _cell_flops(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _convolution_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """A convolution whose padding is given by name: every weight, for each place of each output map."""
+    """A convolution with padding by name: every weight, for each position of each output map."""
     output = _shape(outputs[0])
     return output[0] * prod(output[2:]) * prod(_shape(inputs[1]))
 
@@ -108,7 +108,7 @@ def _bilinear_flops(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _elementwise_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Nothing but for complex factors: fvcore counts no product of elements."""
+    """Only complex factors count: fvcore counts no elementwise products."""
     return prod(_shape(outputs[0])) if all(map(_is_complex, inputs[:2])) else 0
 
 
@@ -116,7 +116,7 @@ def _transform(num_dimensions: int, real_side: str) -> Formula:
     """The formula of a transform.
 
     Args:
-        num_dimensions: over how many dimensions, the last ones, where the call does not say; 0: over all.
+        num_dimensions: number of last dimensions if the call does not name them; 0: all.
         real_side: ``input``, ``output`` or empty.
     """
 
@@ -126,7 +126,7 @@ def _transform(num_dimensions: int, real_side: str) -> Formula:
         last_ones = range(-(num_dimensions or len(given if sizes is None else sizes)), 0)
         dimensions = list(last_ones) if named is None else named
         if real_side == "input":
-            # The result holds half of the last dimension: the other half says the same.
+            # The result has half of the last dimension, as the other half is redundant.
             last = dimensions[-1]
             shape[last] = given[last] if shape[last] == given[last] // 2 + 1 else 2 * (shape[last] - 1)
         length = prod(shape[dimension] for dimension in dimensions)
@@ -136,7 +136,7 @@ def _transform(num_dimensions: int, real_side: str) -> Formula:
 
 
 def _integers(value: Any) -> list[Any] | None:
-    """A list of integers, or one of them, as a graph holds it; ``None`` where it was left out."""
+    """A list of integers, or one integer, of a graph; ``None`` if it was omitted."""
     if value.node().kind() == "prim::ListConstruct":
         return [item.toIValue() for item in value.node().inputs()]
     found = value.toIValue()
@@ -144,7 +144,7 @@ def _integers(value: Any) -> list[Any] | None:
 
 
 def complex_as_four(formula: Formula) -> Formula:
-    """The formula, its products four times as many where they are of complex numbers."""
+    """The formula with four products for each product of complex numbers."""
 
     def counted(inputs: list[Any], outputs: list[Any]) -> float:
         products = formula(inputs, outputs)
@@ -193,7 +193,7 @@ FORMULAS: Mapping[str, Formula] = {name: complex_as_four(formula) for name, form
         ("i", "h", "input"),
     )
 }
-"""By operator; those of recurrent layers, transforms and products with vectors are there as fvcore leaves them out."""
+"""Formulas by operator; fvcore lacks recurrent layers, transforms and products with vectors."""
 NO_PRODUCTS = frozenset(
     {
         "adaptive_avg_pool2d",
@@ -206,4 +206,4 @@ NO_PRODUCTS = frozenset(
         "upsample_nearest2d",
     }
 )
-"""What fvcore counts beside products."""
+"""Operators that fvcore counts besides products."""

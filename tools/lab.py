@@ -1,7 +1,7 @@
-"""The lab: checks, trains and scores untrusted sources, each in processes of their own (paper §4.4, §5).
+"""The lab: checks, trains and scores untrusted sources in separate processes (paper §4.4, §5).
 
-Nothing a job reports is believed where it matters: a training delivers weights, a second process turns images
-without labels into logits, and the accuracy is computed here, from logits and labels that no job has seen.
+Reports of jobs are not trusted: a training delivers weights, another process predicts images without labels, and this
+process computes the score from these outputs and labels that no job has seen.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tools.sandbox.isolation import Level
 from tools.sandbox.job import MALFORMED_REPORT, WEIGHTS_FILE, JobResult
 from tools.sandbox.scratch import writing
 from tools.sandbox.supervisor import Sandbox
-from tools.scoring import Exam, Scorer, write_exam
+from tools.scoring import BlindSplit, Scorer, write_blind_split
 from tools.slot_meter import SlotMeter
 from tools.slots import LocalSite, Site, Slot, local_devices, measuring_device
 from tools.training_jobs import TrainingJobs, snapshot_names, training_limits
@@ -43,19 +43,18 @@ import torch.nn as nn
 class Network(nn.Module):
     def __init__(self, num_classes):
         super().__init__()
-        self.head = nn.Linear(3, num_classes)
+        self.head = nn.LazyLinear(num_classes)
 
     def forward(self, x):
-        return self.head(x.mean((2, 3)))
+        return self.head(x.flatten(1))
 """
 
 
 class TorchLab:
     """The lab of one run, for one task and the recipe of its search: :class:`fairnad.ports.Lab`.
 
-    A training and its prediction hold one slot together; one that runs out of memory beside another is tried once more
-    alone. Checks have slots of their own, on this machine: they take a fraction of a second, and the feedback loop of
-    one candidate need not wait for the training of another.
+    A training and its predictions share one slot; a training that runs out of memory on a shared device is repeated
+    once, alone. Checks have own slots on this machine, so that they do not wait for trainings.
     """
 
     def __init__(
@@ -64,11 +63,11 @@ class TorchLab:
         """Nothing is started or written yet.
 
         Args:
-            measured: names of the costs that are limited, those among them that only a run shows are measured.
-            scratch: a folder for this lab alone, on a disk with room for the task's images.
+            measured: names of the limited costs; those that need a measurement are measured.
+            scratch: a folder for this lab only, on a disk with room for the task's images.
 
         Raises:
-            SettingsError: the device asked for is not there, or the slots do not fit the machine.
+            SettingsError: the requested device is missing, or the slots do not fit the machine.
         """
         self._task = task
         self._recipe = recipe
@@ -80,76 +79,71 @@ class TorchLab:
         self._site = _make_site(self._sandbox, settings)
         num_checks = settings.slots or len(os.sched_getaffinity(0))
         self._checker = Checker(
-            self._sandbox, settings, task.num_classes, task.image_size, num_checks, measured, measuring_device(settings)
+            self._sandbox, settings, task.contract, num_checks, measured, measuring_device(settings)
         )
         self.exporter = Exporter(self._sandbox, self._checker, self._jobs)
         self._scorer = Scorer(self._jobs, settings.integrity)
-        self._validation: Exam | None = None
-        self._held_out: Exam | None = None
+        self._validation: BlindSplit | None = None
+        self._held_out: BlindSplit | None = None
         self._meter = SlotMeter()
         self._writing = asyncio.Lock()
         self._stopping = False
 
     @property
     def isolation(self) -> Level:
-        """How jobs are shut in where they are shut in worst, known once the lab has started."""
+        """The weakest isolation of any job, known once the lab has started."""
         return max(self._sandbox.isolation, self._site.isolation)
 
     @property
     def num_slots(self) -> int:
-        """How many trainings run at a time."""
+        """The number of trainings that run at a time."""
         return self._site.num_slots
 
     async def start(self) -> None:
-        """Write the images where jobs can map them, and warm the sandbox up.
+        """Write the images for jobs to map, and start the sandbox.
 
         Raises:
             StorageError: the scratch folder cannot be written.
-            SettingsError: the cluster cannot be reached, or what is asked for does not work there.
+            SettingsError: the cluster cannot be reached, or does not support the settings.
             LabError: the sandbox did not start.
         """
         with writing(self._data):
-            await asyncio.to_thread(self._write_training_images)
-            self._validation = await asyncio.to_thread(write_exam, self._data, "validation", self._task.validation)
+            await asyncio.to_thread(self._data.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(np.save, self._jobs.images, self._task.train.images)
+            await asyncio.to_thread(np.save, self._jobs.labels, self._task.train.labels)
+            self._validation = await asyncio.to_thread(
+                write_blind_split, self._data, "validation", self._task.validation
+            )
         await self._sandbox.start()
         await self._site.start()
         if self._recipe.compiled:
             await self._try_compiler()
 
     def stop(self) -> None:
-        """Begin no new work; what is under way goes on."""
+        """Start no new work; running work continues."""
         self._stopping = True
         self._checker.stop()
 
     async def kill_jobs(self) -> None:
-        """Kill what is under way, for good; whoever waits gets a :class:`~fairnad.errors.StoppingError`."""
+        """Kill all jobs and refuse new ones; waiting calls raise :class:`~fairnad.errors.StoppingError`."""
         self.stop()
         await asyncio.gather(self._site.kill_jobs(), self._sandbox.kill_jobs())
 
     async def close(self) -> None:
-        """Kill every job and end the sandbox."""
+        """Kill all jobs and stop the sandbox."""
         self.stop()
         await self._site.close()
         await self._sandbox.close()
 
     async def check(self, source: str) -> CheckReport | Failure:
-        """Build, run forward and backward, count costs; a source that was checked before is not run again.
-
-        Raises:
-            StoppingError: the lab is being stopped.
-            LabError: the sandbox broke.
-        """
+        """Build a source, run it forward and backward and count its costs; results are remembered."""
         return await self._checker.check(source)
 
     async def train(self, source: str, *, seed: int, in_slot: InSlot = contextlib.nullcontext) -> Evaluation | Failure:
         """Train on the training split by the lab's recipe and score on the validation split.
 
         Args:
-            in_slot: entered while the training holds a slot; before that it waits.
-
-        Raises:
-            StoppingError: the lab is being stopped.
-            LabError: the sandbox broke.
+            in_slot: entered while the training holds a slot.
         """
 
         @contextlib.contextmanager
@@ -163,16 +157,11 @@ class TorchLab:
     async def retrain(
         self, source: str, *, seed: int, recipe: Recipe, in_slot: InSlot = contextlib.nullcontext
     ) -> Retrained | Failure:
-        """Train as :meth:`train` does, by any recipe of this task, and hand the weights out.
-
-        Raises:
-            StoppingError: the lab is being stopped.
-            LabError: the sandbox broke.
-        """
+        """Like :meth:`train`, by any recipe of this task, and with the weights."""
         return await self._train_in_slot(source, seed, recipe, in_slot)
 
     def take_slot_use(self) -> SlotUse:
-        """How well the slots were used by :meth:`train` since the lab started or this was last asked."""
+        """The use of the slots by :meth:`train` since the start or the last call."""
         return self._meter.take(self.num_slots)
 
     async def _train_in_slot(self, source: str, seed: int, recipe: Recipe, in_slot: InSlot) -> Retrained | Failure:
@@ -189,7 +178,7 @@ class TorchLab:
         return trained
 
     async def _train(self, source: str, checked: Checked, seed: int, recipe: Recipe, slot: Slot) -> Retrained | Failure:
-        """Train and validate in a slot that is held."""
+        """Train and validate in ``slot``."""
         assert self._validation is not None, "the lab was not started"
         self._refuse_if_stopping()
         snapshots = snapshot_names(recipe, self._validate_every)
@@ -207,7 +196,7 @@ class TorchLab:
             return losses
         weights = trained.deliveries[WEIGHTS_FILE]
         if name := differing_copy(weights, checked.layout, checked.copies):
-            return Failure(Step.TRAIN, FailureKind.HIDDEN_WEIGHTS, f"{name} shares its weights no longer")
+            return Failure(Step.TRAIN, FailureKind.HIDDEN_WEIGHTS, f"{name} no longer shares its weights")
         if changed := await self._changed_table(source, weights, checked, seed, slot):
             return changed
         scores = []
@@ -233,31 +222,32 @@ class TorchLab:
             isolation=self.isolation,
             curve=tuple((epoch, scored.accuracy) for epoch, scored in zip(snapshots, scores, strict=False)),
             findings=checked.report.findings + scores[-1].findings,
+            metric=self._task.objective.name,
         )
         return Retrained(evaluation, to_safetensors(trained.deliveries[WEIGHTS_FILE], checked.layout))
 
     async def _changed_table(
         self, source: str, weights: bytes, checked: Checked, seed: int, slot: Slot
     ) -> Failure | None:
-        """Why tables that count nothing are no tables after all; ``None`` where they hold what a build puts there."""
+        """A failure if training changed a table that does not count as parameters."""
         if not changed_table(weights, checked.layout, checked.tables):
             return None
-        # Tables of indices may depend on the seed, and another machine may round a sine otherwise.
+        # Index tables may depend on the seed, and rounding on the machine: compare with a build there.
         built = await self._checker.examine_in(slot, source, seed)
         if isinstance(built, Failure):
             return built
         alike = built.layout == checked.layout and dict(built.tables).keys() == dict(checked.tables).keys()
         name = changed_table(weights, checked.layout, built.tables if alike else checked.tables)
-        message = f"training changes the table {name}; what it writes to must be a parameter"
+        message = f"training changes the table {name}; tensors that training changes must be parameters"
         return Failure(Step.TRAIN, FailureKind.HIDDEN_WEIGHTS, message) if name else None
 
     async def hold_out(
         self, source: str, weights: bytes, *, seed: int, in_slot: InSlot = contextlib.nullcontext
     ) -> float | Failure:
-        """The accuracy on the held-out images, which are loaded at the first call, of a trained network.
+        """Score a trained network on the held-out images, which are loaded at the first call.
 
         Args:
-            weights: what :meth:`retrain` handed out for the same source and seed.
+            weights: from :meth:`retrain` of the same source and seed.
 
         Raises:
             TaskError: the held-out images are missing.
@@ -269,25 +259,25 @@ class TorchLab:
         if isinstance(checked, Failure):
             return checked
         raw = from_safetensors(weights, checked.layout)
-        exam = await self._held_out_exam()
+        split = await self._blind_held_out()
         async with self._site.hold() as slot:
             self._refuse_if_stopping()
             with in_slot():
                 scored = await self._scorer.score(
-                    source, raw, exam, seed=seed, slot=slot, undecided=checked.is_undecided
+                    source, raw, split, seed=seed, slot=slot, undecided=checked.is_undecided
                 )
         return scored if isinstance(scored, Failure) else scored.accuracy
 
-    async def _held_out_exam(self) -> Exam:
+    async def _blind_held_out(self) -> BlindSplit:
         async with self._writing:
             if self._held_out is None:
                 split = await asyncio.to_thread(self._task.held_out)
                 with writing(self._data):
-                    self._held_out = await asyncio.to_thread(write_exam, self._data, "held-out", split)
+                    self._held_out = await asyncio.to_thread(write_blind_split, self._data, "held-out", split)
         return self._held_out
 
     async def _try_compiler(self) -> None:
-        """Compile something that is no candidate's, so that no candidate is blamed for a compiler that is missing."""
+        """Train a compiled test network, so that a missing compiler is not reported as failures of candidates."""
         recipe = replace(self._recipe, num_epochs=1, warmup_epochs=0)
         found = await self.retrain(_COMPILABLE, seed=0, recipe=recipe)
         if isinstance(found, Failure):
@@ -298,12 +288,7 @@ class TorchLab:
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping:
-            raise StoppingError("the training was not begun because the run is being stopped")
-
-    def _write_training_images(self) -> None:
-        self._data.mkdir(parents=True, exist_ok=True)
-        np.save(self._jobs.images, self._task.train.images)
-        np.save(self._jobs.labels, self._task.train.labels)
+            raise StoppingError("the training did not start because the run is being stopped")
 
 
 def _train_loss(trained: JobResult) -> tuple[float, ...] | Failure:
@@ -317,7 +302,7 @@ def _train_loss(trained: JobResult) -> tuple[float, ...] | Failure:
 
 
 class _TrainClaims(BaseModel):
-    """The form of a train job's report."""
+    """The schema of a train job's report."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -325,10 +310,10 @@ class _TrainClaims(BaseModel):
 
 
 def num_slots(settings: LabSettings) -> int:
-    """How many trainings run at a time; a cluster is asked.
+    """The number of concurrent trainings, on this machine or the cluster.
 
     Raises:
-        SettingsError: the device asked for is not there, or the cluster cannot be reached.
+        SettingsError: the requested device is missing, or the cluster cannot be reached.
     """
     if settings.address:
         from tools.cluster.connection import count_slots

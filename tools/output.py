@@ -1,4 +1,4 @@
-"""Standard output of a command whose reader may leave early, as ``head`` does, or whose streams are closed."""
+"""Handles standard streams whose reader closes them early, such as ``head``, or that are closed at the start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TextIO
 
 
 def until_reader_leaves(work: Callable[[], int], status_then: int = 0) -> int:
-    """The exit status of ``work``; ``status_then`` where the reader of stdout or stderr has left.
+    """The exit status of ``work``, or ``status_then`` if the reader of stdout or stderr has left.
 
     Raises:
         BrokenPipeError: another pipe or socket broke.
@@ -27,7 +27,7 @@ def until_reader_leaves(work: Callable[[], int], status_then: int = 0) -> int:
         unread = [stream for stream in (sys.stdout, sys.stderr) if _has_lost_its_reader(stream)]
         if not unread:
             raise
-        # What is still buffered would raise again when the interpreter closes the streams.
+        # Buffered output would raise again when the interpreter closes the streams.
         for stream in unread:
             point_at_nothing(stream.fileno())
         return status_then
@@ -35,9 +35,9 @@ def until_reader_leaves(work: Callable[[], int], status_then: int = 0) -> int:
 
 
 def open_missing_streams() -> None:
-    """Open the null device in place of each standard stream that the caller has closed (``>&-``).
+    """Replace each standard stream that the caller has closed (``>&-``) by the null device.
 
-    The next file or socket would get the free number otherwise, and children would write into it.
+    Otherwise the next file or socket would get its number, and children would write to it.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -46,14 +46,14 @@ def open_missing_streams() -> None:
 
 
 def _has_lost_its_reader(stream: TextIO) -> bool:
-    """Whether nobody can read any more what is written to a stream."""
+    """Whether the reading end of a stream is closed."""
     try:
         descriptor = stream.fileno()
     except io.UnsupportedOperation:
         return False
     poll = select.poll()
     poll.register(descriptor, 0)
-    return bool(poll.poll(0))  # errors and hang-ups alone are reported for no event
+    return bool(poll.poll(0))  # with no events requested, only errors and hang-ups are reported
 
 
 def _flush() -> None:
@@ -62,7 +62,7 @@ def _flush() -> None:
 
 
 def point_at_nothing(descriptor: int) -> None:
-    """Let a descriptor read and write the null device from now on."""
+    """Redirect a descriptor to the null device."""
     opened = os.open(os.devnull, os.O_RDWR)
     os.dup2(opened, descriptor)
     if opened != descriptor:

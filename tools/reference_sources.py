@@ -1,8 +1,7 @@
-"""The source of reference models, from the installed packages, trimmed to what defines the architecture.
+"""Reads the source of reference models from installed packages, reduced to the architecture.
 
-Nothing is imported or run: files are found by their package and parsed. Shown are the classes and functions that a
-model's entry reaches, in its module and in others of the same package; not docstrings, registries of weights, or the
-functions that build other models.
+Files are found by package and parsed, never imported or run. The result has the classes and functions that a model's
+entry uses, from all modules of the package, without docstrings and code for weights and registration.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from pathlib import Path
 from fairnad.ideas.knowledge import Problem, ProblemKind, ReferenceModel
 
 _MAX_DEFINITIONS = 40
-_UNTOLD = ("Weights", "_cfg", "default_cfg", "pretrained", "register", "legacy", "checkpoint", "_log_", "_logger")
-"""Names with this in them are about weights and registration, not architecture."""
-_UNTOLD_METHODS = frozenset(
+_SKIPPED = ("Weights", "_cfg", "default_cfg", "pretrained", "register", "legacy", "checkpoint", "_log_", "_logger")
+"""Parts of names for weights and registration."""
+_SKIPPED_METHODS = frozenset(
     re.findall(
         r"\w+",
         "init_weights _init_weights _init_respostnorm group_matcher set_grad_checkpointing get_classifier "
@@ -29,18 +28,18 @@ _UNTOLD_METHODS = frozenset(
         "load_pretrained set_distilled_training set_input_size __repr__ extra_repr",
     )
 )
-"""Methods that say nothing about the architecture."""
+"""Methods that are not part of the architecture."""
 
 
 def read_reference(
     name: str, module: str, entries: Sequence[str], num_characters: int
 ) -> list[ReferenceModel] | Problem:
-    """A model's source in parts of at most so many characters, each of whole classes and functions where they fit.
+    """A model's source in parts of at most ``num_characters``, split between classes and functions if possible.
 
     Args:
-        name: what the model is called.
-        module: where it is defined, such as ``torchvision.models.resnet``.
-        entries: the classes or functions a model is built by, the most telling first.
+        name: of the model.
+        module: that defines it, such as ``torchvision.models.resnet``.
+        entries: the classes or functions that build the model, the most important first.
     """
     package = _package(module.split(".")[0])
     if package.folder is None:
@@ -51,15 +50,15 @@ def read_reference(
         return Problem(
             ProblemKind.MISSING, name, f"{module} has no {', '.join(missing)} in the installed {package.name}"
         )
-    # A copy is trimmed: other models of the package share these definitions.
-    pieces = [ast.unparse(_Trimmer().visit(copy.deepcopy(node))) for node in _reached(package, home, entries)]
-    parts = _packed([piece for piece in pieces if piece.strip()], num_characters)
+    # Copied, as other models of the package share these definitions.
+    pieces = [ast.unparse(_Trimmer().visit(copy.deepcopy(node))) for node in _find_used(package, home, entries)]
+    parts = _pack([piece for piece in pieces if piece.strip()], num_characters)
     return [ReferenceModel(name, code, number) for number, code in enumerate(parts)]
 
 
 @dataclass
 class _Module:
-    """A parsed module: what it defines at its top level, and where each imported name comes from."""
+    """A parsed module: its top-level definitions, and (module, name) of each imported name."""
 
     name: str
     definitions: dict[str, ast.stmt] = field(default_factory=dict)
@@ -69,19 +68,19 @@ class _Module:
 class _Package:
     def __init__(self, name: str) -> None:
         self.name = name
-        found = importlib.util.find_spec(name)  # of a top-level name this imports nothing
+        found = importlib.util.find_spec(name)  # imports nothing for a top-level name
         places = list(found.submodule_search_locations or ()) if found is not None else []
         self.folder = Path(places[0]) if places else None
         self._modules: dict[str, _Module | None] = {}
 
     def module(self, name: str) -> _Module | None:
-        """A module of the package by its whole name, ``None`` where there is none."""
+        """A module by its full name, ``None`` if it does not exist."""
         if name not in self._modules:
             self._modules[name] = self._parse(name)
         return self._modules[name]
 
     def resolve(self, home: _Module, name: str) -> tuple[_Module, str] | None:
-        """Where a name that ``home`` uses is defined in the package, through any number of imports."""
+        """Find the definition of a name in ``home`` within the package, through any number of imports."""
         seen = set()
         while (home.name, name) not in seen:
             seen.add((home.name, name))
@@ -117,7 +116,7 @@ class _Package:
 
 @functools.cache
 def _package(name: str) -> _Package:
-    """An installed package, whose modules are parsed once for all models."""
+    """An installed package; its modules are parsed once."""
     return _Package(name)
 
 
@@ -128,14 +127,14 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     return ".".join([*base, *filter(None, [node.module])])
 
 
-def _reached(package: _Package, home: _Module, entries: Sequence[str]) -> Iterator[ast.stmt]:
-    """What the entries use, and what that uses, in breadth: what is nearest to the model comes first."""
+def _find_used(package: _Package, home: _Module, entries: Sequence[str]) -> Iterator[ast.stmt]:
+    """All definitions that the entries use, in breadth-first order."""
     waiting = [(home, entry) for entry in entries]
     seen = {(home.name, entry) for entry in entries}
     for module, name in waiting:
         node = module.definitions[name]
         yield node
-        for used in _names(node):
+        for used in dict.fromkeys(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)):
             found = package.resolve(module, used)
             if found is None or (found[0].name, found[1]) in seen or _is_plumbing(*found):
                 continue
@@ -144,51 +143,47 @@ def _reached(package: _Package, home: _Module, entries: Sequence[str]) -> Iterat
                 waiting.append(found)
 
 
-def _names(node: ast.AST) -> list[str]:
-    return list(dict.fromkeys(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)))
-
-
 def _is_plumbing(module: _Module, name: str) -> bool:
-    """Whether a definition is about weights, or a function that a package keeps for itself."""
+    """Whether a definition is about weights, or a private function."""
     is_private = module.name.rpartition(".")[2].startswith("_")
     return (
-        _is_untold(name)
-        or name in _UNTOLD_METHODS
+        _is_skipped(name)
+        or name in _SKIPPED_METHODS
         or (is_private and isinstance(module.definitions[name], ast.FunctionDef))
     )
 
 
-def _is_untold(name: str) -> bool:
-    return any(sign in name for sign in _UNTOLD)
+def _is_skipped(name: str) -> bool:
+    return any(sign in name for sign in _SKIPPED)
 
 
 class _Trimmer(ast.NodeTransformer):
-    """Takes out docstrings, decorators and annotations, and what is about weights and logging."""
+    """Removes docstrings, decorators, annotations, and code for weights and logging."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
-        if node.name in _UNTOLD_METHODS:
+        if node.name in _SKIPPED_METHODS:
             return None
         node.decorator_list, node.returns = [], None
         for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
             argument.annotation = None
-        return self._trimmed(node)
+        return self._trim(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.decorator_list = []
-        return self._trimmed(node)
+        return self._trim(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         return ast.Pass() if node.value is None else ast.copy_location(ast.Assign([node.target], node.value), node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
-        is_untold = isinstance(node.value, ast.Call) and _is_untold(ast.unparse(node.value.func))
-        # Not None: a block that loses all its statements would no longer be Python.
-        return ast.Pass() if is_untold or isinstance(node.value, ast.Constant) else node
+        is_skipped = isinstance(node.value, ast.Call) and _is_skipped(ast.unparse(node.value.func))
+        # Not None: an empty block would be a syntax error.
+        return ast.Pass() if is_skipped or isinstance(node.value, ast.Constant) else node
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         return ast.copy_location(ast.Raise(), node)
 
-    def _trimmed(self, node: ast.FunctionDef | ast.ClassDef) -> ast.AST:
+    def _trim(self, node: ast.FunctionDef | ast.ClassDef) -> ast.AST:
         if ast.get_docstring(node) is not None:
             node.body = node.body[1:]
         self.generic_visit(node)
@@ -196,8 +191,8 @@ class _Trimmer(ast.NodeTransformer):
         return node
 
 
-def _packed(pieces: Sequence[str], num_characters: int) -> list[str]:
-    """The pieces put together to as few parts as their order allows; one that is too long is cut at line ends."""
+def _pack(pieces: Sequence[str], num_characters: int) -> list[str]:
+    """Join pieces in order to as few parts as possible; cut long pieces at line ends."""
     parts: list[str] = []
     for piece in (short for whole in pieces for short in _cut(whole, num_characters)):
         if parts and len(parts[-1]) + len(piece) + 3 <= num_characters:

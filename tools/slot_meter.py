@@ -1,4 +1,4 @@
-"""Measures for how long trainings hold their slots."""
+"""Measures how long trainings hold their slots."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fairnad.records.slot_use import SlotUse
 
 
 class SlotMeter:
-    """A clock that runs once for every training that holds a slot."""
+    """Sums up the time of all trainings that hold a slot."""
 
     def __init__(self) -> None:
         self._num_running = 0
         self._busy_seconds = 0.0
         self._first: float | None = None
         self._last = 0.0
-        """Up to when the busy seconds are counted: the last time a training began or ended."""
+        """End of the counted time: the last start or end of a training."""
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -31,7 +31,7 @@ class SlotMeter:
             self._num_running -= 1
 
     def take(self, num_slots: int) -> SlotUse:
-        """The use so far, from the first training to the last or, while there is one, to now; then begin anew."""
+        """The use since the first training, up to the end of the last or, if one runs, to now; resets the meter."""
         if self._num_running:
             self._count(time.monotonic())
         use = SlotUse() if self._first is None else SlotUse(self._busy_seconds, num_slots * (self._last - self._first))

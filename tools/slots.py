@@ -1,4 +1,4 @@
-"""Where trainings run on this machine: devices, and how many trainings share each of them (paper §5.1)."""
+"""Training slots on this machine: devices, and the number of trainings that share each (paper §5.1)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from tools.sandbox.isolation import Level
 from tools.sandbox.job import Job, JobResult
 from tools.sandbox.supervisor import Sandbox
 
+TRAININGS_PER_GPU = 2
+"""Trainings that share a GPU unless ``lab.slots`` says otherwise (paper §5.1)."""
 DeviceName = Literal["cpu", "cuda"]
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """What a training holds while it runs: ``run`` runs a job to its end or its limits, at this place.
+    """A slot permits one running job; ``run`` runs it on ``device``, a torch device name.
 
-    ``device`` is the name torch knows it by. ``was_shared`` says whether another training was at the device meanwhile,
-    and so may have taken memory this one needed.
+    ``was_shared``: whether another training used the device meanwhile, and may have taken the memory needed.
     """
 
     device: str
@@ -35,56 +36,56 @@ class Slot:
 
 
 class Site(Protocol):
-    """Where trainings and predictions run: this machine, or a cluster."""
+    """A place for trainings and predictions: this machine, or a cluster."""
 
     @property
     def num_slots(self) -> int:
-        """How many trainings can run at a time."""
+        """The number of trainings that can run at a time."""
 
     @property
     def isolation(self) -> Level:
-        """How jobs are shut in where they are shut in worst, known once it has started."""
+        """The weakest isolation of any job, known after the start."""
 
     async def start(self) -> None:
-        """Get ready to run jobs."""
+        """Prepare to run jobs."""
 
     def hold(self, *, alone: bool = False) -> AbstractAsyncContextManager[Slot]:
-        """A slot, waited for and held until the end; ``alone``: with nothing else at its device."""
+        """Wait for a slot and hold it until the context ends; ``alone``: with its device unshared."""
 
     async def kill_jobs(self) -> None:
-        """Kill every running job and begin no other."""
+        """Kill all jobs and refuse new ones."""
 
     async def close(self) -> None:
-        """Kill what runs and let everything go."""
+        """Kill all jobs and release all resources."""
 
 
 class LocalSite:
-    """This machine: jobs run in the lab's own sandbox, which the lab starts and closes."""
+    """This machine. Jobs run in the lab's sandbox, which the lab starts and closes."""
 
     def __init__(self, sandbox: Sandbox, devices: Sequence[str]) -> None:
-        """Of ``devices``, one name a slot."""
+        """``devices`` has one device name per slot."""
         self._sandbox = sandbox
         self._devices = [_Device(name, num_slots) for name, num_slots in Counter(devices).items()]
         self._changed = asyncio.Event()
 
     @property
     def num_slots(self) -> int:
-        """How many trainings can run at a time."""
+        """The number of trainings that can run at a time."""
         return sum(device.num_slots for device in self._devices)
 
     @property
     def isolation(self) -> Level:
-        """How the sandbox shuts jobs in."""
+        """The isolation level of the sandbox."""
         return self._sandbox.isolation
 
     async def start(self) -> None:
-        """Nothing: the sandbox is the lab's."""
+        """Does nothing: the lab owns the sandbox."""
 
     @asynccontextmanager
     async def hold(self, *, alone: bool = False) -> AsyncIterator[Slot]:
-        """A slot at the device with the most free ones; ``alone``: one whose other slots stay empty meanwhile.
+        """A slot on the device with most free slots; ``alone``: on a device whose other slots stay empty.
 
-        Who waits to be alone is waited for in turn: at that device no training begins any more.
+        While a call waits to be alone, no training starts on its device.
         """
         device = await self._empty_device() if alone else await self._free_device()
         slot = Slot(device.name, self._sandbox.run)
@@ -97,11 +98,11 @@ class LocalSite:
             self._changed.set()
 
     async def kill_jobs(self) -> None:
-        """Kill every running job and begin no other."""
+        """Kill all jobs and refuse new ones."""
         await self._sandbox.kill_jobs()
 
     async def close(self) -> None:
-        """Nothing: the sandbox is the lab's."""
+        """Does nothing: the lab owns the sandbox."""
 
     async def _free_device(self) -> _Device:
         await self._until(lambda: any(device.num_free for device in self._devices))
@@ -119,8 +120,8 @@ class LocalSite:
             raise
         return device
 
-    async def _until(self, is_so: Callable[[], bool]) -> None:
-        while not is_so():
+    async def _until(self, is_met: Callable[[], bool]) -> None:
+        while not is_met():
             self._changed.clear()
             await self._changed.wait()
 
@@ -134,11 +135,11 @@ class _Device:
 
     @property
     def num_free(self) -> int:
-        """Slots a training may begin in; none where one is, or waits to be, alone."""
+        """The number of free slots; 0 while one holds, or waits for, the device alone."""
         return 0 if self.reserved else self.num_slots - len(self.slots)
 
     def enter(self, slot: Slot) -> None:
-        """Add one who was waited for; whoever is there shares the device from now on."""
+        """Add a slot; all slots on the device count as shared if there are several."""
         self.slots.append(slot)
         if len(self.slots) > 1:
             for other in self.slots:
@@ -146,10 +147,10 @@ class _Device:
 
 
 def device_name(settings: LabSettings) -> DeviceName:
-    """The kind of device candidates are trained on; ``auto`` is a GPU where this machine has one.
+    """The kind of device for trainings; ``auto`` is a GPU if this machine has one.
 
     Raises:
-        SettingsError: a GPU is asked for, and there is none; or the machines of a cluster would be left to guess.
+        SettingsError: a requested GPU is missing, or the device of a cluster is ``auto``.
     """
     if settings.address:
         if settings.device == "auto":
@@ -164,38 +165,33 @@ def device_name(settings: LabSettings) -> DeviceName:
 
 
 def environment(settings: LabSettings) -> str:
-    """What of the machine changes the numbers of a training: part of the recipe's digest.
+    """Properties of the machine that change results of a training; part of the recipe's digest.
 
     Raises:
-        SettingsError: the device asked for is not there.
+        SettingsError: the requested device is missing.
     """
     threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
     return f"torch {version('torch').split('+')[0]} {device_name(settings)} {threads}"
 
 
 def local_devices(settings: LabSettings) -> list[str]:
-    """The device of each slot of this machine: GPUs take turns, cores are shared out by threads.
+    """The device of each slot of this machine: GPUs in turn, or CPU cores divided by threads.
 
     Raises:
-        SettingsError: the device asked for is not there, or the slots' threads would fight for cores.
+        SettingsError: the requested device is missing, or there are more threads than cores.
     """
     if device_name(settings) == "cpu":
         return ["cpu"] * _num_cpu_slots(settings)
     num_gpus = _num_gpus()
-    num_slots = settings.slots or num_gpus * settings.streams_per_gpu
-    if num_slots > num_gpus * settings.streams_per_gpu:
-        raise SettingsError(
-            f"--lab.slots {num_slots}: expected up to {num_gpus * settings.streams_per_gpu}, "
-            f"{settings.streams_per_gpu} on each of {num_gpus} GPUs; raise --lab.streams-per-gpu to share them more"
-        )
+    num_slots = settings.slots or num_gpus * TRAININGS_PER_GPU
     return [f"cuda:{slot % num_gpus}" for slot in range(num_slots)]
 
 
 def measuring_device(settings: LabSettings) -> str:
-    """The device of this machine that latency is measured on; beside a cluster, its processor.
+    """The device for measure jobs; with a cluster, the CPU of this machine.
 
     Raises:
-        SettingsError: the device asked for is not there.
+        SettingsError: the requested device is missing.
     """
     return "cpu" if settings.address else local_devices(settings)[0]
 
@@ -205,7 +201,7 @@ def _num_cpu_slots(settings: LabSettings) -> int:
     num_slots = settings.slots or max(1, num_cores // settings.threads)
     if settings.threads > 1 and num_slots * settings.threads > num_cores:
         raise SettingsError(
-            f"--lab.threads {settings.threads}: expected up to {num_cores} threads in all, one a core, found "
+            f"--lab.threads {settings.threads}: expected up to {num_cores} threads in total, one per core, found "
             f"{num_slots * settings.threads} with {num_slots} slots; lower --lab.threads or --lab.slots"
         )
     return num_slots

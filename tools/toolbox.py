@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 
-class Bench(Protocol):
-    """What the tools work on: candidates by id and version, checked and trained at most once."""
+class CandidateJobs(Protocol):
+    """Checks and trains candidates by id and version, each at most once."""
 
     @property
     def budgets(self) -> Sequence[Budget]:
@@ -28,30 +28,30 @@ class Bench(Protocol):
         """The evaluation of one version of a candidate."""
 
 
-def make_tools(find_bench: Callable[[], Awaitable[Bench]]) -> tuple[BaseTool, BaseTool]:
+def make_tools(find_jobs: Callable[[], Awaitable[CandidateJobs]]) -> tuple[BaseTool, BaseTool]:
     """The tools ``evaluate_budget`` and ``train_candidate``.
 
     Args:
-        find_bench: says at the time of the call which bench the running graph works at.
+        find_jobs: returns the jobs of the running graph; called with each call of a tool.
     """
     from langchain_core.tools import tool
 
     @tool
     async def evaluate_budget(candidate_id: str, version: int) -> dict[str, Any]:
         """Costs of a candidate, each also as a share of its limit, and the names of the limits it is over."""
-        bench = await find_bench()
-        report = await bench.check(candidate_id, version)
+        jobs = await find_jobs()
+        report = await jobs.check(candidate_id, version)
         if isinstance(report, Failure):
-            raise LabError(f"{candidate_id} ran, and then could not be measured: {report.message}")
-        shares = budget.load(report.costs, bench.budgets)
+            raise LabError(f"{candidate_id} ran, but could not be measured: {report.message}")
+        shares = budget.load(report.costs, jobs.budgets)
         over = [name for name, share in shares.items() if share > 1]
         return {"costs": dict(report.costs), "shares": shares, "over": over}
 
     @tool
     async def train_candidate(candidate_id: str, version: int) -> dict[str, Any]:
         """Train a candidate; its validation accuracy in [0, 1], or the failure."""
-        bench = await find_bench()
-        result = await bench.train(candidate_id, version)
+        jobs = await find_jobs()
+        result = await jobs.train(candidate_id, version)
         return {"failure": plain(result)} if isinstance(result, Failure) else {"accuracy": result.accuracy}
 
     return evaluate_budget, train_candidate

@@ -1,4 +1,4 @@
-"""The train and predict jobs of one task, as the lab hands them to the sandbox."""
+"""Makes train and predict jobs of one task for the sandbox."""
 
 from __future__ import annotations
 
@@ -13,25 +13,21 @@ from fairnad.domain.recipe import Recipe
 from fairnad.records.candidate import Step
 from fairnad.settings.search_settings import LabSettings
 from tools.datasets.tasks import Task
-from tools.sandbox.job import LOGITS_FILE, WEIGHTS_FILE, Job, JobKind, Limits
+from tools.sandbox.job import LOGITS_FILE, OUTPUT_BYTES, WEIGHTS_FILE, Job, JobKind, Limits
 
 PREDICT_BATCH_SIZE = 256
 _WALL_MULTIPLE = 4
-"""How much longer a job may take than the processor time it is allowed: it may share its core, or its GPU."""
+"""Wall-clock limit as a multiple of the processor time limit, as jobs may share a core or GPU."""
 
 
 def training_limits(settings: LabSettings) -> Limits:
-    """What a training or a prediction may take."""
+    """The limits of a training or prediction."""
     seconds = settings.train_seconds
-    return Limits(_WALL_MULTIPLE * seconds, int(settings.memory), int(settings.output), cpu_seconds=seconds)
+    return Limits(_WALL_MULTIPLE * seconds, int(settings.memory), OUTPUT_BYTES, cpu_seconds=seconds)
 
 
 def snapshot_names(recipe: Recipe, every: int) -> dict[int, str]:
-    """The files of weights that a training leaves before its end, by the number of finished epochs.
-
-    Args:
-        every: after so many epochs each; 0: none.
-    """
+    """The weight files that a training writes every ``every`` epochs before its end, by number of epochs; 0: none."""
     epochs = range(every, recipe.num_epochs, every) if every else ()
     return {epoch: f"weights-{epoch:05}.bin" for epoch in epochs}
 
@@ -56,7 +52,7 @@ class TrainingJobs:
         num_weight_bytes: int,
         snapshots: Mapping[int, str] | None = None,
     ) -> Job:
-        """A training that delivers raw weights, and those of ``snapshots``, see :func:`snapshot_names`."""
+        """A training that delivers raw weights, and snapshots of them, see :func:`snapshot_names`."""
         snapshots = snapshots or {}
         files = {"images": str(self.images), "labels": str(self.labels)}
         settled = {"device": device, "num_threads": self.num_threads, "recipe": asdict(recipe)}
@@ -87,8 +83,8 @@ class TrainingJobs:
 
         Args:
             images: path of a file of images, as the job sees it.
-            seed: the training's, since what a network draws while it is built is part of it.
-            inputs: further files the job finds in its folder.
+            seed: of the training, as random numbers of the build are part of the network.
+            inputs: further files in the job's folder.
         """
         settled = {"device": device, "num_threads": self.num_threads, "batch_size": batch_size}
         return Job(
@@ -99,15 +95,14 @@ class TrainingJobs:
             limits=self.limits,
             device=device,
             inputs={WEIGHTS_FILE: weights} | dict(inputs or {}),
-            deliveries={LOGITS_FILE: num_images * self.task.num_classes * np.dtype("<f4").itemsize},
+            deliveries={LOGITS_FILE: num_images * self.task.contract.num_outputs * np.dtype("<f4").itemsize},
             readable=() if inputs else (Path(images),),
         )
 
     def network(self, seed: int) -> dict[str, Any]:
-        """What every job is told that builds the network and shows it images."""
+        """The part of a request that describes network and images."""
         return {
-            "num_classes": self.task.num_classes,
-            "image_size": self.task.image_size,
+            "contract": self.task.contract.to_json(),
             "mean": self.task.mean,
             "std": self.task.std,
             "seed": seed,

@@ -1,21 +1,21 @@
-"""The attribute structurer without a language model: attributes are known by their signs in source code."""
+"""The built-in attribute structurer: recognises attributes by patterns in source code."""
 
 from __future__ import annotations
 
 from fairnad.ideas.knowledge import Attribute, Findings, ReferenceModel
-from fairnad.ports import Errand
+from fairnad.ports import CallContext
 from fairnad.records.candidate import Failure
 from prompts.lexicon import Lexicon
 
 
 class BuiltinAttributeStructurer:
-    """A :class:`fairnad.knowledge.AttributeStructurer` that looks for the lexicon's signs of code."""
+    """A :class:`fairnad.ideas.knowledge.AttributeStructurer` that looks for the lexicon's signs of code."""
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
 
-    async def structure(self, errand: Errand, model: ReferenceModel) -> Findings | Failure:
-        """Every attribute of the lexicon that the source shows a sign of; never a failure."""
+    async def structure(self, context: CallContext, model: ReferenceModel) -> Findings | Failure:
+        """Every attribute of the lexicon whose patterns match the source; never a failure."""
         attributes = [
             Attribute(str(tag.target), str(tag.granularity), tag.main, tag.sub)
             for tag, signs in self._lexicon.signs.items()

@@ -1,4 +1,4 @@
-"""The debugger without a language model: known cures for known symptoms (paper F.2.5)."""
+"""The built-in debugger: known repairs for known symptoms (paper F.2.5)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import re
 from collections.abc import Sequence
 
 import libcst as cst
-import numpy as np
 
 from agents.builtin import syntax
-from agents.builtin.repair_case import Case, Repair
-from agents.builtin.repairs import REPAIRS
+from agents.builtin.repairs import REPAIRS, Case, Repair
 from agents.builtin.size_inference import methods
-from agents.builtin.source_editor import Draft, UnreadableSourceError
+from agents.builtin.source_editor import SourceEditor, UnreadableSourceError
 from agents.builtin.torch_layers import LAYERS, layer_name
 from fairnad.ports import DebugRequest, Proposal
 from fairnad.records.candidate import Failure, FailureKind, Step
@@ -26,59 +24,56 @@ _CLASSES_NAMES = {"n_classes", "nclasses", "num_class", "n_class", "classes", "n
 _AS_TYPED = str.maketrans(
     {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "−": "-", "×": "*", "\u00a0": " ", "\u200b": "", "\ufeff": ""}
 )
-"""Characters that word processors and web pages put for those of a keyboard."""
+"""Typographic characters, and the ASCII characters that code needs."""
 
 
 class BuiltinDebugger:
-    """Mends sources by the cures of :data:`~agents.builtin.repairs.REPAIRS`."""
+    """Applies the repairs of :data:`~agents.builtin.repairs.REPAIRS`."""
 
     async def debug(self, request: DebugRequest) -> Proposal | Failure:
-        """The failed source with every cure applied whose symptom shows; *not applicable* where none changes it."""
-        mended = mend(request.failed, request.failure, request.parent.source, request.errand.generator, REPAIRS)
-        if isinstance(mended, Failure):
-            return mended
-        source, note = mended
+        """The failed source with every repair whose symptom matches; *not applicable* if none matches."""
+        repaired = apply_repairs(request.failed, request.failure, request.parent.source)
+        if isinstance(repaired, Failure):
+            return repaired
+        source, note = repaired
         return Proposal(source, prompt=request.prompt, note=note)
 
 
 def known_repair(source: str, failure: Failure, parent: str = "") -> tuple[str, str] | None:
-    """The source mended without a call, and what was done; ``None`` where no cure is certain to be what was meant.
+    """(source, note) repaired without a model; ``None`` if no certain repair applies.
 
     Args:
-        parent: the source it was made from, for what was left out by mistake.
+        parent: the source it was made from, which may hold missing classes.
     """
-    certain = tuple(repair for repair in REPAIRS if repair.is_certain)
-    mended = mend(source, failure, parent, np.random.default_rng(0), certain)
-    return None if isinstance(mended, Failure) or mended[0] == source else mended
+    repaired = apply_repairs(source, failure, parent, [repair for repair in REPAIRS if repair.is_certain])
+    return None if isinstance(repaired, Failure) or repaired[0] == source else repaired
 
 
-def mend(
-    failed: str, failure: Failure, parent: str, generator: np.random.Generator, repairs: Sequence[Repair]
+def apply_repairs(
+    failed: str, failure: Failure, parent: str, repairs: Sequence[Repair] = REPAIRS
 ) -> tuple[str, str] | Failure:
-    """A source with those cures applied whose symptom shows, and what was done; else why nothing was."""
+    """(source, note) with every repair whose symptom matches; a failure if none does."""
     notes = []
     code = only_code(failed)
     if code is None:
         return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "the source does not parse")
     if code != failed:
-        notes.append("text around the code left out" if _parses_within(failed, code) else "characters put right")
+        notes.append(
+            "removed the text around the code" if code.strip("\n") in failed else "replaced typographic characters"
+        )
     named = with_interface(code)
     if named != code:
-        notes.append("Network(num_classes) put in place")
+        notes.append("added Network(num_classes)")
     try:
-        draft = Draft(named, generator)
+        editor = SourceEditor(named)
     except UnreadableSourceError as error:
         return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, f"the source cannot be read: {error}")
-    case = Case(draft, failure, parent, _lines(failure), code)
+    case = Case(editor, failure, parent, _lines(failure), code)
     symptoms = f"{failure.kind}\n{failure.message}\n{failure.log_tail}"
-    notes += [note for repair in repairs if repair.symptom.search(symptoms) and (note := repair.mend(case))]
+    notes += [note for repair in repairs if repair.symptom.search(symptoms) and (note := repair.apply(case))]
     if not notes:
-        return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "no known cure for this failure")
-    return draft.source, "; ".join(notes)
-
-
-def _parses_within(text: str, code: str) -> bool:
-    return code.strip("\n") in text
+        return Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "no known repair for this failure")
+    return editor.source, "; ".join(notes)
 
 
 def _lines(failure: Failure) -> tuple[int, ...]:
@@ -88,7 +83,7 @@ def _lines(failure: Failure) -> tuple[int, ...]:
 
 
 def only_code(text: str) -> str | None:
-    """The Python in a text: as it is, from its longest fenced block, or without prose around it; ``None`` if none."""
+    """The Python in a text: all of it, its longest fenced block, or what is left without prose; ``None`` if none."""
     if _parses(text):
         return text
     typed = text.translate(_AS_TYPED).expandtabs(4)
@@ -105,7 +100,7 @@ def only_code(text: str) -> str | None:
         if _parses(code) and "class " in code:
             return code
         if lines[end - 1].startswith((" ", "\t")):
-            break  # an indented line is code: a file that was cut off is not made shorter still
+            break  # an indented line is code: a file that was cut off is not shortened further
     return only_code(typed) if typed != text else None
 
 
@@ -118,7 +113,7 @@ def _parses(text: str) -> bool:
 
 
 def with_interface(code: str) -> str:
-    """``code`` with a class ``Network`` that takes ``num_classes``; unchanged where it has one, or has no module."""
+    """``code`` with a class ``Network`` that takes ``num_classes``; unchanged if it has one, or has no module."""
     module = cst.parse_module(code)
     classes = [node for node in module.body if isinstance(node, cst.ClassDef) and "forward" in methods(node)]
     if classes and all(node.name.value != "Network" for node in classes):
@@ -132,7 +127,7 @@ def with_interface(code: str) -> str:
         return syntax.replaced(module, {network: syntax.renamed_everywhere(network, alias, "num_classes")}).code
     own = init.params.params
     if not own or any(given.default is None for given in own[1:]):
-        return module.code  # it takes what nobody can know here, or not even itself
+        return module.code  # unknown required parameters, or no self
     return syntax.replaced(module, {init: _with_num_classes(init)}).code
 
 
@@ -143,9 +138,7 @@ def _with_num_classes(init: cst.FunctionDef) -> cst.FunctionDef:
         head: syntax.with_arguments(head, LAYERS["Linear"], {"out_features": "num_classes"}) for head in heads[-1:]
     }
     body = syntax.replaced(init.body, edits)
-    equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
-    given = list(init.params.params)
-    added = cst.Param(cst.Name("num_classes"), default=cst.Integer("10"), equal=equal)
-    rest = given[1:]
-    first = [given[0].with_changes(comma=syntax.COMMA), added.with_changes(comma=syntax.COMMA) if rest else added]
+    own, *rest = init.params.params
+    added = syntax.default_parameter("num_classes", "10")
+    first = [own.with_changes(comma=syntax.COMMA), added.with_changes(comma=syntax.COMMA) if rest else added]
     return init.with_changes(body=body, params=init.params.with_changes(params=[*first, *rest]))

@@ -1,4 +1,4 @@
-"""The idea mutator without a language model: F.2.4's rules, with ideas drawn from the knowledge database."""
+"""The built-in idea mutator: the rules of paper F.2.4, with ideas drawn from the knowledge database."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NUM_TRIES = 6
 
 
 class BuiltinIdeaMutator:
-    """Chooses the next idea of a chain by the last one and its effect, and has a mutator carry it out.
+    """Chooses the next idea of a chain from the last one and its effect.
 
     Args:
-        mutator: carries the chosen idea out.
+        mutator: carries out the chosen idea.
         ideas: the model design knowledge database.
         upscaling_ideas: the predefined texts for scaling up.
         adjustment_ideas: the predefined texts for hyper-parameters.
@@ -39,19 +39,19 @@ class BuiltinIdeaMutator:
     async def mutate_idea(self, request: IdeaMutationRequest) -> Proposal | Failure:
         """An edit of the current model after an improvement, of the previous one after a degradation.
 
-        After an improvement the idea is of the last one's kind: of the same main category, or another way to scale
-        up. After a degradation it is of another main category; a refinement that failed is followed by knowledge.
-        Up to six draws are made until one finds a place.
+        After an improvement, the next idea has the same main category, or is another way to scale up. After a
+        degradation, it has another main category; a failed refinement is followed by knowledge. Up to six ideas are
+        tried until one finds a place.
         """
-        generator = request.errand.generator
+        generator = request.context.generator
         edited = request.current if request.improved else request.previous
-        failure = Failure(Step.MUTATE, FailureKind.NOT_APPLICABLE, "there is no idea to go on with")
+        failure = Failure(Step.MUTATE, FailureKind.NOT_APPLICABLE, "there is no idea to continue with")
         for attempt in range(_NUM_TRIES):
             drawn = self._next_idea(request, attempt, generator)
             if drawn is None:
                 break
             target = draw(mutation_targets(drawn), generator) if drawn.tag else MutationTarget.NETWORK
-            answer = await self._mutator.mutate(MutationRequest(request.errand, drawn, target, edited))
+            answer = await self._mutator.mutate(MutationRequest(request.context, drawn, target, edited))
             if isinstance(answer, Proposal) and answer.source not in (request.current.source, request.previous.source):
                 idea = Idea(drawn.text, IdeaKind.MUTATED, drawn.tag, drawn.source)
                 return Proposal(answer.source, answer.prompt, idea, answer.note)
@@ -60,11 +60,13 @@ class BuiltinIdeaMutator:
         return failure
 
     def _next_idea(self, request: IdeaMutationRequest, attempt: int, generator: np.random.Generator) -> Idea | None:
-        """The idea to try next; ``None`` where nothing is left to draw from."""
+        """The idea to try next; ``None`` if there is none."""
         last = request.idea
         if last.tag is None:
             goes_on = request.improved and last.kind is not IdeaKind.NONE
-            return self._refinement(last, attempt, generator) if goes_on else self._knowledge(last, _any, generator)
+            return (
+                self._refinement(last, attempt, generator) if goes_on else self._knowledge(last, _accept_any, generator)
+            )
         own = fairness_key(last.tag, Fairness.MAIN)
         if not request.improved:
             return self._knowledge(last, lambda key: key != own, generator)
@@ -79,7 +81,7 @@ class BuiltinIdeaMutator:
         return Idea(draw(texts, generator), IdeaKind.UPSCALE) if texts else None
 
     def _knowledge(self, last: Idea, fits: Callable[[Key], bool], generator: np.random.Generator) -> Idea | None:
-        """An idea of a fitting main category other than the last one, of any category where none is left."""
+        """Another idea of a fitting main category, or of any category if none fits."""
         keys = list(self._ideas.counts(Fairness.MAIN))
         fitting = [key for key in keys if fits(key)] or keys
         for _ in range(_NUM_TRIES if fitting else 0):
@@ -89,5 +91,5 @@ class BuiltinIdeaMutator:
         return None
 
 
-def _any(_: Key) -> bool:
+def _accept_any(_: Key) -> bool:
     return True

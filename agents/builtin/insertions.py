@@ -1,20 +1,16 @@
-"""Where modules written as templates go: into a branch, behind a stage or the stem, in the place of a layer or block.
+"""Modules of the library added to a network: after a branch, the stem or a stage, around stages, between stages.
 
-A template is a class written out as text. What its ``__init__`` takes says where it can go:
-
-- ``(channels)``: keeps the shape, so it fits behind any feature map;
-- the parameters of ``nn.Conv2d``: in the place of a convolution;
-- ``(in_channels, out_channels, stride, kernel_size)`` or some of them: in the place of a block, whose own
-  parameters it then takes over.
-
-Each placement makes a :data:`Transform` of a template.
+Each function is a change of the built-in designer: it gets an entry of the library, an editor and a mutation target.
+It edits the source and returns a note that says what it did, or ``""`` if it found no place. With the target *modify
+module* it changes existing classes only; other targets allow new classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import pairwise
+from textwrap import indent
 
 import libcst as cst
 
@@ -22,20 +18,17 @@ from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
 from agents.builtin.network_reading import Stage
 from agents.builtin.size_inference import methods
-from agents.builtin.source_editor import Draft, snake_case, stem_of
-from agents.builtin.torch_layers import CONVOLUTION, layer_name
+from agents.builtin.source_editor import SourceEditor, snake_case, without_number
+from agents.builtin.torch_layers import SizeUse, layer_name
 from fairnad.ideas.idea import MutationTarget
+from prompts.module_library import Entry
 
-Transform = Callable[[Draft, MutationTarget], str]
-"""Rewrites a draft in place and says in a line what it did; ``""`` where it found no place.
-
-A target of *modify module* asks for a change within an existing class; every other one allows new classes.
-"""
+_STACK_DEPTH = 2
 
 
 @dataclass(frozen=True)
 class Template:
-    """A module written out as text."""
+    """A class of the library."""
 
     text: str
 
@@ -48,136 +41,147 @@ class Template:
 
     @property
     def name(self) -> str:
-        """The name the class is written down with."""
+        """The name of the class."""
         return self.node.name.value
 
-    @cached_property
+    @property
     def attribute(self) -> str:
-        """The name a member made of it gets."""
+        """The attribute that holds an instance of the class."""
         return snake_case(self.name)
 
     def is_in(self, reading: ClassReading) -> bool:
-        """Whether a class holds a module made of this template already."""
+        """Whether a class already uses this class, or holds its methods."""
         names = {node.value for node in syntax.walk(reading.node) if isinstance(node, cst.Name)}
-        return self.name in map(stem_of, names) or f"_{self.attribute}" in map(stem_of, reading.methods)
+        is_method = f"_{self.attribute}" in map(without_number, reading.methods)
+        return is_method or self.name in map(without_number, names)
 
 
-def in_branch(text: str) -> Transform:
-    """A module behind the residual branch of a block: new, or grafted into the block's own class."""
-    template = Template(text)
+@cache
+def template(source: str) -> Template:
+    """The class in a source, parsed once."""
+    return Template(source)
 
-    def place(draft: Draft, target: MutationTarget) -> str:
-        for name in draft.shuffled(draft.reading.blocks):
-            reading = draft.read(name)
-            if reading.tail is not None and not template.is_in(reading) and _insert(draft, name, template, target):
-                return f"{template.attribute} behind the branch of {name}"
+
+def after_branch(entry: Entry, editor: SourceEditor, target: MutationTarget) -> str:
+    """Add a module of ``(channels)`` to the end of a block's residual branch."""
+    module = template(entry.source)
+    for name in editor.shuffled(editor.reading.blocks):
+        reading = editor.read(name)
+        if reading.tail is not None and not module.is_in(reading) and _add_at_tail(editor, name, module, target):
+            return f"{module.attribute} after the branch of {name}"
+    return ""
+
+
+def after_stem(entry: Entry, editor: SourceEditor, target: MutationTarget) -> str:
+    """Add a module of ``(channels)`` after the stem."""
+    module, reading = template(entry.source), editor.reading
+    if target is MutationTarget.MODIFY_MODULE:
+        name = reading.stem_class
+        fits = name and not module.is_in(editor.read(name)) and _add_at_tail(editor, name, module, target)
+        return f"{module.attribute} after the stem, in {name}" if fits else ""
+    call = reading.call_of(reading.stem) if reading.stem else None
+    if module.is_in(reading.network) or not reading.stem_width or call is None:
         return ""
-
-    return place
-
-
-def after_stem(text: str) -> Transform:
-    """A module behind the stem: new, or grafted into the stem's own class."""
-    template = Template(text)
-
-    def place(draft: Draft, target: MutationTarget) -> str:
-        stem, network = draft.reading.stem, draft.reading.network
-        if target is MutationTarget.MODIFY_MODULE:
-            name = draft.reading.stem_class
-            fits = name and not template.is_in(draft.read(name)) and _insert(draft, name, template, target)
-            return f"{template.attribute} behind the stem, in {name}" if fits else ""
-        width = next(filter(None, map(network.built_width, network.members.get(stem, ()))), "")
-        call = draft.reading.call_of(stem) if stem else None
-        if template.is_in(network) or not width or call is None:
-            return ""
-        member = add_member(draft, "Network", template, width)
-        run_behind(draft, call, member)
-        return f"{template.attribute} behind the stem"
-
-    return place
+    run_after(editor, call, add_member(editor, "Network", module, reading.stem_width))
+    return f"{module.attribute} after the stem"
 
 
-def after_stage(text: str, which: str = "last") -> Transform:
-    """A new module behind the ``last`` stage, or behind ``each``; *modify module* finds no place here."""
-    template = Template(text)
-
-    def place(draft: Draft, target: MutationTarget) -> str:
-        stages = open_stages(draft)
-        if target is MutationTarget.MODIFY_MODULE or template.is_in(draft.reading.network) or not stages:
-            return ""
-        name = draft.free_class_name(template.name)
-        for stage in stages if which == "each" else stages[-1:]:
-            call = draft.reading.call_of(stage.name)
-            assert call is not None
-            member = draft.free_attribute("Network", template.attribute)
-            run_behind(draft, call, member)
-            draft.extend_init("Network", f"self.{member} = {name}({stage.width})", after=stage.statement)
-        draft.add_class(text, name)
-        return f"{template.attribute} behind {'each' if which == 'each' else 'the last'} stage"
-
-    return place
+def after_last_stage(entry: Entry, editor: SourceEditor, target: MutationTarget) -> str:
+    """Add a new module of ``(channels)`` after the last stage."""
+    return _after_stages(entry, editor, target, editor.reading.open_stages[-1:], "the last stage")
 
 
-def open_stages(draft: Draft) -> list[Stage]:
-    """The stages a module can be put behind: of known width, and called by name."""
-    return [stage for stage in draft.reading.stages if stage.width and draft.reading.call_of(stage.name)]
+def after_each_stage(entry: Entry, editor: SourceEditor, target: MutationTarget) -> str:
+    """Add a new module of ``(channels)`` after each stage."""
+    return _after_stages(entry, editor, target, editor.reading.open_stages, "each stage")
 
 
-def run_behind(draft: Draft, call: cst.Call, attribute: str) -> None:
-    """Run a member of the network on the result of ``call``, on a line of its own where that has one."""
-    line = draft.statement_of(call, "Network")
-    small = line.body[0]
+def _after_stages(entry: Entry, editor: SourceEditor, target: MutationTarget, stages: list[Stage], where: str) -> str:
+    module = template(entry.source)
+    if target is MutationTarget.MODIFY_MODULE or module.is_in(editor.reading.network) or not stages:
+        return ""
+    name = editor.free_class_name(module.name)
+    for stage in stages:
+        add_after_stage(editor, stage, module.attribute, f"{name}({stage.width})")
+    editor.add_class(entry.source, name)
+    return f"{module.attribute} after {where}"
+
+
+def stack_after_stages(entry: Entry, editor: SourceEditor, target: MutationTarget) -> str:
+    """Add two new blocks of ``(channels)`` in series after the last stage."""
+    module, stages = template(entry.source), editor.reading.open_stages
+    if not stages or module.is_in(editor.reading.network):
+        return ""
+    name = editor.free_class_name(module.name)
+    built = f"nn.Sequential(*[{name}({stages[-1].width}) for _ in range({_STACK_DEPTH})])"
+    add_after_stage(editor, stages[-1], f"{module.attribute}s", built)
+    editor.add_class(entry.source, name)
+    return f"{_STACK_DEPTH} × {module.attribute} after the last stage"
+
+
+def add_after_stage(editor: SourceEditor, stage: Stage, attribute: str, built: str) -> str:
+    """Run a new member after a stage; returns its name."""
+    call = editor.reading.call_of(stage.name)
+    assert call is not None, "an open stage is called by name"
+    member = editor.free_attribute("Network", attribute)
+    run_after(editor, call, member)
+    editor.extend_init("Network", f"self.{member} = {built}", after=stage.statement)
+    return member
+
+
+def run_after(editor: SourceEditor, call: cst.Call, attribute: str) -> None:
+    """Apply a member of the network to the result of ``call``, on a line of its own if the call has one."""
+    small = editor.statement_of(call, "Network").body[0]
     if isinstance(small, cst.Assign) and small.value is call and (variable := syntax.dotted(small.targets[0].target)):
-        draft.insert_after(call, "Network", f"{variable} = self.{attribute}({variable})")
+        editor.insert_after(call, "Network", f"{variable} = self.{attribute}({variable})")
     else:
-        draft.wrap(call, f"self.{attribute}({{}})")
+        editor.wrap(call, f"self.{attribute}({{}})")
 
 
-def _insert(draft: Draft, owner: str, template: Template, target: MutationTarget) -> bool:
-    """Put a module behind the tail of a class; ``False`` where its width is unknown."""
-    reading = draft.read(owner)
+def _add_at_tail(editor: SourceEditor, owner: str, module: Template, target: MutationTarget) -> bool:
+    """Add a module at the tail of a class; ``False`` if the width there is unknown."""
+    reading = editor.read(owner)
     width = reading.width_of(reading.tail) if reading.tail is not None else ""
     if reading.tail is None or reading.init is None or not width:
         return False
-    if target is MutationTarget.MODIFY_MODULE:
-        member = graft(draft, owner, template, width)
-    else:
-        member = add_member(draft, owner, template, width)
-    draft.wrap(reading.tail, f"self.{member}({{}})")
+    member = add_or_graft(editor, owner, module, width, target)
+    editor.wrap(reading.tail, f"self.{member}({{}})")
     return True
 
 
-def add_member(draft: Draft, owner: str, template: Template, arguments: str) -> str:
-    """Add a template to the source as a class of its own, and to ``owner`` as the member returned."""
-    name = draft.free_class_name(template.name)
-    attribute = draft.free_attribute(owner, template.attribute)
-    draft.extend_init(owner, f"self.{attribute} = {name}({arguments})")
-    draft.add_class(template.text, name)
+def add_or_graft(editor: SourceEditor, owner: str, module: Template, width: str, target: MutationTarget) -> str:
+    """Add a module of ``(channels)`` as a new class, or to the class ``owner`` itself; returns the member to call."""
+    add = _graft if target is MutationTarget.MODIFY_MODULE else add_member
+    return add(editor, owner, module, width)
+
+
+def add_member(editor: SourceEditor, owner: str, module: Template, arguments: str) -> str:
+    """Add a module as a class of its own, and to ``owner`` as the member returned."""
+    name = editor.free_class_name(module.name)
+    attribute = editor.free_attribute(owner, module.attribute)
+    editor.extend_init(owner, f"self.{attribute} = {name}({arguments})")
+    editor.add_class(module.text, name)
     return attribute
 
 
-def graft(draft: Draft, owner: str, template: Template, width: str) -> str:
-    """Make a template part of a class: its members join ``__init__``, its ``forward`` becomes the method returned."""
-    parts = methods(template.node)
-    wanted = {syntax.self_attribute(n) for n in syntax.walk(template.node) if isinstance(n, cst.Attribute)} - {""}
-    names = {name: draft.free_attribute(owner, name) for name in sorted(wanted)}
-    method = draft.free_attribute(owner, f"_{template.attribute}")
-    members = [line for line in parts["__init__"].body.body if "super()" not in syntax.code(line)]
-    text = "".join(syntax.code(_renamed_members(line, names)) for line in members)
-    forward = _renamed_members(parts["forward"], names).with_changes(name=cst.Name(method))
-    (wrapper,) = syntax.statements(f"if True:\n{_indented(text)}")
+def _graft(editor: SourceEditor, owner: str, module: Template, width: str) -> str:
+    """Merge a module into a class: its members go to ``__init__``, its ``forward`` becomes the returned method."""
+    own = methods(module.node)
+    wanted = {syntax.self_attribute(n) for n in syntax.walk(module.node) if isinstance(n, cst.Attribute)} - {""}
+    names = {name: editor.free_attribute(owner, name) for name in sorted(wanted)}
+    method = editor.free_attribute(owner, f"_{module.attribute}")
+    lines = [line for line in own["__init__"].body.body if "super()" not in syntax.code(line)]
+    text = "".join(syntax.code(_rename_members(line, names)) for line in lines)
+    (wrapper,) = syntax.statements(f"if True:\n{indent(text, '    ')}")
     renamed = syntax.renamed(wrapper, {"channels": width})
     assert isinstance(renamed, cst.If)
-    draft.extend_init(owner, "".join(syntax.code(line) for line in renamed.body.body))
-    draft.add_method(owner, syntax.code(forward))
+    editor.extend_init(owner, "".join(syntax.code(line) for line in renamed.body.body))
+    forward = _rename_members(own["forward"], names).with_changes(name=cst.Name(method))
+    editor.add_method(owner, syntax.code(forward))
     return method
 
 
-def _indented(text: str) -> str:
-    return "".join(f"    {line}\n" for line in text.splitlines())
-
-
-def _renamed_members(tree: syntax.Tree, names: dict[str, str]) -> syntax.Tree:
+def _rename_members(tree: syntax.Tree, names: dict[str, str]) -> syntax.Tree:
     edits: dict[cst.CSTNode, cst.CSTNode] = {}
     for node in syntax.walk(tree):
         if isinstance(node, cst.Attribute) and (name := syntax.self_attribute(node)) in names:
@@ -185,66 +189,88 @@ def _renamed_members(tree: syntax.Tree, names: dict[str, str]) -> syntax.Tree:
     return syntax.replaced(tree, edits)
 
 
-def spatial_convolutions(reading: ClassReading) -> list[cst.Call]:
-    """The ordinary convolutions of a block's branch that look at neighbours: neither 1×1, nor grouped, nor dilated."""
-    needed = {"in_channels", "out_channels", "kernel_size"}
-    found = []
-    for call in reading.convolutions:
-        bound = syntax.arguments(call, CONVOLUTION)
-        is_plain = needed <= set(bound) <= needed | {"stride", "padding", "bias"}
-        if is_plain and _is_wide(bound["kernel_size"].value):
-            found.append(call)
-    return found
+def aggregate_stage(entry: Entry, editor: SourceEditor, target: MutationTarget) -> str:
+    """Wrap a stage in a module of ``(blocks, channels)``, which joins the outputs of all its blocks."""
+    module = template(entry.source)
+    for stage in editor.shuffled(editor.reading.stages if target is not MutationTarget.MODIFY_MODULE else ()):
+        if stage.width and _is_sequence(editor, stage):
+            name = editor.free_class_name(module.name)
+            editor.replace({stage.value: syntax.expression(f"{name}({syntax.code(stage.value)}, {stage.width})")})
+            editor.add_class(entry.source, name)
+            return f"{module.attribute} around {stage.name}"
+    return ""
 
 
-def _is_wide(kernel: cst.BaseExpression) -> bool:
-    return not isinstance(kernel, cst.Tuple) and syntax.integer(kernel) != 1
+def _is_sequence(editor: SourceEditor, stage: Stage) -> bool:
+    """Whether a stage is a plain ``nn.Sequential``."""
+    method = editor.reading.network.methods.get(syntax.self_attribute(stage.value.func))
+    returned: list[cst.CSTNode | None] = [stage.value]
+    if method is not None:
+        returned = [node.value for node in syntax.walk(method.body) if isinstance(node, cst.Return)]
+    return {layer_name(value.func) for value in returned if isinstance(value, cst.Call)} == {"Sequential"}
 
 
-def instead_of_convolution(text: str) -> Transform:
-    """A new module in the place of a convolution of a block."""
-    template = Template(text)
-
-    def place(draft: Draft, target: MutationTarget) -> str:
-        sites = [
-            (name, call)
-            for name in draft.reading.blocks
-            if not template.is_in(draft.read(name))
-            for call in spatial_convolutions(draft.read(name))
-        ]
-        if not sites or target is MutationTarget.MODIFY_MODULE:
-            return ""
-        owner, call = draft.choose(sites)
-        _swap_callees(draft, template, [call])
-        return f"{template.attribute} in the place of a convolution of {owner}"
-
-    return place
-
-
-def instead_of_layers(text: str, kinds: frozenset[str]) -> Transform:
-    """A new module in the place of every layer of some ``kinds`` (such as ``BatchNorm2d``) of a block's branch."""
-    template = Template(text)
-
-    def place(draft: Draft, target: MutationTarget) -> str:
-        for name in draft.shuffled(draft.reading.blocks):
-            found = [call for call in branch_layers(draft.read(name), kinds) if len(call.args) == 1]
-            if found and target is not MutationTarget.MODIFY_MODULE and not template.is_in(draft.read(name)):
-                _swap_callees(draft, template, found)
-                return f"{template.attribute} in the place of {layer_name(found[0].func)} in {name}"
+def fuse_stages(entry: Entry, editor: SourceEditor, target: MutationTarget) -> str:
+    """Add a module of ``(widths, channels)`` that adds the outputs of the earlier stages to the last one's."""
+    module, stages = template(entry.source), editor.reading.open_stages
+    if target is MutationTarget.MODIFY_MODULE or len(stages) < 2 or module.is_in(editor.reading.network):
         return ""
-
-    return place
-
-
-def branch_layers(reading: ClassReading, kinds: frozenset[str]) -> Iterator[cst.Call]:
-    """The layers of some kinds that ``__init__`` builds for the branch."""
-    for name, values in reading.members.items():
-        if name not in reading.shortcut_members:
-            for value in values:
-                yield from (call for call in syntax.calls(value) if layer_name(call.func) in kinds)
+    earlier = [_keep_output(editor, stage) for stage in stages[:-1]]
+    widths = _tuple([stage.width for stage in stages[:-1]])
+    member = add_member(editor, "Network", module, f"{widths}, {stages[-1].width}")
+    call = editor.reading.call_of(stages[-1].name)
+    assert call is not None
+    editor.wrap(call, f"self.{member}({{}}, {_tuple(earlier)})")
+    return f"{module.attribute} of {len(stages)} stages"
 
 
-def _swap_callees(draft: Draft, template: Template, calls: list[cst.Call]) -> None:
-    name = draft.free_class_name(template.name)
-    draft.replace({call.func: cst.Name(name) for call in calls})
-    draft.add_class(template.text, name)
+def _tuple(items: list[str]) -> str:
+    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
+def _keep_output(editor: SourceEditor, stage: Stage) -> str:
+    """Store the output of a stage in a new variable; returns its name."""
+    call = editor.reading.call_of(stage.name)
+    assert call is not None
+    name = editor.free_variable("Network", f"{stage.name}_output")
+    small = editor.statement_of(call, "Network").body[0]
+    if isinstance(small, cst.Assign) and small.value is call:
+        editor.insert_after(call, "Network", f"{name} = {syntax.code(small.targets[0].target)}")
+    else:
+        editor.wrap(call, f"({name} := {{}})")
+    return name
+
+
+def downsample_with(entry: Entry, editor: SourceEditor, target: MutationTarget) -> str:
+    """Add a module of ``(channels)`` that halves the resolution before a stage, which then keeps it."""
+    module = template(entry.source)
+    for before, stage in editor.shuffled(pairwise(editor.reading.open_stages)):
+        literal = stride_literal(editor, stage)
+        if literal is None or syntax.integer(literal) != 2:
+            continue
+        editor.replace({literal: cst.Integer("1")})
+        call = editor.reading.call_of(stage.name)
+        assert call is not None and call.args
+        name = editor.free_class_name(module.name)
+        member = editor.free_attribute("Network", module.attribute)
+        editor.wrap(call.args[0].value, f"self.{member}({{}})")
+        editor.extend_init("Network", f"self.{member} = {name}({before.width})", after=before.statement)
+        editor.add_class(entry.source, name)
+        return f"{module.attribute} before {stage.name}"
+    return ""
+
+
+def stride_literal(editor: SourceEditor, stage: Stage) -> cst.Integer | None:
+    """The literal that a stage passes as its stride; ``None`` unless there is exactly one."""
+    sizes, scope = editor.reading.sizes, editor.reading.scope
+    uses = (pair for call in syntax.calls(stage.value) for pair in sizes.argument_uses(call, scope))
+    found = {literal for use, argument in uses if use is SizeUse.STRIDE for literal in _literals(argument)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _literals(argument: cst.BaseExpression) -> set[cst.Integer]:
+    """The argument itself, or the branches of a choice that are not 1."""
+    if isinstance(argument, cst.IfExp):
+        branches = _literals(argument.body) | _literals(argument.orelse)
+        return {branch for branch in branches if syntax.integer(branch) != 1}
+    return {argument} if isinstance(argument, cst.Integer) else set()

@@ -1,4 +1,4 @@
-"""The librarian without a language model: it reads questions by their form, and answers with what was found."""
+"""The built-in librarian: reads questions by their form, and answers with the evidence."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class BuiltinLibrarian:
         self._reader = QuestionReader(pack.tree, pack.words.categories, pack.words.cheap)
 
     async def understand(self, question: str, earlier: tuple[Turn, ...]) -> Understanding:
-        """The question as something that can be looked up."""
+        """The query for a question."""
         return self._reader.read(question, earlier)
 
     async def answer(
         self, question: str, understanding: Understanding, evidence: tuple[Evidence, ...], earlier: tuple[Turn, ...]
     ) -> Reply:
-        """Everything that was found, in its order."""
+        """All evidence, in its order."""
         cited = dict.fromkeys(found_id for item in evidence for found_id in item.ids)
         return Reply("\n".join(item.text for item in evidence), tuple(cited))

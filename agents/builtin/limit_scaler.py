@@ -1,4 +1,4 @@
-"""Widens a network to just below its limits, so that a search starts where a person would have scaled to by hand."""
+"""Widens a network to just below its limits, so that a search starts from a network of useful size."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import libcst as cst
-import numpy as np
 
 from agents.builtin.scaling import listed, value_of
-from agents.builtin.source_editor import Draft, UnreadableSourceError
-from agents.builtin.torch_layers import Role
+from agents.builtin.source_editor import SourceEditor, UnreadableSourceError
+from agents.builtin.torch_layers import SizeUse
 from fairnad.domain.budget import Budget, load
 from fairnad.ports import Check
 from fairnad.records.candidate import CheckReport
 
 LEAST_SHARE, MOST_SHARE = 0.8, 0.95
-"""Where a scaled network ends: its highest cost as a share of its limit. What is left is room for mutations."""
+"""The range of the highest cost of a scaled network, as a share of its limit; the rest is room for mutations."""
 
 _STEPS = (2, 1, 4, 8)
-"""Widths are multiples of the first of these that builds. Groups and shuffled halves need even ones."""
+"""Widths are multiples of the first of these that builds; groups and channel splits need even ones."""
 
 _NEAR_ENOUGH = 0.9
 _MAX_PROBES = 12
-"""Networks checked at most for the common factor, and again for single widths."""
+"""The largest number of checks for the common factor, and again for single widths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A widened source, the costs it was checked with, and a line that says which widths changed."""
+    """A widened source, its report, and a note that says which widths changed."""
 
     source: str
     report: CheckReport
@@ -38,11 +37,9 @@ class Scaled:
 
 
 async def widen_to_limits(source: str, check: Check, budgets: Sequence[Budget]) -> Scaled | None:
-    """The source with all widths raised by one factor, then single ones, until a cost is just below its limit.
+    """The source with all widths increased by one factor, then single ones, until a cost is just below its limit.
 
-    Widths that are equal only by chance grow apart: a stage's input belongs to the output of the stage before, and
-    every cut between the two numbers of one stage is tried. A size that does not build is skipped, and is never read
-    as too large.
+    Equal widths that are independent grow separately. A size that does not build is skipped.
 
     Args:
         check: builds and measures a source.
@@ -50,144 +47,119 @@ async def widen_to_limits(source: str, check: Check, budgets: Sequence[Budget]) 
 
     Returns:
         ``None`` if the source cannot be read, does not run, has no width in its literals, has a cost above
-        :data:`LEAST_SHARE` already, or if no wider network that fits was found.
+        :data:`LEAST_SHARE` already, or if no wider network fits.
     """
     try:
-        widths = _Widths(source)
+        values = tuple(value_of(node) for node in _literals(SourceEditor(source)))
     except UnreadableSourceError:
         return None
     report = await check(source)
-    if not widths.values or not isinstance(report, CheckReport) or _share(report, budgets) >= LEAST_SHARE:
+    if not values or not isinstance(report, CheckReport) or _share(report, budgets) >= LEAST_SHARE:
         return None
-    search = _Search(widths, await _independent(widths, check), check, budgets)
-    return await search.largest(report)
+    search = _Search(source, values, await _independent(source, values, check), check, budgets)
+    start = tuple(values[group[0]] for group in search.groups)
+    for step in _STEPS:
+        found = await search.by_factor(start, report, step)
+        if found is not None:
+            sizes, scaled = await search.one_by_one(*found, step)
+            return Scaled(search.resize(sizes), scaled, f"widths {listed(start)} → {listed(sizes)}")
+    return None
 
 
-class _Widths:
-    """The width literals of a network in source order."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self.values = tuple(value_of(node) for node in _literals(Draft(source, _UNUSED)))
-
-    def rewritten(self, values: Sequence[int]) -> str:
-        draft = Draft(self._source, _UNUSED)
-        literals = _literals(draft)
-        draft.replace({node: cst.Integer(str(value)) for node, value in zip(literals, values, strict=True)})
-        return draft.source
+def _literals(editor: SourceEditor) -> list[cst.Integer]:
+    """The width literals of a network, in source order."""
+    return editor.reading.sizes.literals(SizeUse.WIDTH)
 
 
-_UNUSED = np.random.default_rng(0)
-"""Scaling draws nothing; a draft asks for a generator all the same."""
+def _rewrite(source: str, values: Sequence[int]) -> str:
+    editor = SourceEditor(source)
+    pairs = zip(_literals(editor), values, strict=True)
+    editor.replace({node: cst.Integer(str(value)) for node, value in pairs})
+    return editor.source
 
 
-def _literals(draft: Draft) -> list[cst.Integer]:
-    return draft.reading.roles.literals(Role.WIDTH)
-
-
-async def _independent(widths: _Widths, check: Check) -> tuple[tuple[int, ...], ...]:
+async def _independent(source: str, values: Sequence[int], check: Check) -> list[list[int]]:
     """Positions of the literals that must stay equal, group by group, in source order.
 
-    Equal literals are one group, cut wherever the network still builds with all those behind the cut doubled.
+    Equal literals are one group, split wherever the network still builds with all literals after the split doubled.
     """
-    cuts: list[tuple[int, int]] = []
-    for value in sorted(set(widths.values)):
-        positions = [i for i, other in enumerate(widths.values) if other == value]
-        cuts += [(value, position) for position in positions[1:]]
+    cuts = [(value, i) for i, value in enumerate(values) if value in values[:i]]
 
     def doubled(value: int, first: int) -> str:
-        changed = [2 * v if v == value and i >= first else v for i, v in enumerate(widths.values)]
-        return widths.rewritten(changed)
+        return _rewrite(source, [2 * v if v == value and i >= first else v for i, v in enumerate(values)])
 
     reports = await asyncio.gather(*(check(doubled(*cut)) for cut in cuts))
     starts = {cut for cut, report in zip(cuts, reports, strict=True) if isinstance(report, CheckReport)}
     groups: list[list[int]] = []
     current: dict[int, list[int]] = {}
-    for position, value in enumerate(widths.values):
+    for position, value in enumerate(values):
         if value not in current or (value, position) in starts:
             current[value] = []
             groups.append(current[value])
         current[value].append(position)
-    return tuple(map(tuple, groups))
+    return groups
 
 
+@dataclass(frozen=True)
 class _Search:
-    """Looks for the widest network within the limits."""
+    """Searches the widest network within the limits; a size is the width of each group of literals."""
 
-    def __init__(
-        self, widths: _Widths, groups: Sequence[Sequence[int]], check: Check, budgets: Sequence[Budget]
-    ) -> None:
-        self._widths = widths
-        self._groups = groups
-        self._check = check
-        self._budgets = budgets
-        self._sizes = tuple(widths.values[group[0]] for group in groups)
+    source: str
+    values: tuple[int, ...]
+    groups: list[list[int]]
+    check: Check
+    budgets: Sequence[Budget]
 
-    async def largest(self, report: CheckReport) -> Scaled | None:
-        for step in _STEPS:
-            found = await self._by_factor(report, step)
-            if found is not None:
-                sizes, scaled = await self._one_by_one(*found, step)
-                note = f"widths {listed(self._sizes)} → {listed(sizes)}"
-                return Scaled(self._source(sizes), scaled, note)
-        return None
-
-    async def _by_factor(self, report: CheckReport, step: int) -> tuple[tuple[int, ...], CheckReport] | None:
-        """The widest sizes of one common factor that build and fit."""
+    async def by_factor(
+        self, start: tuple[int, ...], report: CheckReport, step: int
+    ) -> tuple[tuple[int, ...], CheckReport] | None:
+        """The widest sizes by one common factor that build and fit."""
         best: tuple[tuple[int, ...], CheckReport] | None = None
-        low, low_share = 1.0, _share(report, self._budgets)
+        low, low_share = 1.0, _share(report, self.budgets)
         high, high_share = math.inf, math.inf
-        tried = {self._sizes}
+        tried = {start}
         for _ in range(_MAX_PROBES):
             factor = _next_factor(low, low_share, high, high_share)
-            sizes = tuple(max(size, step * round(size * factor / step)) for size in self._sizes)
-            if sizes in tried:
+            sizes = tuple(max(size, step * round(size * factor / step)) for size in start)
+            probed = None if sizes in tried else await self.check(self.resize(sizes))
+            if not isinstance(probed, CheckReport):
                 break
             tried.add(sizes)
-            probed = await self._probe(sizes)
-            if probed is None:
-                return best
-            share = _share(probed, self._budgets)
+            share = _share(probed, self.budgets)
             if share > MOST_SHARE:
                 high, high_share = factor, share
-            else:
-                low, low_share = factor, share
-                best = sizes, probed
-                if share >= _NEAR_ENOUGH:
-                    break
+                continue
+            low, low_share = factor, share
+            best = sizes, probed
+            if share >= _NEAR_ENOUGH:
+                break
         return best
 
-    async def _one_by_one(
+    async def one_by_one(
         self, sizes: tuple[int, ...], report: CheckReport, step: int
     ) -> tuple[tuple[int, ...], CheckReport]:
-        """Single widths larger, those at the end of the network first, as long as they fit."""
+        """Single widths increased while they fit, from the end of the network."""
         num_left, grown = _MAX_PROBES, True
         while grown:
             grown = False
             for place in reversed(range(len(sizes))):
-                if not num_left or _share(report, self._budgets) >= _NEAR_ENOUGH:
+                if not num_left or _share(report, self.budgets) >= _NEAR_ENOUGH:
                     return sizes, report
                 larger = (*sizes[:place], sizes[place] + step, *sizes[place + 1 :])
                 num_left -= 1
-                probed = await self._probe(larger)
-                if probed is not None and _share(probed, self._budgets) <= MOST_SHARE:
+                probed = await self.check(self.resize(larger))
+                if isinstance(probed, CheckReport) and _share(probed, self.budgets) <= MOST_SHARE:
                     sizes, report, grown = larger, probed, True
         return sizes, report
 
-    async def _probe(self, sizes: Sequence[int]) -> CheckReport | None:
-        probed = await self._check(self._source(sizes))
-        return probed if isinstance(probed, CheckReport) else None
-
-    def _source(self, sizes: Sequence[int]) -> str:
-        values = list(self._widths.values)
-        for group, size in zip(self._groups, sizes, strict=True):
-            for position in group:
-                values[position] = size
-        return self._widths.rewritten(values)
+    def resize(self, sizes: Sequence[int]) -> str:
+        """The source with other sizes."""
+        new = {position: size for group, size in zip(self.groups, sizes, strict=True) for position in group}
+        return _rewrite(self.source, [new[position] for position in range(len(self.values))])
 
 
 def _next_factor(low: float, low_share: float, high: float, high_share: float) -> float:
-    """The factor at which the share should be in the middle of what is near enough, costs taken as powers of it."""
+    """The factor at which the share should reach the target, if costs are a power of the factor."""
     target = (_NEAR_ENOUGH + MOST_SHARE) / 2
     exponent = 2.0 if math.isinf(high) else math.log(high_share / low_share) / math.log(high / low)
     factor: float = low * (target / low_share) ** (1 / max(exponent, 0.5))

@@ -1,7 +1,4 @@
-"""What a module lacks that is to be placed, mended without a call: known repairs, and an adapter to its contract.
-
-Also repairs that make another module of it are made, as the built-in debugger's are: what cannot be placed is lost.
-"""
+"""A new module repaired without a model call: known repairs, and an adapter that restores the shape."""
 
 from __future__ import annotations
 
@@ -9,24 +6,19 @@ import re
 from collections.abc import Callable, Collection
 from math import gcd
 
-import numpy as np
-
-from agents.builtin.debugger import mend
+from agents.builtin.debugger import apply_repairs
 from agents.builtin.new_module import ModuleError, NewModule, read_module
-from agents.builtin.repairs import REPAIRS
 from fairnad.ports import Check
 from fairnad.records.candidate import Failure
 
 Alone = Callable[[NewModule], str]
-"""A network of nothing but a module."""
 
-_MOST_REPAIRS = 3
-
+_MAX_REPAIRS = 3
 _CHANGED_SHAPE = re.compile(r"the module was given \(([\d, ]+)\) and returned \(([\d, ]+)\)")
 
 _ADAPTER = '''
 class {name}(nn.Module):
-    """Brings what a module returns to the shape it was given."""
+    """Restores the shape of the input."""
 
     def __init__(self, channels):
         super().__init__()
@@ -38,47 +30,48 @@ class {name}(nn.Module):
 '''
 
 
-async def fitted(
+async def fit_module(
     module: NewModule, alone: Alone, check: Check, taken: Collection[str]
 ) -> tuple[NewModule, str] | Failure:
-    """The module as it keeps its contract, and what was done to it; the first failure where it cannot be made to.
+    """(module, note) after known repairs, so that it runs and keeps the shape; the first failure if that fails.
 
-    A module that returns another number of channels, or a map of another size, gets an adapter behind it: a pointwise
-    convolution, and the nearest value of each position.
+    A module that changes the number of channels or the size of the map gets an adapter: a pointwise convolution and
+    nearest-neighbour interpolation. Repairs that change the computation are also used.
 
     Args:
-        taken: the names the network's source defines.
+        alone: makes a network of the module alone.
+        taken: the names that the network's source defines.
     """
     source = alone(module)
     first = found = await check(source)
     notes: list[str] = []
-    for _ in range(_MOST_REPAIRS):
+    for _ in range(_MAX_REPAIRS):
         if not isinstance(found, Failure):
             break
-        mended = _adapted(module, found) or _repaired(source, found, taken)
-        if mended is None:
+        repaired = _adapt(module, found) or _repair(source, found, taken)
+        if repaired is None:
             break
-        module, note = mended
+        module, note = repaired
         notes.append(note)
         source = alone(module)
         found = await check(source)
     if isinstance(found, Failure):
-        assert isinstance(first, Failure), "what ran needed no repair"
+        assert isinstance(first, Failure), "a module that ran needed no repair"
         return first
     return module, "; ".join(notes)
 
 
-def _repaired(source: str, failure: Failure, taken: Collection[str]) -> tuple[NewModule, str] | None:
-    mended = mend(source, failure, "", np.random.default_rng(0), REPAIRS)
-    if isinstance(mended, Failure):
+def _repair(source: str, failure: Failure, taken: Collection[str]) -> tuple[NewModule, str] | None:
+    repaired = apply_repairs(source, failure, "")
+    if isinstance(repaired, Failure):
         return None
     try:
-        return read_module(mended[0], taken), mended[1]
+        return read_module(repaired[0], taken), repaired[1]
     except ModuleError:
         return None
 
 
-def _adapted(module: NewModule, failure: Failure) -> tuple[NewModule, str] | None:
+def _adapt(module: NewModule, failure: Failure) -> tuple[NewModule, str] | None:
     match = _CHANGED_SHAPE.search(failure.message)
     given, returned = (tuple(int(n) for n in match[i].split(",") if n.strip()) for i in (1, 2)) if match else ((), ())
     if len(given) != 4 or len(returned) != 4 or given[0] != returned[0] or module.num_widths != 1:
@@ -86,18 +79,18 @@ def _adapted(module: NewModule, failure: Failure) -> tuple[NewModule, str] | Non
     notes, project, result = [], "nn.Identity()", "self.inner(x)"
     if given[1] != returned[1]:
         project = f"nn.Conv2d({_width(given[1], returned[1])}, channels, 1)"
-        notes.append("projected to its channels")
+        notes.append("projected to the input's channels")
     if given[2:] != returned[2:]:
         result = f"F.interpolate({result}, size=x.shape[2:])"
-        notes.append("brought to the size of its map")
+        notes.append("resized to the input's map")
     adapter = _ADAPTER.format(
-        name=f"Fitted{module.name}", built=module.built("channels"), project=project, returned=result
+        name=f"Fitted{module.name}", built=module.build("channels"), project=project, returned=result
     )
     return read_module(f"{module.text}\n\n{adapter}", ()), " and ".join(notes)
 
 
 def _width(given: int, returned: int) -> str:
-    """So many channels in terms of those that are given: a multiple or a fraction of them."""
+    """The number of channels as a multiple or a fraction of the given ones."""
     common = gcd(given, returned)
     times, share = returned // common, given // common
     text = "channels" if times == 1 else f"{times} * channels"

@@ -1,4 +1,4 @@
-"""How a source puts its ``Network`` together: stem, stages of blocks, the end of the backbone, head."""
+"""The structure of a source's ``Network``: stem, stages of blocks, end of the backbone, head."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
-from agents.builtin.size_inference import Roles, Scope, loop_count, methods
-from agents.builtin.torch_layers import Role, layer_name
+from agents.builtin.size_inference import Scope, SizeInference, methods
+from agents.builtin.torch_layers import SizeUse, layer_name
 
 _POOLINGS = {"adaptive_avg_pool2d", "avg_pool2d", "adaptive_max_pool2d", "mean", "flatten", "amax"}
 _NO_TENSORS = {"self", "F", "torch", "nn"}
@@ -19,10 +19,10 @@ _NO_TENSORS = {"self", "F", "torch", "nn"}
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of blocks the network holds as ``self.<name>``.
+    """Blocks in series, the member ``self.<name>``.
 
-    ``statement`` builds it; ``width`` is that of its output, an expression valid behind the statement (``""`` where
-    unknown); ``blocks`` are the classes it is built of, in source order.
+    ``statement`` builds it; ``width`` is its output width, an expression valid after the statement (``""`` if
+    unknown); ``blocks`` are the classes of its blocks, in source order.
     """
 
     name: str
@@ -37,20 +37,19 @@ class NetworkReading:
 
     def __init__(self, module: cst.Module) -> None:
         self.module = module
-        self.roles = Roles(module)
+        self.sizes = SizeInference(module)
+        self._readings: dict[str, ClassReading] = {}
 
     def read(self, name: str) -> ClassReading:
         """One class of the module."""
-        return self._readings.setdefault(name, ClassReading(self.roles, name))
-
-    @cached_property
-    def _readings(self) -> dict[str, ClassReading]:
-        return {}
+        if name not in self._readings:
+            self._readings[name] = ClassReading(self.sizes, name)
+        return self._readings[name]
 
     @property
     def exists(self) -> bool:
-        """Whether there is a ``Network`` with an ``__init__`` and a ``forward``."""
-        found = self.roles.classes.get("Network")
+        """Whether there is a ``Network`` with ``__init__`` and ``forward``."""
+        found = self.sizes.classes.get("Network")
         return found is not None and {"__init__", "forward"} <= set(methods(found))
 
     @property
@@ -72,7 +71,7 @@ class NetworkReading:
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages in the order they are built, found by their repetition of blocks."""
+        """The stages in the order they are built, recognised by their repeated blocks."""
         found = []
         for statement in self.scope.function.body.body:
             if not isinstance(statement, cst.SimpleStatementLine) or not isinstance(statement.body[0], cst.Assign):
@@ -84,46 +83,44 @@ class NetworkReading:
                 found.append(Stage(name, statement, value, width, tuple(dict.fromkeys(blocks))))
         return tuple(found)
 
+    @property
+    def open_stages(self) -> list[Stage]:
+        """The stages after which a module can be added: of known width, and called exactly once."""
+        return [stage for stage in self.stages if stage.width and self.call_of(stage.name)]
+
     def _repeated_blocks(self, value: cst.Call, scope: Scope) -> list[str]:
         sites = list(self.sites(value, scope))
-        is_loop = any(role is Role.REPEATS for role, _ in self._positions(value, scope))
+        is_loop = any(use is SizeUse.REPEATS for use, _ in self.sizes.positions(value, scope))
         return [name for site in sites for name in site.names] if is_loop or len(sites) > 1 else []
 
-    def _positions(self, value: cst.Call, scope: Scope) -> Iterator[tuple[Role, cst.BaseExpression]]:
-        for node in syntax.walk(value):
-            if isinstance(node, cst.Call):
-                yield from self.roles.argument_roles(node, scope)
-            elif isinstance(node, cst.CompFor) and (count := loop_count(node)) is not None:
-                yield Role.REPEATS, count
-
     def sites(self, value: cst.CSTNode, scope: Scope) -> Iterator[Site]:
-        """Where the blocks in ``value`` are built, also inside the method it calls."""
+        """The calls that build the blocks in ``value``, also inside the method it calls."""
         for call in syntax.calls(value):
-            names = self.roles.class_names(call.func, scope)
+            names = self.sizes.class_names(call.func, scope)
             if names and any(True for argument in call.args for _ in self.sites(argument, scope)):
-                continue  # it joins blocks and is none itself
+                continue  # it joins blocks
             blocks = [name for name in names if self.read(name).widths and self.read(name).forward]
-            if blocks and Role.REPEATS not in self.read(blocks[0]).signature.roles.values():
+            if blocks and SizeUse.REPEATS not in self.read(blocks[0]).signature.uses.values():
                 yield Site(call, scope, tuple(blocks))
             elif names:
-                owner = self.roles.classes[names[0]]
+                owner = self.sizes.classes[names[0]]
                 if init := methods(owner).get("__init__"):
                     yield from self.sites(init.body, Scope(owner, init)) if blocks else ()
             elif method := methods(scope.owner).get(syntax.self_attribute(call.func)):
-                passed = _passed_blocks(call, method, self.roles)
+                passed = _passed_blocks(call, method, self.sizes)
                 for site in self.sites(method.body, Scope(scope.owner, method)):
                     yield Site(site.call, site.scope, passed or site.names)
 
     @cached_property
     def blocks(self) -> tuple[str, ...]:
-        """The classes the stages are built of, without those that only join or follow blocks, in source order."""
+        """The classes of the blocks in the stages, in source order."""
         names = [name for stage in self.stages for name in stage.blocks]
         if not names:
             names = [name for site in self._looped_sites() for name in site.names]
-        return tuple(name for name in self.roles.classes if name in names)
+        return tuple(name for name in self.sizes.classes if name in names)
 
     def _looped_sites(self) -> Iterator[Site]:
-        """Blocks built in the loops of a network that names no stages."""
+        """Blocks built in loops, for networks without stages."""
         for method in self.network.methods.values():
             for loop in syntax.walk(method.body):
                 if isinstance(loop, cst.For | cst.ListComp | cst.GeneratorExp):
@@ -131,40 +128,42 @@ class NetworkReading:
 
     @cached_property
     def stem(self) -> str:
-        """The attribute the image goes through first, ``""`` where that is no attribute."""
-        for call in syntax.executed_calls(self.forward.body):
-            if name := syntax.self_attribute(call.func):
-                return name
-        return ""
+        """The first member that processes the image, or ``""``."""
+        names = (syntax.self_attribute(call.func) for call in syntax.executed_calls(self.forward.body))
+        return next(filter(None, names), "")
+
+    @property
+    def stem_width(self) -> str:
+        """The output width of the stem; ``""`` if unknown."""
+        return next(filter(None, map(self.network.built_width, self.network.members.get(self.stem, ()))), "")
 
     @cached_property
     def stem_class(self) -> str:
-        """The class of the stem, ``""`` where it is built of plain layers."""
+        """The class of the stem; ``""`` for plain layers."""
         for value in self.network.members.get(self.stem, ()):
-            if isinstance(value, cst.Call) and (names := self.roles.class_names(value.func, self.scope)):
+            if isinstance(value, cst.Call) and (names := self.sizes.class_names(value.func, self.scope)):
                 return names[0]
         return ""
 
     @cached_property
     def head(self) -> tuple[str, cst.Call] | None:
-        """The attribute that ends in the classes and its linear layer; ``None`` where there is none."""
+        """The member that computes the classes, and its last linear layer."""
         classes = next(iter(syntax.parameter_names(self.scope.function)), "")
         found = None
         for name, values in self.network.members.items():
             for call in (call for value in values for call in syntax.calls(value)):
                 is_last = any(syntax.dotted(argument.value) == classes for argument in call.args)
-                if is_last and layer_name(call.func) == "Linear":
-                    found = (name, call)
+                found = (name, call) if is_last and layer_name(call.func) == "Linear" else found
         return found
 
     def call_of(self, attribute: str) -> cst.Call | None:
-        """Where ``forward`` calls a member, ``None`` unless exactly once."""
+        """The call of a member in ``forward``; ``None`` unless there is exactly one."""
         found = [call for call in syntax.calls(self.forward.body) if syntax.self_attribute(call.func) == attribute]
         return found[0] if len(found) == 1 else None
 
     @cached_property
     def backbone_end(self) -> cst.BaseExpression | None:
-        """The last feature map of ``forward``: what is pooled, flattened or handed to the head."""
+        """The last feature map of ``forward``: what is pooled, flattened or passed to the head."""
         stages = {stage.name for stage in self.stages}
         order = list(syntax.executed_calls(self.forward.body))
         last = max((i for i, call in enumerate(order) if syntax.self_attribute(call.func) in stages), default=-1)
@@ -186,7 +185,7 @@ class NetworkReading:
 
     @cached_property
     def end_width(self) -> str:
-        """How wide the last feature map is, an expression valid before the head is built; ``""`` if unknown."""
+        """The width of the last feature map, an expression valid before the head is built; ``""`` if unknown."""
         if self.head is not None:
             arguments = syntax.arguments(self.head[1], ("in_features", "out_features"))
             if "in_features" in arguments:
@@ -197,15 +196,15 @@ class NetworkReading:
 
 @dataclass(frozen=True)
 class Site:
-    """A call that builds a block, the function it is in, and the classes it can build."""
+    """A call that builds a block, its function, and the classes it can build."""
 
     call: cst.Call
     scope: Scope
     names: tuple[str, ...]
 
 
-def _passed_blocks(call: cst.Call, method: cst.FunctionDef, roles: Roles) -> tuple[str, ...]:
-    """The classes a stage hands to the method that builds it."""
+def _passed_blocks(call: cst.Call, method: cst.FunctionDef, sizes: SizeInference) -> tuple[str, ...]:
+    """The classes that a stage passes to the method that builds it."""
     bound = syntax.arguments(call, syntax.parameter_names(method))
     names = [syntax.dotted(argument.value) for argument in bound.values()]
-    return tuple(name for name in names if name in roles.classes)
+    return tuple(name for name in names if name in sizes.classes)

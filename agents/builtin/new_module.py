@@ -1,4 +1,4 @@
-"""A module somebody else has written, read as what can be added to a network: its classes, imports, constructor."""
+"""Parses a module from a reply or the library: classes, imports, constructor."""
 
 from __future__ import annotations
 
@@ -7,32 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
-import numpy as np
 
 from agents.builtin import syntax
 from agents.builtin.module_spots import MapShape
 from agents.builtin.size_inference import methods
-from agents.builtin.source_editor import Draft, free_name, snake_case
+from agents.builtin.source_editor import SourceEditor, free_name, snake_case
 
 _WIDTH = re.compile(r"channels?|dim|planes|width|features|filters|^(?:c|n|in_?c|out_?c|inp|oup|cin|cout|ch)$", re.I)
-_MOST_WIDTHS = 3
-_USUAL: Mapping[str, str] = {
-    "stride": "1",
-    "kernel_size": "3",
-    "kernel": "3",
-    "padding": "1",
-    "dilation": "1",
-    "groups": "1",
-    "num_groups": "1",
-    "heads": "1",
-    "num_heads": "1",
-    "reduction": "4",
-    "ratio": "4",
-    "expansion": "2",
-    "dropout": "0.0",
-    "bias": "True",
-}
-"""What a module is built with that asks for more than widths."""
+_MAX_WIDTHS = 3
+_USUAL: Mapping[str, str] = (
+    dict.fromkeys(("stride", "padding", "dilation", "groups", "num_groups", "heads", "num_heads"), "1")
+    | dict.fromkeys(("kernel_size", "kernel"), "3")
+    | dict.fromkeys(("reduction", "ratio"), "4")
+    | {"expansion": "2", "dropout": "0.0", "bias": "True"}
+)
+"""Values for required arguments other than widths."""
 
 _FRAME = """
 import torch
@@ -64,14 +53,14 @@ class Network(nn.Module):
 
 
 class ModuleError(ValueError):
-    """A text is no module that can be placed; the roles make a failure of it."""
+    """A text is not a module that can be added to a network."""
 
 
 @dataclass(frozen=True)
 class NewModule:
-    """A module with all it needs.
+    """A module with its imports and definitions.
 
-    ``arguments`` are those its constructor needs, each with its value, which is empty for a width.
+    ``arguments`` are the required ones of its constructor, each with its value; the value of a width is empty.
     """
 
     name: str
@@ -81,12 +70,12 @@ class NewModule:
 
     @property
     def attribute(self) -> str:
-        """The name a member made of it gets."""
+        """The attribute that holds an instance."""
         return snake_case(self.name)
 
     @property
     def num_widths(self) -> int:
-        """How many of its arguments are the width."""
+        """The number of arguments that are the width."""
         return sum(not value for _, value in self.arguments)
 
     @property
@@ -99,53 +88,46 @@ class NewModule:
         """Its imports and classes as a file."""
         return "\n\n".join(syntax.code(node).strip("\n") for node in (*self.imports, *self.definitions)) + "\n"
 
-    def built(self, width: str) -> str:
-        """The expression that builds it."""
+    def build(self, width: str) -> str:
+        """The expression that builds it for a width."""
         if any(value for _, value in self.arguments):
             return f"{self.name}({', '.join(f'{name}={value or width}' for name, value in self.arguments)})"
         return f"{self.name}({', '.join([width] * len(self.arguments))})"
 
-    def add_to(self, draft: Draft) -> None:
-        """Put the definitions before the network of a draft, with the imports they need."""
-        network = draft.reading.network.node
-        blank = cst.EmptyLine(indent=False, whitespace=cst.SimpleWhitespace(""))
-        spaced = [node.with_changes(leading_lines=[blank, blank]) for node in self.definitions]
-        kept = [line for line in network.leading_lines if line.comment is not None]
-        draft.replace(
-            {network: cst.FlattenSentinel([*spaced, network.with_changes(leading_lines=[blank, blank, *kept])])}
-        )
-        present = {syntax.code(node).strip() for node in draft.module.body}
+    def add_to(self, editor: SourceEditor) -> None:
+        """Add the definitions before the network of a source, with the imports they need."""
+        editor.add_definitions(self.definitions)
+        present = {syntax.code(node).strip() for node in editor.module.body}
         for line in self.imports:
             if (text := syntax.code(line.with_changes(leading_lines=[])).strip()) not in present:
-                draft.add_import(text)
+                editor.add_import(text)
         for node in self.definitions:
-            draft.require_imports(node)
+            editor.require_imports(node)
 
     def alone(self, shapes: Sequence[MapShape]) -> str:
-        """A network of nothing but the module, run once on a map of each shape; it raises where one is not kept."""
+        """A network that runs the module on one map of each shape, and raises if a shape changes."""
         widths = [shape[0] for shape in shapes]
         text = _FRAME.format(
             sides=[shape[1:] for shape in shapes],
             widths=widths,
-            built=", ".join(self.built(str(width)) for width in widths),
+            built=", ".join(self.build(str(width)) for width in widths),
             total=sum(widths),
         )
-        draft = Draft(text, np.random.default_rng(0))
-        self.add_to(draft)
-        return draft.source
+        editor = SourceEditor(text)
+        self.add_to(editor)
+        return editor.source
 
 
 def read_module(code: str, taken: Collection[str]) -> NewModule:
-    """The module a text holds.
+    """The module in a text: the last class that no other class uses, with everything it needs.
 
-    The last class that no other one of the text uses is the module; classes whose names the network has already are
-    left out, as long as another one remains.
+    Classes whose names the network already has are left out, as long as another one remains.
 
     Args:
-        taken: the names the network's source defines.
+        taken: the names that the network's source defines.
 
     Raises:
-        ModuleError: the text does not parse, holds no module, or one that asks for more than its channels.
+        ModuleError: the text does not parse, has no module, or its module requires more than channels.
     """
     try:
         tree = cst.parse_module(code)
@@ -155,16 +137,16 @@ def read_module(code: str, taken: Collection[str]) -> NewModule:
     modules = {name: node for name, node in classes.items() if "forward" in methods(node)}
     fresh = {name: node for name, node in modules.items() if name not in taken and name != "Network"}
     if not (fresh or modules):
-        raise ModuleError("the reply holds no class with a forward")
+        raise ModuleError("the reply contains no class with a forward method")
     name = _outermost(fresh or modules)
     if name == "Network":
-        raise ModuleError("the reply holds a class Network, but no module")
+        raise ModuleError("the reply contains a class Network but no other module")
     dropped = {other for other in classes if other != name and (other in taken or other == "Network")}
-    definitions = [node for node in tree.body if _is_definition(node) and _defined(node) not in dropped]
+    definitions = [node for node in tree.body if _is_definition(node) and _defined_name(node) not in dropped]
     node = modules[name]
-    arguments = _needed(name, node)
+    arguments = _find_required(name, node)
     _check_forward(name, node)
-    new_names = {n: free_name(n, set(taken)) for n in map(_defined, definitions) if n in taken}
+    new_names = {n: free_name(n, set(taken)) for n in map(_defined_name, definitions) if n in taken}
     for old, new in new_names.items():
         definitions = [syntax.renamed_everywhere(definition, old, new) for definition in definitions]
     imports = tuple(line for line in tree.body if isinstance(line, cst.SimpleStatementLine) and _is_import(line))
@@ -172,7 +154,7 @@ def read_module(code: str, taken: Collection[str]) -> NewModule:
 
 
 def _outermost(classes: dict[str, cst.ClassDef]) -> str:
-    """The last class that no other one uses."""
+    """The last class that no other class uses."""
     used = {
         node.value
         for name, owner in classes.items()
@@ -183,16 +165,15 @@ def _outermost(classes: dict[str, cst.ClassDef]) -> str:
     return (outermost or list(classes))[-1]
 
 
-def _needed(name: str, node: cst.ClassDef) -> tuple[tuple[str, str], ...]:
-    """The arguments the constructor needs, as :class:`NewModule` has them; a first width with a default among them."""
+def _find_required(name: str, node: cst.ClassDef) -> tuple[tuple[str, str], ...]:
+    """The required arguments of the constructor; its first width even if it has a default."""
     init = methods(node).get("__init__")
     given = syntax.parameters(init) if init is not None else ()
     needed = [parameter.name.value for parameter in given if parameter.default is None]
     widths = [parameter for parameter in needed if parameter not in _USUAL and _WIDTH.search(parameter)]
-    if odd := [parameter for parameter in needed if parameter not in _USUAL and parameter not in widths]:
-        raise ModuleError(f"{name} asks for {', '.join(odd)}; a module is built with channels alone")
-    if len(widths) > _MOST_WIDTHS:
-        raise ModuleError(f"{name} asks for {', '.join(widths)}; a module is built with channels alone")
+    other = [parameter for parameter in needed if parameter not in _USUAL and parameter not in widths]
+    if other or len(widths) > _MAX_WIDTHS:
+        raise ModuleError(f"{name} requires {', '.join(other or widths)}; a module is built from channels only")
     if not needed and given and _WIDTH.search(given[0].name.value):
         needed = [given[0].name.value]
     return tuple((parameter, _USUAL.get(parameter, "")) for parameter in needed)
@@ -202,18 +183,18 @@ def _check_forward(name: str, node: cst.ClassDef) -> None:
     given = syntax.parameters(methods(node)["forward"])
     needed = [parameter.name.value for parameter in given if parameter.default is None]
     if not given or len(needed) > 1:
-        raise ModuleError(f"{name}.forward takes {', '.join(needed) or 'nothing'}; a module takes one map")
+        raise ModuleError(f"{name}.forward takes {', '.join(needed) or 'nothing'}; a module takes one feature map")
 
 
 def _is_definition(node: cst.CSTNode) -> bool:
-    """Classes, functions and constants; anything else is an example of use."""
+    """Whether it is a class, function or constant, not an example of use."""
     if isinstance(node, cst.ClassDef | cst.FunctionDef):
         return True
     small = node.body[0] if isinstance(node, cst.SimpleStatementLine) else None
     return isinstance(small, cst.Assign) and not any(True for _ in syntax.calls(small.value))
 
 
-def _defined(node: cst.CSTNode) -> str:
+def _defined_name(node: cst.CSTNode) -> str:
     if isinstance(node, cst.ClassDef | cst.FunctionDef):
         return node.name.value
     small = node.body[0] if isinstance(node, cst.SimpleStatementLine) else None

@@ -1,4 +1,4 @@
-"""Finding known phrases in a text, whatever their hyphens, case and plurals. Pure."""
+"""Known phrases in a text, regardless of hyphens, case and plurals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Words = tuple[str, ...]
 
 
 def words_of(text: str) -> Words:
-    """The words of a text in one form: lower case, hyphens as blanks, without a plural's ``s``."""
+    """The words of a text in lower case, hyphens as blanks, without the ``s`` of plurals."""
     return tuple(_singular(word) for word in re.findall(r"[a-z0-9]+", text.lower()))
 
 
@@ -19,10 +19,10 @@ def _singular(word: str) -> str:
 
 
 class Phrasebook:
-    """Phrases, each with what it stands for; where several could be meant, the longest is."""
+    """Phrases with their meanings; of overlapping phrases the longest counts."""
 
     def __init__(self, meanings: Mapping[str, str]) -> None:
-        """Take phrases in any spelling; of two that are one and the same, the first counts."""
+        """Prepare to find phrases; of two equal ones, the first counts."""
         self._meanings: dict[Words, str] = {}
         for phrase, meaning in meanings.items():
             words = words_of(phrase)
@@ -31,7 +31,7 @@ class Phrasebook:
         self._longest = max(map(len, self._meanings), default=0)
 
     def find(self, words: Words) -> list[tuple[int, int, str]]:
-        """(start, end, meaning) of every phrase in ``words``, none overlapping, in their order."""
+        """(start, end, meaning) of every phrase in ``words``, in order, without overlaps."""
         found = []
         start = 0
         while start < len(words):
@@ -46,10 +46,10 @@ class Phrasebook:
         return found
 
     def count(self, text: str) -> int:
-        """How many phrases a text holds."""
+        """The number of phrases in a text."""
         return len(self.find(words_of(text)))
 
 
 def phrasebook(phrases: Iterable[str], meaning: str = "") -> Phrasebook:
-    """Phrases that all stand for one thing."""
+    """Phrases of one meaning."""
     return Phrasebook(dict.fromkeys(phrases, meaning))

@@ -1,28 +1,25 @@
-"""Known cures for sources that do not run, each with the symptom it is for (paper F.2.5)."""
+"""Known repairs for sources that do not run, each with its symptom (paper F.2.5)."""
 
 from __future__ import annotations
 
 import ast
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import libcst as cst
 
 from agents.builtin import syntax
 from agents.builtin.class_reading import ClassReading
-from agents.builtin.network_edits import stride_literal
-from agents.builtin.repair_case import Case, Repair
+from agents.builtin.insertions import stride_literal
 from agents.builtin.scaling import Sizing
 from agents.builtin.size_inference import methods
-from agents.builtin.torch_layers import LAYERS, layer_name
-from agents.builtin.torch_names import FUNCTION_NAMES, LAYER_NAMES, torch_name
+from agents.builtin.source_editor import IMPORTS, SourceEditor
+from agents.builtin.torch_layers import FUNCTION_NAMES, LAYER_NAMES, LAYERS, layer_arguments, layer_name, torch_name
 from fairnad.records.candidate import Failure, FailureKind
 
 _IMPORTS = {
-    "torch": "import torch",
-    "nn": "import torch.nn as nn",
-    "F": "import torch.nn.functional as F",
-    "math": "import math",
+    **IMPORTS,
     "partial": "from functools import partial",
     "reduce": "from functools import reduce",
     "Tensor": "from torch import Tensor",
@@ -33,43 +30,83 @@ _IMPORTS = {
 }
 
 
+@dataclass(frozen=True)
+class Case:
+    """A failed source; ``lines`` are those of the source that the traceback names, innermost last."""
+
+    editor: SourceEditor
+    failure: Failure
+    parent: str
+    lines: tuple[int, ...]
+    failed: str
+
+    def failing_classes(self) -> list[str]:
+        """The classes in the traceback, innermost first; all classes if it names none."""
+        known = self.editor.reading.sizes.classes
+        named = [name for name in dict.fromkeys(self._find_traced()) if name in known and name != "Network"]
+        return named or [name for name in known if name != "Network"]
+
+    @property
+    def innermost(self) -> str:
+        """The class where the traceback ends, or ``""``."""
+        return next(iter(self._find_traced()), "")
+
+    def _find_traced(self) -> list[str]:
+        classes = [node for node in ast.parse(self.failed).body if isinstance(node, ast.ClassDef)]
+        spans = [(node.name, range(node.lineno, (node.end_lineno or node.lineno) + 1)) for node in classes]
+        return [name for line in reversed(self.lines) for name, span in spans if line in span]
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One repair; ``apply`` edits the source and returns a note, or ``""`` if it does not apply.
+
+    A certain repair restores the intended network; the others change it into a different network that runs.
+    """
+
+    name: str
+    symptom: re.Pattern[str]
+    apply: Callable[[Case], str]
+    is_certain: bool = True
+
+
 def add_missing_name(case: Case) -> str:
-    """Import a name that is used without an import; take a class that was left out from the parent."""
+    """Import a name that is used without an import; copy a missing class from the parent."""
     match = re.search(r"name '(\w+)' is not defined", _text(case.failure))
     name = match[1] if match else ""
     home = "torch.nn" if name in LAYER_NAMES else "torch.nn.functional" if name in FUNCTION_NAMES else ""
     statement = f"from {home} import {name}" if home else _IMPORTS.get(name, "")
     if statement:
-        case.draft.add_import(statement)
-        return f"import of {name} added"
+        case.editor.add_import(statement)
+        return f"added import of {name}"
     for node in cst.parse_module(case.parent).body:
         if isinstance(node, cst.ClassDef) and node.name.value == name:
-            case.draft.add_class(syntax.code(node).strip("\n"), name)
-            return f"class {name} taken from the parent"
+            case.editor.add_class(syntax.code(node).strip("\n"), name)
+            return f"copied class {name} from the parent"
     return _keep_argument(case, name)
 
 
 def _keep_argument(case: Case, name: str) -> str:
-    """Keep an argument of a constructor that ``forward`` reads as if it were its own."""
+    """Store an argument of the constructor that ``forward`` reads as a variable."""
     for owner in case.failing_classes():
-        own = methods(case.draft.reading.roles.classes[owner])
+        own = methods(case.editor.reading.sizes.classes[owner])
         init, forward = own.get("__init__"), own.get("forward")
         if init is not None and forward is not None and name in syntax.parameter_names(init):
-            case.draft.extend_init(owner, f"self.{name} = {name}")
-            case.draft.begin_forward(owner, f"{name} = self.{name}")
-            return f"{name} kept by the constructor of {owner}"
+            case.editor.extend_init(owner, f"self.{name} = {name}")
+            case.editor.begin_forward(owner, f"{name} = self.{name}")
+            return f"stored {name} in the constructor of {owner}"
     return ""
 
 
-def spell_as_torch_does(case: Case) -> str:
+def correct_spelling(case: Case) -> str:
     """``nn.ReLU`` for ``nn.Relu``, ``nn.Conv2d`` for ``torch.Conv2d``, ``F.relu`` for ``nn.relu``."""
     match = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", _text(case.failure))
     found = torch_name(match[2]) if match and match[1].startswith("torch") else ""
     if match is None or not found:
         return ""
-    wrong = {node for node in syntax.walk(case.draft.module) if _is_of_torch(node, match[2])}
+    wrong = {node for node in syntax.walk(case.editor.module) if _is_of_torch(node, match[2])}
     edits: dict[cst.CSTNode, cst.CSTNode] = {node: syntax.expression(found) for node in wrong}
-    return _replaced(case, edits, f"{found} for {match[2]}")
+    return _replace(case, edits, f"corrected {match[2]} to {found}")
 
 
 def _is_of_torch(node: cst.CSTNode, name: str) -> bool:
@@ -77,39 +114,38 @@ def _is_of_torch(node: cst.CSTNode, name: str) -> bool:
     return isinstance(node, cst.Attribute) and node.attr.value == name and syntax.code(node.value) in owners
 
 
-def name_no_class_in_super(case: Case) -> str:
-    """``super()`` for a ``super(Other, self)`` that names another class."""
-    calls = (call for call in syntax.calls(case.draft.module) if syntax.code(call.func) == "super" and call.args)
+def simplify_super(case: Case) -> str:
+    """``super()`` for ``super(Other, self)``, which names another class."""
+    calls = (call for call in syntax.calls(case.editor.module) if syntax.code(call.func) == "super" and call.args)
     edits: dict[cst.CSTNode, cst.CSTNode] = {call: syntax.expression("super()") for call in calls}
-    return _replaced(case, edits, "super() names no class")
+    return _replace(case, edits, "removed the arguments of super()")
 
 
-def take_colour_images(case: Case) -> str:
-    """Three as the default of what ``Network`` wants to know of its input."""
-    init = case.draft.reading.network.init
+def default_input_channels(case: Case) -> str:
+    """3 as the default of the input channels of ``Network``."""
+    init = case.editor.reading.network.init
     match = re.search(r"missing a required argument: '(\w+)'", _text(case.failure))
     given = list(init.params.params) if init is not None else []
     wanted = [i for i, parameter in enumerate(given) if match is not None and parameter.name.value == match[1]]
     if init is None or not wanted or "channel" not in given[wanted[0]].name.value:
         return ""
-    equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
-    three = given.pop(wanted[0]).with_changes(default=cst.Integer("3"), equal=equal, comma=cst.MaybeSentinel.DEFAULT)
+    name = given.pop(wanted[0]).name.value
     given = [parameter.with_changes(comma=syntax.COMMA) for parameter in given]
-    name = three.name.value
-    case.draft.replace({init: init.with_changes(params=init.params.with_changes(params=[*given, three]))})
-    return f"{name} is 3 by default"
+    params = init.params.with_changes(params=[*given, syntax.default_parameter(name, "3")])
+    case.editor.replace({init: init.with_changes(params=params)})
+    return f"set the default of {name} to 3"
 
 
 def drop_missing_import(case: Case) -> str:
-    """Leave an import out whose module does not exist here."""
+    """Remove an import of a module that does not exist here."""
     match = re.search(r"No module named '([\w.]+)'|cannot import name '\w+' from '([\w.]+)'", _text(case.failure))
     missing = (match[1] or match[2]) if match else ""
-    for line in case.draft.module.body:
+    for line in case.editor.module.body:
         for node in line.body if isinstance(line, cst.SimpleStatementLine) else ():
             names = _imported_modules(node)
             if missing and any(name == missing or name.startswith(f"{missing}.") for name in names):
-                case.draft.replace({line: cst.RemoveFromParent()})
-                return f"import of {missing} left out"
+                case.editor.replace({line: cst.RemoveFromParent()})
+                return f"removed import of {missing}"
     return ""
 
 
@@ -120,20 +156,20 @@ def _imported_modules(node: cst.CSTNode) -> list[str]:
 
 
 def drop_refused_statements(case: Case) -> str:
-    """Leave out what the policy for sources refuses outside of classes and functions: imports, calls, loops."""
+    """Remove top-level statements that the source policy refuses: imports, calls, loops."""
     refused = {int(line) for line in re.findall(r"line (\d+): (?:import|.* outside of)", case.failure.log_tail)}
     statements = [node for node in ast.parse(case.failed).body if node.lineno in refused]
     texts = {ast.get_source_segment(case.failed, node) for node in statements}
     edits: syntax.Edits = {
-        line: cst.RemoveFromParent() for line in case.draft.module.body if syntax.code(line).strip() in texts
+        line: cst.RemoveFromParent() for line in case.editor.module.body if syntax.code(line).strip() in texts
     }
-    return _replaced(case, edits, "what the policy refuses is left out")
+    return _replace(case, edits, "removed statements that the policy refuses")
 
 
 def project_shortcut(case: Case) -> str:
-    """A pointwise convolution in a shortcut whose width or resolution is not the branch's."""
+    """Add a pointwise convolution to a shortcut whose width or resolution differs from the branch."""
     for name in case.failing_classes():
-        reading = case.draft.read(name)
+        reading = case.editor.read(name)
         found = reading.sum
         if found is None or reading.init is None:
             continue
@@ -143,15 +179,15 @@ def project_shortcut(case: Case) -> str:
         stride = reading.stride if is_raw and reading.stride else "1"
         if not given or not wanted or (given == wanted and stride == "1"):
             continue
-        member = case.draft.free_attribute(name, "projection")
-        case.draft.wrap(found.shortcut, f"self.{member}({{}})")
-        case.draft.extend_init(name, _projection(member, given, wanted, stride))
-        return f"projection added to the shortcut of {name}"
+        member = case.editor.free_attribute(name, "projection")
+        case.editor.wrap(found.shortcut, f"self.{member}({{}})")
+        case.editor.extend_init(name, _projection(member, given, wanted, stride))
+        return f"added a projection to the shortcut of {name}"
     return ""
 
 
 def _is_unchanged(shortcut: cst.BaseExpression, reading: ClassReading) -> bool:
-    """Whether a shortcut hands on what it was given: a variable, or one through members that do nothing."""
+    """Whether a shortcut is the unchanged input: a variable, or the result of members that do nothing."""
     if isinstance(shortcut, cst.Name):
         return not reading.shortcut_members
     values = [value for name in reading.shortcut_members for value in reading.members.get(name, ())]
@@ -169,9 +205,9 @@ def _projection(member: str, given: str, wanted: str, stride: str) -> str:
 
 
 def divide_evenly(case: Case) -> str:
-    """Groups and heads that divide the width."""
+    """Make groups and heads divide the width."""
     edits: dict[cst.CSTNode, cst.CSTNode] = {}
-    for call in syntax.calls(case.draft.module):
+    for call in syntax.calls(case.editor.module):
         kind = layer_name(call.func)
         bound = {name: syntax.code(a.value) for name, a in syntax.arguments(call, LAYERS.get(kind, ())).items()}
         if kind == "MultiheadAttention" and {"embed_dim", "num_heads"} <= set(bound):
@@ -185,53 +221,50 @@ def divide_evenly(case: Case) -> str:
             continue
         if not any("math.gcd" in bound[name] for name in new):
             edits[call] = syntax.with_arguments(call, LAYERS[kind], new)
-    return _replaced(case, edits, "groups and heads divide the width")
+    return _replace(case, edits, "made groups and heads divide the width")
 
 
 def normalize_maps(case: Case) -> str:
-    """Normalization layers for four-dimensional maps."""
+    """Use normalization layers for four-dimensional maps."""
     edits: dict[cst.CSTNode, cst.CSTNode] = {}
     for name in case.failing_classes():
-        for call in syntax.calls(case.draft.read(name).node):
+        for call in syntax.calls(case.editor.read(name).node):
             if layer_name(call.func) == "BatchNorm1d":
                 edits[call.func] = syntax.expression("nn.BatchNorm2d")
             elif layer_name(call.func) == "LayerNorm" and call.args:
                 edits[call] = syntax.expression(f"nn.GroupNorm(1, {syntax.code(call.args[0].value)})")
         if edits:
             break
-    return _replaced(case, edits, "normalization for four-dimensional maps")
+    return _replace(case, edits, "used normalization for feature maps")
 
 
 def lower_last_stride(case: Case) -> str:
-    """A larger last map: the last stage that strides keeps the resolution."""
-    for stage in reversed(case.draft.reading.stages):
-        literal = stride_literal(case.draft, stage)
+    """Set the last stride to 1, for a larger last map."""
+    for stage in reversed(case.editor.reading.stages):
+        literal = stride_literal(case.editor, stage)
         if literal is not None and syntax.integer(literal) != 1:
-            case.draft.replace({literal: cst.Integer("1")})
-            return f"stride 1 in {stage.name}"
+            case.editor.replace({literal: cst.Integer("1")})
+            return f"set the stride of {stage.name} to 1"
     return ""
 
 
 def repeat_less(case: Case) -> str:
-    """Half of the repeats."""
-    sizing = Sizing(case.draft)
-    halved = tuple(max(2, count // 2) for count in sizing.size.repeats)
-    if not halved or sum(halved) >= sum(sizing.size.repeats):
-        return ""
-    sizing.apply(replace(sizing.size, repeats=halved))
-    return f"repeats {', '.join(map(str, halved))}"
+    """Halve the repeats."""
+    sizing = Sizing(case.editor)
+    halved = tuple(max(2, count // 2) for count in sizing.repeats)
+    return sizing.apply(replace(sizing.size, repeats=halved)) if sum(halved) < sum(sizing.repeats) else ""
 
 
 def return_result(case: Case) -> str:
-    """A ``return`` of the last variable where ``forward`` has none."""
-    for name in case.draft.reading.roles.classes:
-        reading = case.draft.read(name)
+    """Return the last variable from a ``forward`` without ``return``."""
+    for name in case.editor.reading.sizes.classes:
+        reading = case.editor.read(name)
         variable = _last_variable(reading)
         if reading.forward is not None and reading.result is None and variable:
             body = reading.forward.body
             added = syntax.statements(f"return {variable}")
-            case.draft.replace({body: body.with_changes(body=[*body.body, *added])})
-            return f"return added to {name}"
+            case.editor.replace({body: body.with_changes(body=[*body.body, *added])})
+            return f"added return to {name}"
     return ""
 
 
@@ -244,34 +277,34 @@ def _last_variable(reading: ClassReading) -> str:
 
 
 def map_channels(case: Case) -> str:
-    """Pointwise convolutions for linear layers that are given a map."""
+    """Replace linear layers that get a map with pointwise convolutions."""
     owner = case.innermost
-    if owner in ("", "Network") or owner not in case.draft.reading.roles.classes:
+    if owner in ("", "Network") or owner not in case.editor.reading.sizes.classes:
         return ""
     edits: dict[cst.CSTNode, cst.CSTNode] = {}
-    for call in syntax.calls(case.draft.read(owner).node):
-        bound = syntax.arguments(call, LAYERS["Linear"]) if layer_name(call.func) == "Linear" else {}
+    for call in syntax.calls(case.editor.read(owner).node):
+        bound = {name: syntax.code(value) for name, value in layer_arguments(call, "Linear").items()}
         if {"in_features", "out_features"} <= set(bound):
-            widths = ", ".join(syntax.code(bound[name].value) for name in ("in_features", "out_features"))
-            bias = f", bias={syntax.code(bound['bias'].value)}" if "bias" in bound else ""
+            widths = f"{bound['in_features']}, {bound['out_features']}"
+            bias = f", bias={bound['bias']}" if "bias" in bound else ""
             edits[call] = syntax.expression(f"nn.Conv2d({widths}, 1{bias})")
-    return _replaced(case, edits, f"pointwise convolutions for linear layers of {owner}")
+    return _replace(case, edits, f"replaced linear layers of {owner} with pointwise convolutions")
 
 
 def match_head(case: Case) -> str:
-    """As many inputs of the classifier as there are features."""
+    """Set the inputs of the classifier to the number of features."""
     match = re.search(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", _text(case.failure))
-    head = case.draft.reading.head
-    bound = syntax.arguments(head[1], LAYERS["Linear"]) if head else {}
+    head = case.editor.reading.head
+    bound = layer_arguments(head[1], "Linear") if head else {}
     if match is None or "in_features" not in bound or case.innermost not in ("", "Network"):
         return ""
-    return _replaced(case, {bound["in_features"].value: cst.Integer(match[2])}, f"{match[2]} inputs of the head")
+    return _replace(case, {bound["in_features"]: cst.Integer(match[2])}, f"set the inputs of the head to {match[2]}")
 
 
-def write_anew(case: Case) -> str:
-    """No operation in place: neither activations nor assignments such as ``x *= y``."""
+def avoid_in_place(case: Case) -> str:
+    """Replace in-place operations: activations, and assignments such as ``x *= y``."""
     edits: dict[cst.CSTNode, cst.CSTNode] = {}
-    for node in syntax.walk(case.draft.module):
+    for node in syntax.walk(case.editor.module):
         if isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value == "inplace":
             edits[node.value] = cst.Name("False")
         elif isinstance(node, cst.AugAssign):
@@ -281,35 +314,35 @@ def write_anew(case: Case) -> str:
             assert isinstance(line, cst.SimpleStatementLine)
             edits[node] = line.body[0]
     changed = {old: new for old, new in edits.items() if syntax.code(old) != syntax.code(new)}
-    return _replaced(case, changed, "nothing is written in place")
+    return _replace(case, changed, "replaced in-place operations")
 
 
 def reshape_instead_of_view(case: Case) -> str:
-    """``reshape``, which also takes tensors that do not lie in one piece."""
-    attributes = (node for node in syntax.walk(case.draft.module) if isinstance(node, cst.Attribute))
+    """Use ``reshape``, which also accepts tensors that are not contiguous."""
+    attributes = (node for node in syntax.walk(case.editor.module) if isinstance(node, cst.Attribute))
     edits: dict[cst.CSTNode, cst.CSTNode] = {
         node.attr: cst.Name("reshape") for node in attributes if node.attr.value == "view"
     }
-    return _replaced(case, edits, "reshape instead of view")
+    return _replace(case, edits, "replaced view with reshape")
 
 
 def call_parent_init(case: Case) -> str:
-    """``super().__init__()`` first, where it is left out."""
-    for name, node in case.draft.reading.roles.classes.items():
+    """Add a missing ``super().__init__()``."""
+    for name, node in case.editor.reading.sizes.classes.items():
         init = methods(node).get("__init__")
         if init is not None and "super(" not in syntax.code(init.body):
-            case.draft.begin_init(name, "super().__init__()")
-            return f"super().__init__() added to {name}"
+            case.editor.begin_init(name, "super().__init__()")
+            return f"added super().__init__() to {name}"
     return ""
 
 
 def stay_on_device(case: Case) -> str:
-    """No tensor is moved to a device by name."""
+    """Remove moves to a CUDA device."""
     moves = re.compile(r"\.(cuda\([^()]*\)|to\(\s*(device=)?[\"']cuda)")
     note = ""
-    while found := next((call for call in syntax.calls(case.draft.module) if _moves(call, moves)), None):
+    while found := next((call for call in syntax.calls(case.editor.module) if _moves(call, moves)), None):
         assert isinstance(found.func, cst.Attribute)
-        note = _replaced(case, {found: found.func.value}, "nothing is moved to a device")
+        note = _replace(case, {found: found.func.value}, "removed moves to a device")
     return note
 
 
@@ -319,11 +352,11 @@ def _moves(call: cst.Call, pattern: re.Pattern[str]) -> bool:
     return pattern.match(syntax.code(call).removeprefix(syntax.code(call.func.value))) is not None
 
 
-def _replaced(case: Case, edits: syntax.Edits, note: str) -> str:
+def _replace(case: Case, edits: syntax.Edits, note: str) -> str:
     if not edits:
         return ""
-    case.draft.replace(edits)
-    case.draft.require_imports(case.draft.module)
+    case.editor.replace(edits)
+    case.editor.require_imports(case.editor.module)
     return note
 
 
@@ -341,9 +374,9 @@ _TOO_SMALL = (
 _NO_INIT = r"before Module\.__init__\(\) call|has no attribute '_(modules|parameters)'"
 
 REPAIRS = (
-    Repair("misspelt name", _symptom(r"module '[\w.]+' has no attribute '\w+'"), spell_as_torch_does),
-    Repair("parent's init by name", _symptom(r"super\(type, obj\)"), name_no_class_in_super),
-    Repair("input channels", _symptom(r"missing a required argument: '\w*(in|input)_\w+'"), take_colour_images),
+    Repair("misspelt name", _symptom(r"module '[\w.]+' has no attribute '\w+'"), correct_spelling),
+    Repair("parent's init by name", _symptom(r"super\(type, obj\)"), simplify_super),
+    Repair("input channels", _symptom(r"missing a required argument: '\w*(in|input)_\w+'"), default_input_channels),
     Repair("missing name", _symptom(r"name '\w+' is not defined"), add_missing_name),
     Repair("missing module", _symptom(r"No module named|cannot import name"), drop_missing_import),
     Repair("policy", _symptom(rf"^{FailureKind.POLICY}\n"), drop_refused_statements, is_certain=False),
@@ -355,9 +388,9 @@ REPAIRS = (
     Repair("nothing returned", _symptom(r"NoneType|return missing"), return_result),
     Repair("linear on a map", _symptom(r"mat1 and mat2 shapes cannot be multiplied"), map_channels, is_certain=False),
     Repair("head", _symptom(r"mat1 and mat2 shapes cannot be multiplied"), match_head),
-    Repair("in place", _symptom(r"modified by an inplace operation|in-place operation"), write_anew),
+    Repair("in place", _symptom(r"modified by an inplace operation|in-place operation"), avoid_in_place),
     Repair("view", _symptom(r"view size is not compatible"), reshape_instead_of_view),
     Repair("parent's init", _symptom(_NO_INIT), call_parent_init),
     Repair("device", _symptom(r"compiled with CUDA|no NVIDIA|No CUDA GPUs|CUDA driver"), stay_on_device),
 )
-"""Every cure, in the order they are tried; all whose symptom shows are applied."""
+"""Every repair, in the order of use; all whose symptom matches are applied."""

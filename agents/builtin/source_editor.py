@@ -1,4 +1,4 @@
-"""A source while it is being rewritten: what it says about its network, and the edits transformations are made of."""
+"""A source being edited: the reading of its network, and the edits that transformations consist of."""
 
 from __future__ import annotations
 
@@ -14,33 +14,36 @@ from agents.builtin.network_reading import NetworkReading
 from agents.builtin.size_inference import methods
 from fairnad.records.candidate import CheckReport
 
-_IMPORTS: Mapping[str, str] = {
+IMPORTS: Mapping[str, str] = {
     "math": "import math",
     "torch": "import torch",
     "nn": "import torch.nn as nn",
     "F": "import torch.nn.functional as F",
 }
+"""The usual imports, by the name they define."""
 BLANK = cst.EmptyLine(indent=False, whitespace=cst.SimpleWhitespace(""))
 """An empty line."""
 
 
 class UnreadableSourceError(ValueError):
-    """A source does not parse, or holds no ``Network`` to work on; the roles make a failure of it."""
+    """A source does not parse, or has no ``Network``."""
 
 
-class Draft:
-    """A source being rewritten; every edit is seen by the reading that follows it.
+class SourceEditor:
+    """A source being edited; ``reading`` always describes the current source.
 
     Raises:
         UnreadableSourceError: the source cannot be read.
     """
 
-    def __init__(self, source: str, generator: np.random.Generator, report: CheckReport | None = None) -> None:
+    def __init__(
+        self, source: str, generator: np.random.Generator | None = None, report: CheckReport | None = None
+    ) -> None:
         try:
             self.module = _regular(cst.parse_module(source))
         except (cst.ParserSyntaxError, cst.CSTValidationError) as error:
             raise UnreadableSourceError(str(error).splitlines()[0]) from error
-        self.generator = generator
+        self.generator = generator or np.random.default_rng(0)
         self.report = report
         self.reading = NetworkReading(self.module)
         if not self.reading.exists:
@@ -48,15 +51,15 @@ class Draft:
 
     @property
     def source(self) -> str:
-        """The source as it now is."""
+        """The current source."""
         return self.module.code
 
     def read(self, name: str) -> ClassReading:
-        """One class of the source as it now is."""
+        """One class of the current source."""
         return self.reading.read(name)
 
     def choose(self, items: Sequence[syntax.Item]) -> syntax.Item:
-        """One of ``items``, uniformly."""
+        """One of ``items``, drawn uniformly."""
         return items[int(self.generator.integers(len(items)))]
 
     def shuffled(self, items: Iterable[syntax.Item]) -> list[syntax.Item]:
@@ -65,7 +68,7 @@ class Draft:
         return [listed[int(i)] for i in self.generator.permutation(len(listed))]
 
     def replace(self, edits: syntax.Edits) -> None:
-        """Exchange nodes of the current tree."""
+        """Replace nodes of the current tree."""
         self.module = syntax.replaced(self.module, edits)
         self.reading = NetworkReading(self.module)
 
@@ -75,33 +78,39 @@ class Draft:
         return free_name(wanted, used)
 
     def free_attribute(self, owner: str, wanted: str) -> str:
-        """A name no member or method of a class has yet."""
+        """A name that no member or method of a class has."""
         return free_name(wanted, self.read(owner).attributes)
 
     def free_variable(self, owner: str, wanted: str) -> str:
-        """A name no variable of a class's ``forward`` has yet."""
+        """A name that no variable of a class's ``forward`` has."""
         forward = self.read(owner).forward
         used = {node.value for node in syntax.walk(forward) if isinstance(node, cst.Name)} if forward else set()
         return free_name(wanted, used)
 
     def add_class(self, text: str, name: str) -> None:
-        """Put a class, written out in ``text``, before the network as ``name``, with the imports it needs."""
+        """Add the class in ``text`` before the network as ``name``, with the imports it needs."""
         (node,) = syntax.statements(text)
         assert isinstance(node, cst.ClassDef)
-        node = node.with_changes(name=cst.Name(name), leading_lines=[BLANK, BLANK])
-        network = self.reading.network.node
-        spaced = network.with_changes(leading_lines=_spaced(network.leading_lines))
-        self.replace({network: cst.FlattenSentinel([node, spaced])})
+        node = node.with_changes(name=cst.Name(name))
+        self.add_definitions([node])
         self.require_imports(node)
 
+    def add_definitions(self, nodes: Sequence[cst.BaseStatement]) -> None:
+        """Add classes, functions and constants before the network."""
+        network = self.reading.network.node
+        added = [node.with_changes(leading_lines=[BLANK, BLANK]) for node in nodes]
+        comments = [line for line in network.leading_lines if line.comment is not None]
+        network_again = network.with_changes(leading_lines=[BLANK, BLANK, *comments])
+        self.replace({network: cst.FlattenSentinel([*added, network_again])})
+
     def require_imports(self, node: cst.CSTNode) -> None:
-        """Import what ``node`` uses of ``math``, ``torch``, ``nn`` and ``F``, where the source does not yet."""
+        """Import what ``node`` uses of ``math``, ``torch``, ``nn`` and ``F``, unless imported already."""
         used = {inner.value for inner in syntax.walk(node) if isinstance(inner, cst.Name)}
-        for name in sorted(used & set(_IMPORTS) - imported_names(self.module)):
-            self.add_import(_IMPORTS[name])
+        for name in sorted(used & set(IMPORTS) - imported_names(self.module)):
+            self.add_import(IMPORTS[name])
 
     def add_import(self, text: str) -> None:
-        """Put an import statement before the others."""
+        """Add an import statement before the others."""
         body = self.module.body
         place = next((i for i, statement in enumerate(body) if not _is_docstring_or_future(statement)), len(body))
         (added,) = syntax.statements(text)
@@ -112,32 +121,32 @@ class Draft:
         self.reading = NetworkReading(self.module)
 
     def extend_init(self, owner: str, text: str, after: cst.CSTNode | None = None) -> None:
-        """Add statements to a class's ``__init__``: behind the statement ``after``, else at the end."""
-        init = self.read(owner).init
-        assert init is not None
-        added = syntax.statements(text)
+        """Add statements to a class's ``__init__``: after the statement ``after``, else at the end."""
         if after is not None:
+            added = syntax.statements(text)
             self.replace({after: cst.FlattenSentinel([after, *added])})
+            self._require_all(added)
         else:
-            self.replace({init.body: init.body.with_changes(body=[*init.body.body, *added])})
-        for statement in added:
-            self.require_imports(statement)
+            self._insert(self.read(owner).init, text)
 
     def begin_init(self, owner: str, text: str) -> None:
-        """Add statements to a class's ``__init__`` right behind the call of the parent's."""
+        """Add statements to a class's ``__init__`` right after the call of ``super().__init__``."""
         init = self.read(owner).init
-        assert init is not None
-        lines = list(init.body.body)
-        place = next((i for i, line in enumerate(lines) if "super(" in syntax.code(line)), -1) + 1
-        lines[place:place] = syntax.statements(text)
-        self.replace({init.body: init.body.with_changes(body=lines)})
+        lines = init.body.body if init is not None else ()
+        self._insert(init, text, next((i for i, line in enumerate(lines) if "super(" in syntax.code(line)), -1) + 1)
 
     def begin_forward(self, owner: str, text: str) -> None:
         """Add statements to the beginning of a class's ``forward``."""
-        forward = self.read(owner).forward
-        assert forward is not None
-        added = syntax.statements(text)
-        self.replace({forward.body: forward.body.with_changes(body=[*added, *forward.body.body])})
+        self._insert(self.read(owner).forward, text, 0)
+
+    def _insert(self, function: cst.FunctionDef | None, text: str, place: int | None = None) -> None:
+        assert function is not None
+        added, lines = syntax.statements(text), list(function.body.body)
+        place = len(lines) if place is None else place
+        self.replace({function.body: function.body.with_changes(body=[*lines[:place], *added, *lines[place:]])})
+        self._require_all(added)
+
+    def _require_all(self, added: Iterable[cst.CSTNode]) -> None:
         for statement in added:
             self.require_imports(statement)
 
@@ -149,21 +158,16 @@ class Draft:
         self.require_imports(node)
 
     def wrap(self, node: cst.BaseExpression, pattern: str) -> None:
-        """Exchange an expression for ``pattern``, in which ``{}`` stands for it."""
+        """Replace an expression with ``pattern``, in which ``{}`` stands for it."""
         self.replace({node: around(node, pattern)})
 
-    def insert_before(self, node: cst.CSTNode, owner: str, text: str) -> None:
-        """Add statements before the one of ``owner``'s ``forward`` that holds ``node``."""
-        statement = self.statement_of(node, owner)
-        self.replace({statement: cst.FlattenSentinel([*syntax.statements(text), statement])})
-
     def insert_after(self, node: cst.CSTNode, owner: str, text: str) -> None:
-        """Add statements behind the one of ``owner``'s ``forward`` that holds ``node``."""
+        """Add statements after the statement of ``owner``'s ``forward`` that contains ``node``."""
         statement = self.statement_of(node, owner)
         self.replace({statement: cst.FlattenSentinel([statement, *syntax.statements(text)])})
 
     def statement_of(self, node: cst.CSTNode, owner: str) -> cst.SimpleStatementLine:
-        """The line of ``owner``'s ``forward`` that holds ``node``."""
+        """The line of ``owner``'s ``forward`` that contains ``node``."""
         forward = self.read(owner).forward
         assert forward is not None
         for line in syntax.walk(forward):
@@ -173,7 +177,7 @@ class Draft:
 
 
 def around(node: cst.BaseExpression, pattern: str) -> cst.BaseExpression:
-    """``pattern`` as an expression, with ``node`` in the place of ``{}``."""
+    """``pattern`` as an expression, with ``node`` for ``{}``."""
     outer = syntax.expression(pattern.replace("{}", "_hole"))
     holes = [inner for inner in syntax.walk(outer) if isinstance(inner, cst.Name) and inner.value == "_hole"]
     arguments = {a.value for a in syntax.walk(outer) if isinstance(a, cst.Arg)}
@@ -187,8 +191,8 @@ def free_name(wanted: str, used: set[str]) -> str:
     return next(name for name in names if name not in used)
 
 
-def stem_of(name: str) -> str:
-    """``ChannelGate`` for ``ChannelGate2``: what modules made of the same template share."""
+def without_number(name: str) -> str:
+    """``ChannelGate`` for ``ChannelGate2``."""
     return name.rstrip("0123456789")
 
 
@@ -198,7 +202,7 @@ def snake_case(name: str) -> str:
 
 
 def imported_names(module: cst.Module) -> set[str]:
-    """The names the import statements of a module bind; those inside functions and conditions do not count."""
+    """The names that top-level imports of a module bind."""
     lines = (line for line in module.body if isinstance(line, cst.SimpleStatementLine))
     found: set[str] = set()
     for node in (small for line in lines for small in line.body):
@@ -207,14 +211,6 @@ def imported_names(module: cst.Module) -> set[str]:
                 bound = alias.asname.name if alias.asname else alias.name
                 found.add(syntax.dotted(bound).split(".")[0])
     return found
-
-
-def _spaced(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
-    """Leading lines that begin with two empty ones."""
-    content = list(lines)
-    while content and content[0].comment is None:
-        del content[0]
-    return [BLANK, BLANK, *content]
 
 
 def _is_docstring_or_future(statement: cst.CSTNode) -> bool:
@@ -227,7 +223,7 @@ def _is_docstring_or_future(statement: cst.CSTNode) -> bool:
 
 
 def _regular(module: cst.Module) -> cst.Module:
-    """The same program in the form the readings expect: bodies on lines of their own, ``a = a + b`` for ``a += b``."""
+    """Normalise a program for analysis: bodies on their own lines, ``a = a + b`` for ``a += b``."""
     edits: dict[cst.CSTNode, cst.CSTNode] = {}
     for node in module.body:
         for function in methods(node).values() if isinstance(node, cst.ClassDef) else ():

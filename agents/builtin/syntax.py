@@ -1,4 +1,4 @@
-"""Pieces of source as libcst trees: how they are found, read, made and exchanged."""
+"""Source code as libcst trees: finding, reading, building and replacing nodes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ Item = TypeVar("Item")
 
 _LAYOUT = {"leading_lines", "lines_after_decorators", "lpar", "rpar", "comma", "header", "footer", "semicolon", "equal"}
 
+_EQUAL = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
 COMMA = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
 """The comma between arguments on one line."""
 
 Edits = Mapping[cst.CSTNode, cst.CSTNode | cst.FlattenSentinel[cst.CSTNode] | cst.RemovalSentinel]
-"""Nodes of one tree with what takes their place; the nodes are told apart by identity."""
+"""Nodes of one tree, by identity, with their replacements."""
 
 
 @cache
@@ -41,7 +42,7 @@ def _children(node: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
 
 
 def walk(root: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """``root`` and every node below it in source order, whitespace and punctuation left out."""
+    """``root`` and every node below it in source order, without whitespace and punctuation."""
     stack = [root]
     while stack:
         node = stack.pop()
@@ -55,7 +56,7 @@ def calls(root: cst.CSTNode) -> Iterator[cst.Call]:
 
 
 def executed_calls(root: cst.CSTNode) -> Iterator[cst.Call]:
-    """Every call in ``root`` in the order Python makes them: arguments before the call they go into."""
+    """Every call in ``root`` in the order of execution: arguments before the call they belong to."""
     for child in _children(root):
         yield from executed_calls(child)
     if isinstance(root, cst.Call):
@@ -68,19 +69,19 @@ def code(node: cst.CSTNode) -> str:
 
 
 def expression(text: str) -> cst.BaseExpression:
-    """The expression ``text`` stands for."""
+    """``text`` parsed as an expression."""
     return cst.parse_expression(text)
 
 
 def statements(text: str) -> list[cst.BaseStatement]:
-    """The statements ``text`` holds, at any common indentation."""
+    """``text`` parsed as statements, at any common indentation."""
     body = cst.parse_module(dedent(text).strip("\n") + "\n").body
     return [statement for statement in body if isinstance(statement, cst.BaseStatement)]
 
 
 @cache
 def names_in(text: str) -> frozenset[str]:
-    """The variables an expression reads; an attribute's name is none."""
+    """The variables an expression reads, without names of attributes."""
     return frozenset(node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name))
 
 
@@ -111,7 +112,7 @@ def integer(node: cst.CSTNode | None) -> int | None:
 
 
 def parameter_names(function: cst.FunctionDef) -> tuple[str, ...]:
-    """The names a caller can pass, in order, without ``self`` and the starred ones."""
+    """The names a caller can pass, in order, without ``self`` and starred ones."""
     return tuple(parameter.name.value for parameter in parameters(function))
 
 
@@ -122,7 +123,7 @@ def parameters(function: cst.FunctionDef) -> tuple[cst.Param, ...]:
 
 
 def arguments(call: cst.Call, names: Sequence[str]) -> dict[str, cst.Arg]:
-    """Which argument each of the parameters ``names`` gets; a starred argument ends the positional ones."""
+    """The argument of each of the parameters ``names``; a starred argument ends the positional ones."""
     bound: dict[str, cst.Arg] = {}
     open_names = iter(names)
     starred = False
@@ -136,8 +137,13 @@ def arguments(call: cst.Call, names: Sequence[str]) -> dict[str, cst.Arg]:
     return bound
 
 
+def default_parameter(name: str, default: str) -> cst.Param:
+    """The parameter ``name=default``."""
+    return cst.Param(cst.Name(name), default=expression(default), equal=_EQUAL)
+
+
 def with_arguments(call: cst.Call, names: Sequence[str], values: Mapping[str, str]) -> cst.Call:
-    """``call`` with each parameter in ``values`` set: in its place where it is passed, else by keyword at the end."""
+    """``call`` with each parameter in ``values`` set: in place if it is passed, else by keyword at the end."""
     bound = arguments(call, names)
     edits: dict[cst.CSTNode, cst.CSTNode] = {}
     added: list[cst.Arg] = []
@@ -145,8 +151,7 @@ def with_arguments(call: cst.Call, names: Sequence[str], values: Mapping[str, st
         if name in bound:
             edits[bound[name].value] = expression(value)
         else:
-            equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
-            added.append(cst.Arg(expression(value), keyword=cst.Name(name), equal=equal))
+            added.append(cst.Arg(expression(value), keyword=cst.Name(name), equal=_EQUAL))
     args = [replaced(argument, edits) for argument in call.args]
     if added and args and not isinstance(args[-1].comma, cst.Comma):
         args[-1] = args[-1].with_changes(comma=COMMA)
@@ -154,7 +159,7 @@ def with_arguments(call: cst.Call, names: Sequence[str], values: Mapping[str, st
     return call.with_changes(args=args)
 
 
-class _Exchange(cst.CSTTransformer):
+class _Replacer(cst.CSTTransformer):
     def __init__(self, tree: cst.CSTNode, edits: Edits) -> None:
         super().__init__()
         self.edits = edits
@@ -178,16 +183,16 @@ class _Exchange(cst.CSTTransformer):
 
 
 def replaced(tree: Tree, edits: Edits) -> Tree:
-    """``tree`` with every node in ``edits`` exchanged.
+    """``tree`` with every node in ``edits`` replaced.
 
-    Edits inside an exchanged node have no effect. Nodes that hold no edit stay the same objects, so that what was
-    found in the tree before can still be edited after.
+    Edits inside a replaced node have no effect. Nodes without an edit stay the same objects, so that they can still
+    be edited later.
     """
-    return cast("Tree", tree.visit(_Exchange(tree, edits))) if edits else tree
+    return cast("Tree", tree.visit(_Replacer(tree, edits))) if edits else tree
 
 
 def renamed(tree: Tree, names: Mapping[str, str]) -> Tree:
-    """``tree`` with variables exchanged for expressions; attributes and keywords of the same name stay."""
+    """``tree`` with variables replaced by expressions; attributes and keywords of the same name stay."""
     kept: set[cst.CSTNode] = set()
     alone: set[cst.CSTNode] = set()
     edits: dict[cst.CSTNode, cst.CSTNode] = {}
@@ -204,7 +209,7 @@ def renamed(tree: Tree, names: Mapping[str, str]) -> Tree:
 
 
 def enclosed(node: cst.BaseExpression) -> cst.BaseExpression:
-    """``node`` in parentheses where it needs them to be an operand."""
+    """``node`` as an operand, in parentheses if it needs them."""
     atomic = (cst.Name, cst.Attribute, cst.Call, cst.Integer, cst.Float, cst.Subscript, cst.List, cst.SimpleString)
     if isinstance(node, atomic) or node.lpar:
         return node
@@ -212,11 +217,11 @@ def enclosed(node: cst.BaseExpression) -> cst.BaseExpression:
 
 
 def operand(text: str) -> str:
-    """``text`` in parentheses where it needs them to be an operand."""
+    """``text`` as an operand, in parentheses if it needs them."""
     return code(enclosed(expression(text)))
 
 
 def renamed_everywhere(tree: Tree, old: str, new: str) -> Tree:
-    """``tree`` with a name exchanged wherever it stands: variables, parameters, attributes and keywords."""
+    """``tree`` with a name replaced everywhere: variables, parameters, attributes and keywords."""
     names = (node for node in walk(tree) if isinstance(node, cst.Name) and node.value == old)
     return replaced(tree, {node: node.with_changes(value=new) for node in names})

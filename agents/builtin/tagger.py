@@ -1,4 +1,4 @@
-"""Which tag a text falls under: signs of the lexicon, and the ideas of the pack that are most like it."""
+"""Tags texts by the signs of the lexicon and by the most similar ideas of the pack."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from prompts.lexicon import Signs, term_pattern
 
 _NUM_NEIGHBOURS = 15
 _NEIGHBOUR_WEIGHT = 4.0
-"""Both chosen on the vision pack's ideas, each left out in turn; see docs/knowledge.md."""
+"""Both were chosen by leave-one-out on the vision pack's ideas; see docs/knowledge.md."""
 
 
 class Tagger:
-    """Tags texts by a tree. The answer depends on the text alone, for one tree, lexicon and set of examples.
+    """Tags texts by an attribute tree.
 
-    A sign weighs the more the fewer examples show it. A sub-category the lexicon does not know is known by its name.
+    A sign in fewer examples has more weight. The sign of a sub-category that the lexicon lacks is its name.
     """
 
     def __init__(self, tree: AttributeTree, known: Mapping[Tag, Signs], examples: Sequence[Idea]) -> None:
@@ -39,7 +39,7 @@ class Tagger:
             self._rarity = dict.fromkeys(self._signs, 1.0)
 
     def tag(self, text: str) -> Tag | None:
-        """The likeliest tag, ``None`` where nothing of the tree shows in the text."""
+        """The most likely tag; ``None`` if nothing matches."""
         scores: dict[Tag, float] = defaultdict(float)
         for tag, signs in self._signs.items():
             found = {match.lower() for sign in signs for match in sign.findall(text)}
@@ -53,7 +53,7 @@ class Tagger:
             assert idea.tag is not None
             neighbours[idea.tag.category] += _NEIGHBOUR_WEIGHT * likeness
             scores[idea.tag] += _NEIGHBOUR_WEIGHT * likeness
-        shown = best or neighbours  # what only neighbours speak for is a guess, taken where no sign shows at all
+        shown = best or neighbours  # neighbours alone are a guess, used if no sign matches
         if not shown:
             return None
         totals = {category: best.get(category, 0.0) + neighbours[category] for category in list(shown)}
@@ -62,7 +62,7 @@ class Tagger:
         return max(inside, key=scores.__getitem__)
 
     def tag_by_sign(self, text: str) -> Tag | None:
-        """The likeliest tag, ``None`` where no sign of the tree shows, however alike an example is."""
+        """The most likely tag; ``None`` if no sign matches, even if an example is similar."""
         shows = any(sign.search(text) for signs in self._signs.values() for sign in signs)
         return self.tag(text) if shows else None
 
@@ -83,7 +83,7 @@ class Tagger:
 
 
 def _signs(tree: AttributeTree, known: Mapping[Tag, Signs]) -> dict[Tag, list[re.Pattern[str]]]:
-    """The patterns of every tag; what is ``known`` of a category beyond the tree has an empty sub-category."""
+    """The patterns of every tag; signs of sub-categories that the tree lacks count for their category."""
     signs: dict[Tag, list[re.Pattern[str]]] = defaultdict(list)
     for tag, found in known.items():
         if tag.category in tree.categories:

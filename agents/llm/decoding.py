@@ -1,7 +1,7 @@
-"""From the body of an answer to its pieces: a stream of events, or one JSON object, each in any of its dialects. Pure.
+"""Decodes the body of an answer: a stream of events or one JSON object, in any dialect of the protocol. Pure.
 
-Events without data, comments and events of other kinds are passed over; fields that are missing, null or of another
-type than the protocol's are taken for missing.
+Events without data, comments and events of other kinds are skipped. Fields that are null or of a wrong type count as
+missing.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from fairnad.error_bodies import ErrorBody, read_error, read_error_text
 
 DONE = "[DONE]"
 _LINE_END = re.compile(r"\r\n|\n|\r(?!\Z)")
-"""A carriage return at the end of what has arrived may be the first half of a line's end."""
+"""A carriage return at the end of the text so far may be the first half of a line end."""
 _FIELD = re.compile(r"(data|event|id|retry)\s*:|:")
 _WORDS = ("text", "output_text")
-"""Kinds of parts of a message that are its text; the others are thoughts and calls of tools."""
+"""The parts of a message that are its text; the others are reasoning and tool calls."""
 
 
-class NotACompletionError(Exception):
-    """What arrives is no chat completion; ``body`` is what it says instead."""
-
-    def __init__(self, body: ErrorBody) -> None:
-        super().__init__(body.message)
-        self.body = body
-
-
-class ReportedError(Exception):
-    """The endpoint reports an error in place of an answer, or within one."""
+class _BodyError(Exception):
+    """``body`` is the message of the response."""
 
     def __init__(self, body: ErrorBody) -> None:
         super().__init__(body.message)
         self.body = body
+
+
+class NotACompletionError(_BodyError):
+    """The response is not a chat completion."""
+
+
+class ReportedError(_BodyError):
+    """The endpoint reports an error instead of an answer, or within one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one event adds to an answer; ``usage`` is what the endpoint counted by then, ``None`` where it says nothing.
+    """The part of an answer in one event. Token counts are the endpoint's so far, or ``None``.
 
-    ``is_last`` says that the endpoint has ended the answer without a fault, whether or not it gave a reason.
+    ``is_last``: the endpoint has ended the answer without a fault, whether or not it gave a reason.
     """
 
     text: str = ""
@@ -54,9 +54,9 @@ class Piece:
 
 
 class Decoder:
-    """Takes the text of a body in as it arrives, and gives the pieces that are complete.
+    """Reads the text of a body as it arrives, and yields the pieces that are complete.
 
-    ``is_done`` says that the endpoint has said so; what follows is no part of the answer.
+    ``is_done``: the endpoint has ended the answer; ignore everything after it.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Decoder:
         """The pieces that the end of the body completes.
 
         Raises:
-            ReportedError: the body is the words of an error.
+            ReportedError: the body is an error.
             NotACompletionError: there was no piece of an answer.
         """
         yield from self._take(self._rest.rstrip("\r"))
@@ -111,7 +111,7 @@ class Decoder:
             yield from self._take_data(line.removeprefix("data:").strip())
 
     def _take_data(self, data: str) -> Iterator[Piece]:
-        """A line of an event's data; an event need not be ended by an empty line, and may have several lines."""
+        """One line of an event's data; an event may have several lines and need not end with an empty one."""
         if data.startswith(DONE):
             self.is_done = True
         if not data or self.is_done:
@@ -130,10 +130,10 @@ class Decoder:
             yield piece
 
     def _end_event(self) -> None:
-        """Make ready for the next event.
+        """Prepare for the next event.
 
         Raises:
-            NotACompletionError: the data of this one is no JSON.
+            NotACompletionError: the data of this event is no JSON.
         """
         self._kind = ""
         if self._data:
@@ -146,17 +146,17 @@ class Decoder:
             content = None
         piece = _piece(content)
         if piece is None:
-            said = read_error_text(body)
-            raise NotACompletionError(said if said.message else ErrorBody("nothing at all"))
+            error = read_error_text(body)
+            raise NotACompletionError(error if error.message else ErrorBody("an empty response"))
         self.is_done = bool(piece.text)
         yield piece
 
 
 def _piece(event: object) -> Piece | None:
-    """What an event adds; ``None`` where it has nothing to do with an answer.
+    """The part of an answer in an event, or ``None``.
 
     Raises:
-        ReportedError: it is an error.
+        ReportedError: the event is an error.
     """
     if isinstance(event, list) and len(event) == 1:
         event = event[0]
@@ -183,7 +183,7 @@ def _piece(event: object) -> Piece | None:
 
 
 def _first_choice(choices: object) -> Mapping[str, Any]:
-    """The first of several answers, empty where the event belongs to another one."""
+    """The first of several answers; empty if the event belongs to another one."""
     if not isinstance(choices, list):
         return {}
     return next((one for one in choices if isinstance(one, dict) and one.get("index") in (0, None)), {})
@@ -198,7 +198,7 @@ def _text(content: object) -> str:
 
 
 def _count(number: object) -> int | None:
-    """A number of tokens, ``None`` where it is missing or impossible."""
+    """A number of tokens; ``None`` if it is missing or impossible."""
     if isinstance(number, bool) or not isinstance(number, int | float | str):
         return None
     try:

@@ -1,8 +1,8 @@
-"""A transport below langchain-openai's client, for endpoints that speak the OpenAI chat protocol in some dialect.
+"""A transport below langchain-openai's client, for endpoints that speak a dialect of the OpenAI chat protocol.
 
-The client sends one standard, streamed request and reads a standard stream. Between the two, :class:`DialectTransport`
-passes the request on and reads the answer in any of the forms of :mod:`agents.llm.decoding`. What is no answer is
-raised as it arrived, so that :mod:`agents.llm.connection` can interpret it. Nothing is retried here.
+The client sends a standard streamed request and reads a standard stream. :class:`DialectTransport` forwards the request
+and reads the answer in any form of :mod:`agents.llm.decoding`. Anything else is raised as it arrived, and interpreted
+in :mod:`agents.llm.connection`. Nothing is retried here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agents.llm.decoding import DONE, Decoder, Piece
 _REST_SECONDS = 0.5
 
 on_piece: ContextVar[Callable[[Piece], None]] = ContextVar("on_piece")
-"""Called with each piece of the answer to the requests of this context: it says more than LangChain's chunks do."""
+"""Called with each piece of the answers to this context's requests; a piece holds more than LangChain's chunks."""
 
 
 class RefusedError(Exception):
@@ -35,7 +35,7 @@ class RefusedError(Exception):
 
 
 class LostError(Exception):
-    """The connection failed; ``cause`` says how. Not an error of httpx, which the client above would reword."""
+    """The connection failed by ``cause``. Not an error of httpx, which the client above would replace."""
 
     def __init__(self, cause: httpx.HTTPError) -> None:
         super().__init__(str(cause))
@@ -46,14 +46,14 @@ class DialectTransport(httpx.AsyncBaseTransport):
     """Answers every request with a standard stream of events, made from what the endpoint answers.
 
     Args:
-        client: knows the base URL, the key, and the limits of time; who made it closes it.
+        client: knows the base URL, the key and the time limits; it is not closed here.
     """
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """A response whose body sends the request when it is read; see :class:`_Exchange` for what that raises."""
+        """A response that sends the request when its body is read; see :class:`_Exchange` for the errors."""
         await request.aread()
         account = {name: value for name, value in request.headers.items() if name.startswith("openai-")}
         exchange = _Exchange(self._client, _body(request.content), account, on_piece.get())
@@ -70,16 +70,16 @@ class _Exchange(httpx.AsyncByteStream):
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, content: bytes, account: Mapping[str, str], tell: Callable[[Piece], None]
+        self, client: httpx.AsyncClient, content: bytes, account: Mapping[str, str], report: Callable[[Piece], None]
     ) -> None:
         self._client = client
         self._content = content
         self._headers = {"content-type": "application/json", **account}
-        self._tell = tell
+        self._report = report
         self._events = self._exchange()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """The events, once: a second reader, as the client is when it drains the body, gets what is left."""
+        """The events, once: a second reader (the client drains the body) gets the rest."""
         return self._events
 
     async def aclose(self) -> None:
@@ -94,15 +94,15 @@ class _Exchange(httpx.AsyncByteStream):
                     await response.aread()
                     raise RefusedError(response.status_code, response.text, response.headers)
                 async for piece in _pieces(response):
-                    self._tell(piece)
-                    yield _event(_chunk(piece))
+                    self._report(piece)
+                    yield f"data: {json.dumps(_chunk(piece))}\n\n".encode()
         except httpx.HTTPError as error:
             raise LostError(error) from error
         yield f"data: {DONE}\n\n".encode()
 
 
 def _body(content: bytes) -> bytes:
-    """The body to send: the client names ``stream`` in every request, and some endpoints refuse even a false one."""
+    """The body to send. The client always sends ``stream``, and some endpoints refuse even a false one."""
     fields = json.loads(content)
     if fields["stream"]:
         return content
@@ -124,19 +124,15 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
 
 
 async def _drain(arriving: AsyncIterator[str]) -> None:
-    """Take in what follows an answer, for a moment, so that the connection can be used again."""
+    """Read what follows an answer, for a moment, so that the connection can be used again."""
     with contextlib.suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(_REST_SECONDS):
             async for _ in arriving:
                 pass
 
 
-def _event(chunk: Mapping[str, Any]) -> bytes:
-    return f"data: {json.dumps(chunk)}\n\n".encode()
-
-
 def _chunk(piece: Piece) -> dict[str, Any]:
-    """The piece as the protocol has it."""
+    """The piece as a standard chunk."""
     choice = {"index": 0, "delta": {"role": "assistant", "content": piece.text}, "finish_reason": piece.finish or None}
     chunk = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": [choice]}
     if not piece.input_tokens or not piece.output_tokens:

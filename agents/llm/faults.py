@@ -1,4 +1,4 @@
-"""What a fault of an endpoint means: try again, ask for less, or stop the search. Pure."""
+"""Classifies faults of an endpoint: retry, shorten the prompt, or give up. Pure."""
 
 from __future__ import annotations
 
@@ -52,112 +52,112 @@ _RATE = re.compile(
     r"|slow down|overload|\bmemory\b",
     re.IGNORECASE,
 )
-"""Words of endpoints that are asked too much or too often, not too long a question."""
+"""Words for too many requests, as opposed to too long prompts."""
 
 
 class FaultKind(Enum):
-    """What can be done about a fault."""
+    """The reaction to a fault."""
 
     PASSING = auto()
     """the same request may be answered later"""
     TOO_LONG = auto()
     """a shorter prompt may be answered"""
     HOPELESS = auto()
-    """no request will be answered until somebody changes something"""
+    """no request will be answered until the user changes something"""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What went wrong, in the words of the endpoint, with what to do about it where it is hopeless."""
+    """A fault, with the endpoint's message and advice."""
 
     kind: FaultKind
     message: str
     advice: str = ""
     retry_after_seconds: float | None = None
     halts: bool = False
-    """whether no other request of the endpoint will be answered before the delay is over, either"""
+    """whether the endpoint answers no request at all before the delay is over"""
     body: ErrorBody = NO_WORDS
-    """what the endpoint said, as far as it said anything"""
+    """the endpoint's message, empty without one"""
     status: int = 0
-    """the HTTP status, or the one that the body names; 0 without one"""
+    """the HTTP status, or the status that the body names; 0 without one"""
 
 
 def refusal(status: int, body: ErrorBody, headers: Mapping[str, str], key_variable: str = "OPENAI_API_KEY") -> Fault:
-    """What an HTTP status other than 200 means; 0 where an error came without one.
+    """The fault of an HTTP status other than 200; 0: an error without a status.
 
     Args:
-        headers: of the response, with names in lower case or found whatever their case.
+        headers: of the response; names in lower case, or case-insensitive.
         key_variable: the environment variable the key comes from.
     """
-    words = shown(body.message) or "no words"
-    said = f"{status}: {words}" if status else words
+    message = shorten_message(body.message) or "no message"
+    message = f"{status}: {message}" if status else message
     lacks_memory = re.search(r"\bmemory\b", body.message, re.IGNORECASE) is not None
     fault = functools.partial(Fault, body=body, status=status)
     if status == 413 or is_too_long(body):
-        return fault(FaultKind.TOO_LONG, said)
+        return fault(FaultKind.TOO_LONG, message)
     if status == 402 or (status == 429 and "insufficient_quota" in body.codes):
-        return fault(FaultKind.HOPELESS, f"has no quota left ({said})", "raise the quota of the key's account")
+        return fault(FaultKind.HOPELESS, f"has no quota left ({message})", "raise the quota of the key's account")
     if status in _PASSING or status >= 500 or not status:
         delay = _retry_after_seconds(headers)
         delay = body.retry_after_seconds if delay is None else delay
         advice = _MORE_MEMORY if lacks_memory else ""
-        return fault(FaultKind.PASSING, said, advice, delay, halts=status == 429)
+        return fault(FaultKind.PASSING, message, advice, delay, halts=status == 429)
     if status in (401, 403):
-        return fault(FaultKind.HOPELESS, f"refuses the key ({said})", f"set {key_variable} to a key it accepts")
+        return fault(FaultKind.HOPELESS, f"refuses the key ({message})", f"set {key_variable} to a key it accepts")
     if status == 404:
         advice = f"set --llm.model to a model it serves, and {_WHERE}"
-        return fault(FaultKind.HOPELESS, f"has no such model ({said})", advice)
+        return fault(FaultKind.HOPELESS, f"has no such model ({message})", advice)
     return fault(
         FaultKind.HOPELESS,
-        f"refuses the request ({said})",
+        f"refuses the request ({message})",
         _MORE_MEMORY if lacks_memory else "change the settings under --llm",
     )
 
 
 def is_too_long(body: ErrorBody) -> bool:
-    """Whether an endpoint says that a prompt has more tokens than it reads."""
+    """Whether an endpoint says that a prompt has too many tokens."""
     if _LENGTH_CODES.search(body.codes) or _SURELY_TOO_LONG.search(body.message):
         return True
     return _TOO_LONG.search(body.message) is not None and _RATE.search(body.message) is None
 
 
 def interruption(message: str) -> Fault:
-    """What an error on the wire means."""
-    return Fault(FaultKind.PASSING, shown(message))
+    """The fault of a connection that failed."""
+    return Fault(FaultKind.PASSING, shorten_message(message))
 
 
 def not_a_completion(body: ErrorBody) -> Fault:
-    """What it means that something arrives, but nothing that can be read as an answer."""
+    """The fault of a response that cannot be read as an answer."""
     if is_too_long(body):
-        return Fault(FaultKind.TOO_LONG, shown(body.message), body=body)
-    message = f"what it sends is no chat completion ({shown(body.message)})"
+        return Fault(FaultKind.TOO_LONG, shorten_message(body.message), body=body)
+    message = f"the response is not a chat completion ({shorten_message(body.message)})"
     return Fault(FaultKind.PASSING, message, f"set {_WHERE}", body=body)
 
 
-def shown(words: str) -> str:
-    """The words of an endpoint, no longer than a message may be."""
-    return words if len(words) <= _MESSAGE_CHARACTERS else f"{words[: _MESSAGE_CHARACTERS - 1]}…"
+def shorten_message(message: str) -> str:
+    """An endpoint's message, cut to the length of a message."""
+    return message if len(message) <= _MESSAGE_CHARACTERS else f"{message[: _MESSAGE_CHARACTERS - 1]}…"
 
 
 def delay_seconds(fault: Fault, num_retries: int) -> float:
-    """How long to wait before the next try: as the endpoint asks, within reason, otherwise as always."""
+    """Seconds until the next attempt: the endpoint's delay within limits, otherwise the usual backoff."""
     if fault.retry_after_seconds is None:
         return backoff_seconds(num_retries)
     return min(fault.retry_after_seconds, _LONGEST_REQUESTED_DELAY_SECONDS)
 
 
 def backoff_seconds(num_retries: int) -> float:
-    """How long to wait after ``num_retries`` retries that failed: twice as long each time, up to a minute."""
+    """Seconds to wait after ``num_retries`` failed retries: doubled each time, at most a minute."""
     return float(min(_FIRST_DELAY_SECONDS * 2**num_retries, _LONGEST_DELAY_SECONDS))
 
 
 def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """From ``retry-after-ms``, or ``retry-after`` in seconds or as a date; ``None`` where neither can be read."""
+    """From ``retry-after-ms``, or ``retry-after`` in seconds or as a date; ``None`` if neither can be read."""
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         if re.fullmatch(r"\s*\d+(\.\d*)?\s*", headers.get(name, "")):
             return float(headers[name]) * scale
     try:
-        # The server's own clock, so that a wrong one here does no harm.
+        # The server's own date, so that a wrong clock here does no harm.
         moment, now = (parsedate_to_datetime(headers.get(name, "")) for name in ("retry-after", "date"))
         return max(0.0, (moment - now).total_seconds())
     except (ValueError, TypeError):

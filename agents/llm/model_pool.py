@@ -1,19 +1,19 @@
-"""Which endpoint answers a call, and which one where that is down."""
+"""Chooses the endpoint for each call, and another one if it is down."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from agents.llm.connection import Connection, Down
-from agents.llm.quirks import Schema
+from agents.replies.reply_schemas import Schema
 from fairnad.errors import EndpointError
-from fairnad.ports import Answer, CallKey, Errand, Ledger
+from fairnad.ports import Answer, CallContext, CallKey, Ledger
+from fairnad.roles import role_of_call
 from fairnad.search.model_choice import order_of_names
-from fairnad.settings.search_settings import LanguageModelSettings
+from fairnad.settings.model_entries import LanguageModelSettings
 from prompts.templates import Messages
 
 RESUME_ADVICE = "; nothing is lost; run the same command again to resume"
@@ -22,23 +22,10 @@ RESUME_ADVICE = "; nothing is lost; run the same command again to resume"
 _FIRST_REST_SECONDS = 30.0
 _LONGEST_REST_SECONDS = 600.0
 
-_PLAYERS = {
-    "mutation": "mutator",
-    "idea_mutation": "idea_mutator",
-    "debug": "debugger",
-    "downscale": "downscaler",
-    "structural_judge": "structural_judge",
-    "attribute_structuring": "structurer",
-    "paper_filter": "reader",
-    "idea_extraction": "reader",
-    "question": "librarian",
-}
-"""Who asks a prompt, by how the prompt's name begins."""
-
 
 @dataclass
 class _Rest:
-    """How long an endpoint is left alone that was down; ``num_times`` in a row."""
+    """The pause of an endpoint that was down ``num_times`` in a row."""
 
     until: float = 0.0
     num_times: int = 0
@@ -48,40 +35,43 @@ class ModelPool:
     """The endpoints of the settings; ``connections`` are in their order.
 
     An endpoint that is down is set aside for a time that doubles until it answers again, and its calls go to another
-    that may play the role. When it is tried again it gets a single try, as long as there is another.
+    one that may play the role. After that time it gets a single attempt per call if another endpoint is available.
     """
 
     def __init__(
         self,
         settings: LanguageModelSettings,
-        *,
         ledger: Ledger,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]],
+        clock: Callable[[], float],
     ) -> None:
-        """Set the clients up; nothing is sent yet.
+        """Prepare the clients; nothing is sent yet.
 
         Args:
-            ledger: is asked before each request, and told what it has cost.
-            sleep: how delays between requests are spent.
-            clock: the seconds delays are measured by.
+            ledger: reserves each request before it is sent, and records its cost.
+            sleep: waits between requests.
+            clock: measures the delays, in seconds.
 
         Raises:
-            SettingsError: a base URL is none.
+            SettingsError: a base URL is not a URL.
         """
-        self.connections = tuple(Connection(entry, settings, ledger, sleep, clock) for entry in settings.entries)
+        self._settings = settings
+        self._sleep = sleep
+        self.connections = tuple(Connection(entry, settings, ledger, sleep, clock) for entry in settings.models)
         self._clock = clock
         self._rests = {connection: _Rest() for connection in self.connections}
 
-    async def fetch(self, key: CallKey, errand: Errand, messages: Messages, schema: Schema | None = None) -> Answer:
-        """What an endpoint answers; where it took another than the first, the call's note says why.
+    async def fetch(
+        self, key: CallKey, context: CallContext, messages: Messages, schema: Schema | None = None
+    ) -> Answer:
+        """The answer of the first endpoint that answers; if others were down before it, the call's note says why.
 
         Raises:
-            EndpointError: every endpoint is gone for good, or refuses the key, the model or the request.
+            EndpointError: every endpoint is down, or refuses the key, the model or the request.
             StoppingError: the run is being stopped.
         """
-        downs: list[str] = []
-        waiting = self._in_order(key.role, errand)
+        faults: list[str] = []
+        waiting = self._in_order(key.role, context)
         while waiting:
             connection = waiting.pop(0)
             max_retries = 0 if waiting and self._rests[connection].num_times else None
@@ -89,15 +79,19 @@ class ModelPool:
                 answer = await connection.fetch(key, messages, schema, max_retries=max_retries)
             except Down as down:
                 self._set_aside(connection)
-                downs.append(str(down))
+                faults.append(str(down))
                 waiting.sort(key=self._is_aside)
                 continue
             self._rests[connection] = _Rest()
-            return _noted(answer, downs)
-        raise EndpointError(_gone(downs))
+            notes = filter(None, [answer.call.note, *(f"used because {fault}" for fault in faults)])
+            return replace(answer, call=replace(answer.call, note="; ".join(notes)))
+        if len(faults) == 1:
+            raise EndpointError(f"{faults[0]}{RESUME_ADVICE}")
+        lines = [f"none of {len(faults)} endpoints answers{RESUME_ADVICE}", *(f"  {fault}" for fault in faults)]
+        raise EndpointError("\n".join(lines))
 
     def stop(self) -> None:
-        """Begin no new call; what is under way goes on."""
+        """Begin no new call; open calls continue."""
         for connection in self.connections:
             connection.stop()
 
@@ -105,16 +99,21 @@ class ModelPool:
         """Close the connections; a later call opens new ones."""
         await asyncio.gather(*(connection.aclose() for connection in self.connections))
 
-    def _in_order(self, role: str, errand: Errand) -> list[Connection]:
-        """Those that may answer, the first to be asked first; of one name, the one with the least to do."""
+    def _in_order(self, call: str, context: CallContext) -> list[Connection]:
+        """The connections that may answer, in the order they are asked; of one name, the least busy first."""
         entries = [connection.entry for connection in self.connections]
-        digest = hashlib.sha256(errand.candidate_id.encode()).digest()
-        words = [errand.seed, int.from_bytes(digest[:8]), errand.version]
-        names = order_of_names(entries, _player(role), errand.choices.model, words)
+        digest = hashlib.sha256(context.candidate_id.encode()).digest()
+        words = [context.seed, int.from_bytes(digest[:8]), context.version]
+        names = order_of_names(entries, role_of_call(call), context.choices.model, words)
 
         def key(connection: Connection) -> tuple[bool, int, float, float]:
             load = connection.num_open / connection.entry.concurrency
-            return self._is_aside(connection), names.index(connection.entry.title), connection.seconds_halted, load
+            return (
+                self._is_aside(connection),
+                names.index(connection.entry.title),
+                connection.limit.seconds_halted,
+                load,
+            )
 
         return sorted((one for one in self.connections if one.entry.title in names), key=key)
 
@@ -122,25 +121,8 @@ class ModelPool:
         return self._rests[connection].until > self._clock()
 
     def _set_aside(self, connection: Connection) -> None:
-        """Leave an endpoint alone for a time; calls that fail together count once."""
+        """Pause an endpoint; calls that fail together count once."""
         if not self._is_aside(connection):
             num_times = self._rests[connection].num_times
             seconds = min(_FIRST_REST_SECONDS * 2**num_times, _LONGEST_REST_SECONDS)
             self._rests[connection] = _Rest(self._clock() + seconds, num_times + 1)
-
-
-def _player(role: str) -> str:
-    return next((player for prefix, player in _PLAYERS.items() if role.startswith(prefix)), "")
-
-
-def _noted(answer: Answer, downs: list[str]) -> Answer:
-    if not downs:
-        return answer
-    notes = [answer.call.note, *(f"asked in place of {down}" for down in downs)]
-    return replace(answer, call=replace(answer.call, note="; ".join(filter(None, notes))))
-
-
-def _gone(downs: list[str]) -> str:
-    if len(downs) == 1:
-        return f"{downs[0]}{RESUME_ADVICE}"
-    return "\n".join([f"none of {len(downs)} endpoints answers{RESUME_ADVICE}", *(f"  {down}" for down in downs)])

@@ -1,16 +1,4 @@
-"""What one endpoint does not take, as it has said itself: learned from its refusals, and left out from then on. Pure.
-
-==========================================================  =========================================================
-the endpoint refuses                                        the request is sent again
-==========================================================  =========================================================
-``response_format``                                         without it; the prompt names the form too
-``max_tokens``                                              with ``max_completion_tokens``, then with neither
-more ``max_tokens`` than it allows, or than the context     with as many as it names, or else with half
-``temperature``, ``stream_options``                         without it
-``stream``                                                  not streamed
-the system role                                             with the system message before the user's
-==========================================================  =========================================================
-"""
+"""Quirks of one endpoint: request fields it refused, which later requests leave out. Pure."""
 
 from __future__ import annotations
 
@@ -21,21 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from agents.llm.faults import Fault, FaultKind
+from agents.replies.reply_schemas import Schema
 from fairnad.settings.model_entries import ModelEntry
 from prompts.templates import Messages
 
-Schema = Mapping[str, Any]
-"""The JSON schema of a reply that is data."""
-
 LEAST_REPLY_TOKENS = 256
-"""A shorter reply is no use: where the context has no room for it, the prompt is shortened."""
+"""A shorter reply is useless: if the context has no room for it, the prompt is shortened."""
 _LEAST_CONTEXT_TOKENS = 512
-"""A smaller number in a refusal means something else."""
+"""Minimum context length; a smaller number in a refusal has another meaning."""
 _MARGIN_TOKENS = 16
 _MARGIN = 1.02
-"""Tokens of a prompt are estimated by those of one that was refused, with so much room."""
+"""The tokens of a prompt are estimated from a prompt that was refused, plus this margin."""
 _CHARACTERS_A_TOKEN = 3.0
-"""Where the refusal does not say how many tokens the prompt has."""
+"""Used if the refusal does not say how many tokens the prompt has."""
 
 _SCHEMA = re.compile(
     r"response[ _-]?format|json[ _-]?(schema|mode|object)|schema|grammar|guided|structured|constrained", re.IGNORECASE
@@ -72,7 +58,7 @@ _PROMPT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a refusal teaches: ``changes`` of the quirks, and whether the same prompt is to be sent once more."""
+    """The result of a refusal: ``changes`` to the quirks, and whether to send the same prompt again."""
 
     changes: Mapping[str, Any]
     asks_again: bool = True
@@ -80,11 +66,11 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """What is known of an endpoint.
+    """The known properties of an endpoint.
 
-    ``limit_fields`` are the names of the field that limits the reply, the one to be used first; the empty one means
-    none. ``most_tokens`` is the largest limit it allows, 0 while none is known. ``context_tokens`` is how long prompt
-    and reply may be together, 0 while unknown, and ``characters_a_token`` what its tokens have on average.
+    ``limit_fields`` are possible names of the field that limits the reply, in the order of use; an empty name means no
+    field. ``most_tokens`` is the largest limit it allows, ``context_tokens`` the maximum of prompt and reply together;
+    0: unknown. ``characters_a_token`` is the average length of a token.
     """
 
     limit_fields: tuple[str, ...] = ("max_tokens", "max_completion_tokens", "")
@@ -99,17 +85,17 @@ class Quirks:
 
     @classmethod
     def expected(cls, entry: ModelEntry) -> Self:
-        """What is assumed of an endpoint that has not been asked yet.
+        """The quirks of an endpoint that has not been asked yet.
 
-        Local servers know the limit by its older name only, and generate without end where they miss it; OpenAI's own
-        newer models refuse the older name.
+        Local servers know the limit by its older name only and generate without end if it is missing; OpenAI's newer
+        models refuse the older name.
         """
         if entry.base_url:
             return cls()
         return cls(limit_fields=("max_completion_tokens", "max_tokens", ""))
 
     def max_tokens(self, entry: ModelEntry, messages: Messages) -> int:
-        """How long the reply to a prompt may be."""
+        """The maximum number of tokens of the reply to a prompt."""
         most = min(entry.max_tokens, self.most_tokens or entry.max_tokens)
         if not self.context_tokens:
             return most
@@ -117,7 +103,7 @@ class Quirks:
         return min(most, max(self.context_tokens - num_prompt - _MARGIN_TOKENS, LEAST_REPLY_TOKENS))
 
     def messages(self, messages: Messages) -> Messages:
-        """The messages as the endpoint takes them."""
+        """The messages in a form the endpoint accepts."""
         if self.takes_system:
             return messages
         instructions = "\n\n".join(text for role, text in messages if role == "system")
@@ -126,7 +112,7 @@ class Quirks:
         return ((role, f"{instructions}\n\n{text}".strip()), *others[1:])
 
     def fields(self, entry: ModelEntry, messages: Messages, schema: Schema | None) -> dict[str, Any]:
-        """The fields of a request besides model and messages; ``extra_body`` of the entry goes before all others."""
+        """The fields of a request besides model and messages; the entry's ``extra_body`` overrides them."""
         fields: dict[str, Any] = {}
         if self.limit_fields[0]:
             fields[self.limit_fields[0]] = self.max_tokens(entry, messages)
@@ -141,11 +127,11 @@ class Quirks:
         return fields | entry.extra_body
 
     def learn(self, fault: Fault, entry: ModelEntry, messages: Messages, *, sent_schema: bool) -> Lesson | None:
-        """What a refusal says of the endpoint that was not known when the request was sent; ``None`` where nothing.
+        """The changes that follow from a refusal; ``None`` if there are none.
 
         Args:
             messages: the prompt that was refused.
-            sent_schema: whether a form was asked for by JSON schema that can be done without.
+            sent_schema: whether a JSON schema was sent that may be left out.
         """
         if fault.status in (401, 402, 429) and fault.kind is not FaultKind.TOO_LONG:
             return None
@@ -156,8 +142,8 @@ class Quirks:
         changes = self._learn_field(_text(fault), messages) if fault.kind is not FaultKind.TOO_LONG else {}
         return Lesson(changes) if changes else None
 
-    def described(self) -> list[str]:
-        """What it does not take, for people."""
+    def describe(self) -> list[str]:
+        """The quirks in words."""
         parts = {
             "response_format": self.takes_schema,
             "temperature": self.takes_temperature,
@@ -165,17 +151,17 @@ class Quirks:
             "stream_options": self.takes_stream_options,
             "the system role": self.takes_system,
         }
-        said = [f"it refuses {name}" for name, is_taken in parts.items() if not is_taken]
+        descriptions = [f"it refuses {name}" for name, is_taken in parts.items() if not is_taken]
         if len(self.limit_fields) < len(Quirks().limit_fields):
-            said.append(f"it limits replies by {self.limit_fields[0] or 'no field that is known'}")
+            descriptions.append(f"it limits replies by {self.limit_fields[0] or 'no known field'}")
         if self.most_tokens:
-            said.append(f"its replies have at most {self.most_tokens} tokens")
+            descriptions.append(f"its replies have at most {self.most_tokens} tokens")
         if self.context_tokens:
-            said.append(f"its context has {self.context_tokens} tokens")
-        return said
+            descriptions.append(f"its context has {self.context_tokens} tokens")
+        return descriptions
 
     def _is_of_schema(self, fault: Fault) -> bool:
-        """Whether the form is refused. A refusal that names nothing one knows may be one of the form."""
+        """Whether the schema is refused. A refusal that names no known field may mean the schema."""
         text = _text(fault)
         if _SCHEMA.search(text):
             return True
@@ -183,7 +169,7 @@ class Quirks:
         return fault.kind is FaultKind.HOPELESS and fault.status in (400, 405, 415, 422, 501) and not names_other
 
     def _learn_limit(self, fault: Fault, entry: ModelEntry, messages: Messages) -> Lesson | None:
-        """A smaller limit of the reply, where the refused one was too large for the endpoint or for its context."""
+        """A smaller limit of the reply, if the refused one was too large for the endpoint or its context."""
         sent = self.max_tokens(entry, messages) if self.limit_fields[0] else 0
         text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", _text(fault))
         is_too_long = fault.kind is FaultKind.TOO_LONG
@@ -203,7 +189,7 @@ class Quirks:
             return Lesson({"most_tokens": most}) if most >= LEAST_REPLY_TOKENS else None
         context = _first(_CONTEXT, text)
         if context >= _LEAST_CONTEXT_TOKENS and not self.context_tokens:
-            # Perhaps it is the prompt alone that is too long: it is shortened, and the reply has the room that is left.
+            # The prompt alone may be too long: it is shortened, and the reply gets the room that is left.
             return Lesson({"context_tokens": context}, asks_again=False)
         return None
 
@@ -224,7 +210,7 @@ class Quirks:
 
 
 def _text(fault: Fault) -> str:
-    """What the endpoint said, with the parameters it names."""
+    """The endpoint's message, with the parameters it names."""
     return f"{fault.body.message} {fault.body.codes}"
 
 
@@ -232,7 +218,7 @@ def _num_characters(messages: Messages) -> int:
     return sum(len(text) for _, text in messages)
 
 
-def _first(form: re.Pattern[str], text: str) -> int:
-    """The number a form finds first, 0 where it finds none."""
-    found = form.search(text)
+def _first(pattern: re.Pattern[str], text: str) -> int:
+    """The first number that a pattern finds, 0 without one."""
+    found = pattern.search(text)
     return int(next(filter(None, found.groups()), 0)) if found else 0

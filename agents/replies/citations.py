@@ -1,4 +1,4 @@
-"""Ids in an answer: those that were found stay, all others go. Pure."""
+"""Checks the ids that an answer cites: unknown ids are removed. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_BRACKET = 200
 
 @dataclass
 class Cited:
-    """A text whose ids are all known: ``ids`` in the order they come up, ``refused`` those that were taken out."""
+    """A text whose ids are all known: ``ids`` in order, and the removed ids in ``refused``."""
 
     text: str = ""
     ids: list[str] = field(default_factory=list)
@@ -29,17 +29,17 @@ class Cited:
 def check_citations(text: str, known: Collection[str]) -> Cited:
     """``text`` without the ids that are not among ``known``.
 
-    An id may be shortened to a beginning that no other known id has; it is written out then. Of several in one pair
-    of brackets the known ones stay, and the brackets go with the last. Brackets without ids are left alone.
+    An id may be shortened to a unique prefix; it is then written out. In brackets with several ids the known ones stay;
+    brackets that lose all their ids are removed. Brackets without ids are not changed.
     """
     cited = Cited()
     pieces = []
     end = 0
     for match in _BRACKET.finditer(text):
-        pieces.append(_checked_words(text[end : match.start()], known, cited))
-        pieces.append(_checked_bracket(match, known, cited))
+        pieces.append(_check_words(text[end : match.start()], known, cited))
+        pieces.append(_check_bracket(match, known, cited))
         end = match.end()
-    pieces.append(_checked_words(text[end:], known, cited))
+    pieces.append(_check_words(text[end:], known, cited))
     cited.text = "".join(pieces)
     cited.ids = list(dict.fromkeys(cited.ids))
     cited.refused = list(dict.fromkeys(cited.refused))
@@ -47,22 +47,22 @@ def check_citations(text: str, known: Collection[str]) -> Cited:
 
 
 def settled_part(text: str) -> str:
-    """What of an answer that is still arriving can be shown: no thoughts, no word or bracket that may go on."""
+    """The part of an unfinished answer that can be shown: no reasoning, no unfinished word or bracket."""
     visible = strip_reasoning(text)
     end = max(visible.rfind(" "), visible.rfind("\n")) + 1
     opened = visible.rfind("[", 0, end)
     if opened >= 0 and "]" not in visible[opened:end] and end - opened < _LONGEST_BRACKET:
         end = opened
     settled = visible[:end]
-    # Blanks go with a bracket that is taken out, so they wait for what follows them.
+    # Spaces go with a removed bracket, so they wait for what follows.
     return settled.rstrip()
 
 
-def _checked_bracket(match: re.Match[str], known: Collection[str], cited: Cited) -> str:
+def _check_bracket(match: re.Match[str], known: Collection[str], cited: Cited) -> str:
     words = [word for word in re.split(r"[\s,;]+", match["inside"]) if word]
     like_ids = [word for word in words if word in known or _LIKE_AN_ID.fullmatch(word)]
     if not like_ids:
-        return f"{match['blank']}[{_checked_words(match['inside'], known, cited)}]"
+        return f"{match['blank']}[{_check_words(match['inside'], known, cited)}]"
     kept = []
     for word in like_ids:
         found = _resolve(word, known)
@@ -74,7 +74,7 @@ def _checked_bracket(match: re.Match[str], known: Collection[str], cited: Cited)
     return f"{match['blank']}[{', '.join(dict.fromkeys(kept))}]" if kept else ""
 
 
-def _checked_words(text: str, known: Collection[str], cited: Cited) -> str:
+def _check_words(text: str, known: Collection[str], cited: Cited) -> str:
     def check(match: re.Match[str]) -> str:
         if match[0] in known:
             cited.ids.append(match[0])
@@ -86,7 +86,7 @@ def _checked_words(text: str, known: Collection[str], cited: Cited) -> str:
 
 
 def _resolve(word: str, known: Collection[str]) -> str:
-    """The known id a word means, empty where there is none, or several."""
+    """The only known id that matches a word, or empty."""
     if word in known:
         return word
     found = [one for one in known if one.startswith(word)] if len(word) >= _SHORTEST_BEGINNING else []
@@ -94,5 +94,5 @@ def _resolve(word: str, known: Collection[str]) -> str:
 
 
 def ids_in(text: str) -> list[str]:
-    """Every whole id a text holds."""
+    """Every complete id in a text."""
     return list(dict.fromkeys(match[0] for match in _ID.finditer(text)))

@@ -1,8 +1,8 @@
-"""Edits of a source: pieces of it with what takes their place, found exactly, else as nearly as is safe. Pure.
+"""Edits of a source: old pieces with their replacements, found exactly, or by a safe approximate match. Pure.
 
-A piece is looked for line by line: as it stands; then whatever its blanks and indentation are; then as part of a
-line; then as the most similar lines, if they are similar enough and clearly more so than any others. What takes its
-place is moved to the indentation found.
+A piece is searched line by line: exactly; then without spaces and indentation; then as part of a line; then as the most
+similar lines, if they are similar enough and clearly more similar than any others. Its replacement gets the
+indentation of the place.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 MIN_LIKENESS = 0.85
-"""How similar lines must be to a piece to be taken for it, as difflib's ratio of their characters without blanks."""
+"""How similar lines must be to a piece: difflib's ratio of their characters without spaces."""
 MIN_LEAD = 0.05
-"""How much more similar than any other lines."""
+"""How much more similar they must be than any other lines."""
 
 _NETWORK = re.compile(r"class\s+Network\b")
 _IMPORT = re.compile(r"(?:import|from)\s+(?!__future__)\w")
@@ -26,7 +26,7 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A piece of a source, ``old``, and what takes its place; where ``old`` is empty, ``new`` is added."""
+    """A piece of a source and its replacement; with an empty ``old``, ``new`` is added."""
 
     old: str
     new: str
@@ -34,20 +34,20 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A source after its edits; ``remarks`` say in a few words each what was not as it should be."""
+    """A source after its edits; ``remarks`` list irregularities."""
 
     source: str
     remarks: tuple[str, ...] = ()
 
 
 class NoEditError(ValueError):
-    """A text holds no change of a source at all; the roles make a failure of it."""
+    """A text holds no change of a source; the roles report it as a failure."""
 
 
 class EditError(NoEditError):
-    """An edit cannot be carried out; the roles make a failure of it.
+    """An edit cannot be applied; the roles report it as a failure.
 
-    ``closest`` are the lines of the source that are most like the piece that was not found.
+    ``closest`` are the lines of the source that are most similar to the piece that was not found.
     """
 
     def __init__(self, message: str, closest: str = "") -> None:
@@ -56,25 +56,24 @@ class EditError(NoEditError):
 
 
 def apply_edits(source: str, edits: Sequence[Edit]) -> Edited:
-    """``source`` with the edits carried out in order, each on what those before it left.
+    """``source`` with the edits applied in order, each to the result of the one before.
 
-    Classes and imports that are added go before ``Network`` and before the other imports; a class that is there
-    already is exchanged.
+    New classes go before ``Network``, new imports before the other imports; a class that exists is replaced.
 
     Raises:
-        EditError: a piece is found nowhere, or in several places, or where an earlier edit has written.
-        NoEditError: all of the edits together change nothing.
+        EditError: a piece is found nowhere, in several places, or where an earlier edit has written.
+        NoEditError: the edits together change nothing.
     """
     text = _Text(source)
     remarks = []
     for number, edit in enumerate(edits, start=1):
-        if edit.old.strip() and _same(edit.old, edit.new):
+        if edit.old.strip() and _content(edit.old) == _content(edit.new):
             remarks.append(f"edit {number} changes nothing")
         elif edit.old.strip():
-            remarks += text.exchange(number, edit)
+            remarks += text.replace(number, edit)
         elif class_names(edit.new) & class_names(text.source):
             for part in _class_edits(text.source, edit.new):
-                remarks += text.exchange(number, part) if part.old else text.add(number, part.new)
+                remarks += text.replace(number, part) if part.old else text.add(number, part.new)
         elif edit.new.strip():
             text.add(number, edit.new)
     if text.source == source:
@@ -83,7 +82,7 @@ def apply_edits(source: str, edits: Sequence[Edit]) -> Edited:
 
 
 def merge_classes(source: str, code: str) -> Edited:
-    """``source`` with the classes of ``code`` in the place of those of the same name; the others are added.
+    """``source`` with the classes of ``code``: those of the same name are replaced, the others added.
 
     Raises:
         EditError: one of the two does not parse.
@@ -93,7 +92,7 @@ def merge_classes(source: str, code: str) -> Edited:
 
 
 def _class_edits(source: str, code: str) -> list[Edit]:
-    trees = [_parsed(text, what) for text, what in ((source, "the network"), (code, "what is added"))]
+    trees = [_parse(text, what) for text, what in ((source, "the network"), (code, "what is added"))]
     present, given = [{node.name: node for node in tree.body if isinstance(node, ast.ClassDef)} for tree in trees]
     lines, new_lines = [
         [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)] for tree in trees
@@ -101,19 +100,19 @@ def _class_edits(source: str, code: str) -> list[Edit]:
     return [
         *(Edit("", line) for line in new_lines if line not in lines),
         *(
-            Edit(_text_of(source, present[name]) if name in present else "", _text_of(code, node))
+            Edit(_class_text(source, present[name]) if name in present else "", _class_text(code, node))
             for name, node in given.items()
         ),
     ]
 
 
 def class_names(source: str) -> set[str]:
-    """The classes a source defines, by its text alone: it need not parse."""
+    """The classes that a source defines, by its text: it need not parse."""
     return set(re.findall(r"^class\s+(\w+)", source, re.MULTILINE))
 
 
 class _Span(NamedTuple):
-    """Lines of a source, ``end`` left out."""
+    """Lines of a source, without ``end``."""
 
     start: int
     end: int
@@ -123,7 +122,7 @@ class _Span(NamedTuple):
 
 
 class _Text:
-    """Lines that remember which edit wrote them; 0 is none."""
+    """Lines with the number of the edit that wrote each; 0: no edit."""
 
     def __init__(self, source: str) -> None:
         self.lines = source.split("\n")
@@ -134,8 +133,8 @@ class _Text:
         """The lines as one text."""
         return "\n".join(self.lines)
 
-    def exchange(self, number: int, edit: Edit) -> list[str]:
-        """Carry an edit out; what was remarkable about it."""
+    def replace(self, number: int, edit: Edit) -> list[str]:
+        """Apply an edit; returns remarks."""
         old, new = _content(edit.old), _content(edit.new)
         if old == new:
             return []
@@ -145,14 +144,14 @@ class _Text:
             piece = old[0].strip()
             new = [found[0].replace(piece, " ".join(line.strip() for line in new))]
         else:
-            new = _fitted(found, old, new)
+            new = _indent_like(found, old, new)
         if writer := max(self.writers[span.start : span.end]):
             raise EditError(f"edit {number} overlaps edit {writer} at line {span}: write the two as one")
         self._write(number, span, new)
-        return [f"edit {number} found by likeness"] if how == "likeness" else []
+        return [f"edit {number} matches similar lines only"] if how == "likeness" else []
 
     def add(self, number: int, new: str) -> list[str]:
-        """Put imports before the others, and the rest before the network."""
+        """Add imports before the others, and the rest before the network."""
         lines = _content(new)
         imports = [line for line in lines if _IMPORT.match(line) and line not in self.lines]
         rest = _content("\n".join(line for line in lines if not _IMPORT.match(line)))
@@ -171,7 +170,7 @@ class _Text:
         return place
 
     def _write(self, number: int, span: _Span, new: Sequence[str]) -> None:
-        """Exchange lines; those that stay the same keep their writer."""
+        """Replace lines; those that stay the same keep their writer."""
         old = self.lines[span.start : span.end]
         writers = [number] * len(new)
         for match in SequenceMatcher(None, old, list(new), autojunk=False).get_matching_blocks():
@@ -181,11 +180,11 @@ class _Text:
         self.writers[span.start : span.end] = writers
 
     def _find(self, number: int, old: Sequence[str], new: Sequence[str]) -> tuple[_Span, str]:
-        """Where a piece stands, and how it was found: ``exact``, ``loose``, ``part`` or ``likeness``."""
+        """The position of a piece, and how it was found: ``exact``, ``loose``, ``part`` or ``likeness``."""
         for how, found in (("exact", self._exact(old)), ("loose", self._loose(old)), ("part", self._part(old, new))):
             if len(found) > 1:
                 places = " and ".join(str(span) for span in found)
-                raise EditError(f"edit {number} fits several places, lines {places}: give more of the lines around it")
+                raise EditError(f"edit {number} matches several places, lines {places}: add the lines around it")
             if found:
                 return found[0], how
         return self._most_similar(number, old), "likeness"
@@ -196,43 +195,43 @@ class _Text:
         return [_Span(i, i + len(old)) for i in starts if lines[i : i + len(old)] == list(old)]
 
     def _loose(self, old: Sequence[str]) -> list[_Span]:
-        wanted = [_squeezed(line) for line in old if line.strip()]
-        return [span for span in self._windows(len(wanted)) if self._squeezed(span) == wanted]
+        wanted = [_squeeze(line) for line in old if line.strip()]
+        return [span for span in self._windows(len(wanted)) if self._squeeze(span) == wanted]
 
     def _part(self, old: Sequence[str], new: Sequence[str]) -> list[_Span]:
-        """The lines a one-line piece is part of, once each where it stands in one several times."""
+        """The lines that contain a one-line piece, repeated for each occurrence."""
         if len(old) > 1 or len(new) > 1:
             return []
         piece = old[0].strip()
         return [_Span(i, i + 1) for i, line in enumerate(self.lines) for _ in range(line.count(piece))]
 
     def _windows(self, num_lines: int) -> list[_Span]:
-        """Every run of lines with so many that are not empty."""
+        """Every run of lines with that many non-empty lines."""
         filled = [i for i, line in enumerate(self.lines) if line.strip()]
         return [_Span(filled[i], filled[i + num_lines - 1] + 1) for i in range(len(filled) - num_lines + 1)]
 
-    def _squeezed(self, span: _Span) -> list[str]:
-        return [_squeezed(line) for line in self.lines[span.start : span.end] if line.strip()]
+    def _squeeze(self, span: _Span) -> list[str]:
+        return [_squeeze(line) for line in self.lines[span.start : span.end] if line.strip()]
 
     def _most_similar(self, number: int, old: Sequence[str]) -> _Span:
         matcher = SequenceMatcher(autojunk=False)
-        matcher.set_seq2("\n".join(_squeezed(line) for line in old if line.strip()))
+        matcher.set_seq2("\n".join(_squeeze(line) for line in old if line.strip()))
         scored = []
         for span in self._windows(sum(bool(line.strip()) for line in old)):
-            matcher.set_seq1("\n".join(self._squeezed(span)))
+            matcher.set_seq1("\n".join(self._squeeze(span)))
             if matcher.quick_ratio() > MIN_LIKENESS / 2:
                 scored.append((matcher.ratio(), -span.start, span))
         best = max(scored, default=None)
         if best is None or best[0] < MIN_LIKENESS:
-            closest = self._numbered(best[2]) if best else ""
-            raise EditError(f"edit {number}, which begins with {_shown(old)}, stands nowhere in the file", closest)
+            closest = self._number_lines(best[2]) if best else ""
+            raise EditError(f"edit {number}, which begins with {_quote(old)}, is not in the file", closest)
         others = [score for score, _, span in scored if span.end <= best[2].start or span.start >= best[2].end]
         if best[0] - max(others, default=0.0) < MIN_LEAD:
-            message = f"edit {number}, which begins with {_shown(old)}, is like several places alike: copy the lines"
-            raise EditError(message, self._numbered(best[2]))
+            message = f"edit {number}, which begins with {_quote(old)}, matches several places equally"
+            raise EditError(f"{message}: copy the lines", self._number_lines(best[2]))
         return best[2]
 
-    def _numbered(self, span: _Span) -> str:
+    def _number_lines(self, span: _Span) -> str:
         return "\n".join(f"{i + 1}: {self.lines[i]}" for i in range(span.start, span.end))
 
 
@@ -243,15 +242,11 @@ def _content(text: str) -> list[str]:
     return lines[filled[0] : filled[-1] + 1] if filled else []
 
 
-def _same(old: str, new: str) -> bool:
-    return _content(old) == _content(new)
-
-
-def _squeezed(line: str) -> str:
+def _squeeze(line: str) -> str:
     return re.sub(r"\s+", "", line)
 
 
-def _shown(old: Sequence[str]) -> str:
+def _quote(old: Sequence[str]) -> str:
     return repr(old[0].strip()[:_SHOWN_CHARACTERS])
 
 
@@ -259,15 +254,15 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _fitted(found: Sequence[str], old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """``new``, written beside ``old``, at the indentation of the lines ``old`` was found as."""
+def _indent_like(found: Sequence[str], old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """``new`` at the indentation of the lines that were found for ``old``."""
     pairs = zip((line for line in old if line), (line for line in found if line.strip()), strict=True)
     known = {}
     shift: int | None = None
     for written, standing in pairs:
         if shift is None:
             shift = _indent(standing) - _indent(written)
-        if _squeezed(written) == _squeezed(standing):
+        if _squeeze(written) == _squeeze(standing):
             known[written] = standing
     fitted = []
     moved = shift or 0
@@ -280,13 +275,13 @@ def _fitted(found: Sequence[str], old: Sequence[str], new: Sequence[str]) -> lis
     return fitted
 
 
-def _parsed(text: str, what: str) -> ast.Module:
+def _parse(text: str, what: str) -> ast.Module:
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
-        raise EditError(f"{what} does not parse, so no class of it can be exchanged: {error}") from error
+        raise EditError(f"{what} does not parse, so its classes cannot be replaced: {error}") from error
 
 
-def _text_of(source: str, node: ast.ClassDef) -> str:
+def _class_text(source: str, node: ast.ClassDef) -> str:
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     return "\n".join(source.split("\n")[first - 1 : node.end_lineno])

@@ -1,4 +1,4 @@
-"""From the text of a reply to attributes, a verdict, ideas. Pure; nothing here raises on any text."""
+"""Reads attributes, verdicts and ideas from replies. Pure; no text raises an error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TARGETS = ("performance", "efficiency")
 
 
 def extract_attributes(text: str) -> tuple[Attribute, ...] | None:
-    """The attributes of the JSON objects a reply holds, ``None`` where it holds none.
+    """The attributes in the JSON objects of a reply, ``None`` without any object.
 
-    One object with both targets is expected; two in a row, each below the name of its target, are understood as well.
+    One object with both targets is expected; two objects, each below the name of its target, are understood, too.
     """
     found = list(json_objects(text))
     attributes: list[Attribute] = []
@@ -32,10 +32,10 @@ def extract_attributes(text: str) -> tuple[Attribute, ...] | None:
 
 
 def extract_category(text: str, *, is_named: bool = True) -> str | None:
-    """The path a reply names, empty for a no, ``None`` where it gives no answer.
+    """The category path that a reply names; empty for a no, ``None`` without an answer.
 
-    The answer is the last JSON object with ``keep``, or else what follows the last ``##response##``. Where no category
-    ``is_named``, a yes comes back as it is.
+    The answer is the last JSON object with ``keep``, else the text after the last ``##response##``. If categories are
+    not named, a yes is returned as it is.
     """
     for _, content in reversed(list(json_objects(text))):
         if isinstance(content.get("keep"), bool):
@@ -54,7 +54,7 @@ def extract_category(text: str, *, is_named: bool = True) -> str | None:
 
 
 def extract_idea_lines(text: str) -> list[tuple[str, str]]:
-    """The (idea, path) of every line or JSON object that is one; the path is empty where none is given."""
+    """The (idea, path) of every line or JSON object with an idea; the path may be empty."""
     objects = [content for _, content in json_objects(text, nested=True) if isinstance(content.get("idea"), str)]
     if objects:
         pairs = [(" ".join(one["idea"].split()), one.get("category")) for one in objects]

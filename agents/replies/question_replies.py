@@ -1,4 +1,4 @@
-"""From the text of a reply to an understood question. Pure; nothing here raises on any text."""
+"""Reads the query that a reply understands a question as. Pure; no text raises an error."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+from agents.replies.reply_schemas import UNDERSTANDING
 from agents.replies.source_replies import json_objects
 from fairnad.ideas.attribute_tree import AttributeTree, Granularity, Target
 from fairnad.ideas.conversation import MAX_LIMIT, Preference, Topic, Turn, Understanding
 from fairnad.ideas.idea_filter import IdeaFilter
 
 _NEAR = 0.8
-_FIELDS = {
-    "topic", "text", "categories", "without", "target", "granularity", "since", "until", "preference", "candidates",
-    "ideas", "limit",
-}  # fmt: skip
 
 Member = TypeVar("Member", Target, Granularity, Topic, Preference)
 
@@ -23,10 +20,10 @@ Member = TypeVar("Member", Target, Granularity, Topic, Preference)
 def extract_understanding(
     reply: str, tree: AttributeTree, question: str, earlier: Sequence[Turn]
 ) -> Understanding | None:
-    """The query a reply holds, ``None`` where it holds none that has a topic.
+    """The query in a reply; ``None`` if no query has a topic.
 
-    A name that is not in the tree is replaced by one that is spelt almost the same, or left out; a year, a candidate
-    or an idea that neither the question nor the turns before it name is left out. The notes of what comes back say so.
+    A name that is not in the tree is replaced by a similar one, or left out. Years, candidates and ideas that neither
+    the question nor the earlier turns mention are left out. The notes of the result say so.
     """
     query = _query(reply)
     if query is None:
@@ -61,41 +58,42 @@ def extract_understanding(
 
 
 def _query(reply: str) -> dict[str, Any] | None:
-    """The first JSON object that has a field of a query."""
-    return next((content for _, content in json_objects(reply, nested=True) if content.keys() & _FIELDS), None)
+    """The first JSON object with a field of a query."""
+    fields = UNDERSTANDING["properties"].keys()
+    return next((content for _, content in json_objects(reply, nested=True) if content.keys() & fields), None)
 
 
 class _Reading:
-    """One query, read field by field; ``notes`` say what of it could not be used."""
+    """One query, read field by field; ``notes`` list unusable values."""
 
     def __init__(self, query: dict[str, Any], tree: AttributeTree, question: str, earlier: Sequence[Turn]) -> None:
         self.notes: list[str] = []
         self._query = query
         self._tree = tree
-        said = [question, *(text for turn in earlier for text in (turn.question, *turn.cited))]
-        self._said = " ".join(said).lower()
+        texts = [question, *(text for turn in earlier for text in (turn.question, *turn.cited))]
+        self._conversation = " ".join(texts).lower()
         asked = [turn.understanding.filters for turn in earlier]
         self._years = {year for one in asked for year in (one.since, one.until)}
 
     def member(self, name: str, members: type[Member]) -> Member | None:
-        """The value of a field that holds one of some names."""
+        """The member that a field names."""
         value = self._query.get(name)
         if not isinstance(value, str) or not value.strip():
             return None
         known = {str(member): member for member in members}
-        near = _near(value, known)
+        near = _find_near(value, known)
         if near is None:
-            self.notes.append(f"the model's {name} {value!r} is none")
+            self.notes.append(f"the model's {name} {value!r} is unknown")
             return None
         return known[near]
 
     def categories(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """(main categories, sub-categories) that a field names."""
+        """The (main categories, sub-categories) that a field names."""
         mains = {category.main: None for category in self._tree.categories}
         subs = {sub: None for category in self._tree.categories for sub in self.subs_of(category.main)}
         found: list[str] = []
         for value in _texts(self._query.get(name)):
-            near = _near(value.split("/")[-1], [*subs, *mains])
+            near = _find_near(value.split("/")[-1], [*subs, *mains])
             if near is None:
                 self.notes.append(f"the model's category {value!r} is not in the tree")
             else:
@@ -108,25 +106,25 @@ class _Reading:
         return [sub for category, subs in self._tree.categories.items() if category.main == main for sub in subs]
 
     def year(self, name: str) -> int | None:
-        """A year that was spoken of, or the one beside it ("after 2020" is since 2021)."""
+        """A year that was mentioned, or the one next to it ("after 2020" is since 2021)."""
         value = self._query.get(name)
         if isinstance(value, str) and value.strip().isdecimal():
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             return None
-        if value in self._years or any(str(value + shift) in self._said for shift in (-1, 0, 1)):
+        if value in self._years or any(str(value + shift) in self._conversation for shift in (-1, 0, 1)):
             return value
         self.notes.append(f"the model's {name} {value} was not asked for")
         return None
 
     def named(self, name: str) -> tuple[str, ...]:
-        """Ids and the like that were spoken of."""
+        """Ids that were mentioned."""
         values = [value.strip().lower() for value in _texts(self._query.get(name))]
-        spoken = [value for value in values if value in ("base", "best") or (value and value in self._said)]
+        mentioned = [value for value in values if value in ("base", "best") or (value and value in self._conversation)]
         for value in values:
-            if value and value not in spoken:
-                self.notes.append(f"the model's {name.removesuffix('s')} {value!r} was not spoken of")
-        return tuple(dict.fromkeys(spoken))
+            if value and value not in mentioned:
+                self.notes.append(f"the model's {name.removesuffix('s')} {value!r} was not mentioned")
+        return tuple(dict.fromkeys(mentioned))
 
 
 def _texts(value: Any) -> list[str]:
@@ -134,7 +132,7 @@ def _texts(value: Any) -> list[str]:
     return [str(one) for one in values if isinstance(one, str | int) and not isinstance(one, bool)]
 
 
-def _near(value: str, known: Iterable[str]) -> str | None:
+def _find_near(value: str, known: Iterable[str]) -> str | None:
     names = {" ".join(name.replace("-", " ").casefold().split()): name for name in known}
     wanted = " ".join(value.replace("-", " ").casefold().split())
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=_NEAR)

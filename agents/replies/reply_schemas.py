@@ -1,7 +1,7 @@
-"""The JSON schema of every reply that is data, each in the strict form endpoints take: every property is required.
+"""The JSON schemas of replies that are data, in the strict form that endpoints accept: every property is required.
 
-The parsers understand these replies as well as those in the form a prompt of a pack asks for, so that neither an
-endpoint without schemas nor another pack makes a difference. The reason stands first: a model decides after it.
+The parsers also understand the form that a pack's prompt asks for, so that an endpoint without schemas and another pack
+work the same. The reason comes first: a model decides after it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from fairnad.ideas.attribute_tree import Granularity, Target
 from fairnad.ideas.conversation import Preference, Topic
 
 Schema = Mapping[str, Any]
+"""A JSON schema."""
 
 
 def _record(**properties: Schema) -> Schema:
@@ -41,19 +42,19 @@ _NUMBER: Schema = {"type": ["integer", "null"]}
 _PATH = "target / level / main category / sub-category"
 
 VERDICT = _record(reason=_text("why, in a few words"), changed=_YES_NO, multi_layer=_YES_NO)
-"""The structural judge's."""
+"""The structural judge's verdict."""
 
 PAPER_VERDICT = _record(reason=_text("why, in a few words"), keep=_YES_NO, category=_text(f"{_PATH}, or empty"))
-"""The paper reader's, of a paper."""
+"""The paper reader's verdict on a paper."""
 
 UNTAGGED_VERDICT = _record(reason=_text("why, in a few words"), keep=_YES_NO)
-"""The paper reader's, of a paper, where it does not know the tree."""
+"""The paper reader's verdict if it does not know the tree."""
 
 IDEAS = _record(ideas=_list(_record(idea=_text("the idea in a sentence"), category=_text(_PATH))))
 """The paper reader's ideas with their tags."""
 
 UNTAGGED_IDEAS = _record(ideas=_list(_record(idea=_text("the idea in a sentence"))))
-"""The paper reader's ideas where it does not know the tree."""
+"""The paper reader's ideas if it does not know the tree."""
 
 UNDERSTANDING = _record(
     topic={"type": "string", "enum": [str(topic) for topic in Topic]},
@@ -73,7 +74,7 @@ UNDERSTANDING = _record(
 
 
 def attributes(outline: Mapping[str, Mapping[str, Iterable[str]]]) -> Schema:
-    """The attribute structurer's: a list of attributes for each category.
+    """The attribute structurer's reply: a list of attributes for each category.
 
     Args:
         outline: the main categories, by target and level.

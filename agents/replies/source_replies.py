@@ -1,4 +1,4 @@
-"""From the text of a reply to what it holds: source, verdict, idea. Pure; nothing here raises on any text."""
+"""Reads source, verdicts and ideas from replies. Pure; no text raises an error."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from fairnad.ideas.attribute_tree import AttributeTree, Tag
+from fairnad.ideas.attribute_tree import AttributeTree
 from fairnad.ideas.idea import MAX_IDEA_WORDS, Idea, IdeaKind
+from fairnad.ideas.tagging import find_tag
 from fairnad.ports import Verdict
 
 _REASONING = r"(?:think|thinking|thought|reasoning)"
@@ -28,14 +29,14 @@ _CLASS = re.compile(r"^[ \t]*class\s+\w+.*:", re.MULTILINE)
 _NETWORK = re.compile(r"^[ \t]*class\s+Network\b", re.MULTILINE)
 
 _SHORTEST_OVERLAP = 12
-"""Characters: a shorter repetition may be what the code says, not the model repeating itself."""
+"""Characters: a shorter repetition may be part of the code."""
 _LONGEST_OVERLAP = 2000
 _LOOP = 120
-"""Characters, and how often they stand in a reply: no network says so much in the same words so many times."""
+"""Characters that a looping model repeats; no network repeats this many characters ``_MOST_REPEATS`` times."""
 _MOST_REPEATS = 3
 _MOST_PROSE_LINES = 100
 _LIKE_A_PLACE = 0.5
-"""The share of words two places have in common from which one is taken for the other."""
+"""The share of common words from which one place counts as the other."""
 
 _ANSWER = r"[^\w\n]+(?P<answer>yes|no)\b[^\w\n]*(?P<reason>[^\n]*)"
 _CHANGED = re.compile(rf"^[^\w\n]*changed{_ANSWER}", re.MULTILINE | re.IGNORECASE)
@@ -44,10 +45,10 @@ _RESPONSE = re.compile(r"[#*]{2}\s*response\s*[#*]{2}\W*(?P<answer>yes|no)\b", r
 
 
 def strip_reasoning(text: str) -> str:
-    """``text`` without what a model thought aloud in tags such as ``<think>``.
+    """``text`` without the reasoning in tags such as ``<think>``.
 
-    A tag that is closed but was never opened (chat templates may open it in the prompt) ends a thought that began
-    with the text; one that was never closed begins a thought that was cut off.
+    A tag that was never opened (chat templates may open it in the prompt) ends reasoning that began with the text. A
+    tag that was never closed begins reasoning that was cut off.
     """
     answer = _REASONING_END.split(_CLOSED_REASONING.sub("", text))[-1]
     answer = _REASONING_START.split(answer, maxsplit=1)[0]
@@ -55,10 +56,10 @@ def strip_reasoning(text: str) -> str:
 
 
 def json_objects(text: str, *, nested: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(what stands before it, content) of each JSON object in a reply; trailing commas are forgiven.
+    """The (text before it, content) of each JSON object in a reply; trailing commas are allowed.
 
     Args:
-        nested: also those inside another.
+        nested: include objects inside others.
     """
     decoder = json.JSONDecoder()
     text = _TRAILING_COMMA.sub("", strip_reasoning(text))
@@ -75,7 +76,7 @@ def json_objects(text: str, *, nested: bool = False) -> Iterator[tuple[str, dict
 
 
 def join_replies(first: str, rest: str) -> str:
-    """A reply that was cut off, with its continuation; what the continuation repeats is left out."""
+    """A reply that was cut off, with its continuation, without what the continuation repeats."""
     if any(not block.closed for block in _blocks(first)):
         rest = _without_reopened_fence(rest)
     last_line = first[first.rfind("\n") + 1 :]
@@ -87,18 +88,18 @@ def join_replies(first: str, rest: str) -> str:
 
 
 def repeats_itself(text: str) -> bool:
-    """Whether the end of a reply stands in it several times: a model in a loop, which goes on for ever."""
+    """Whether the end of a reply occurs in it several times: the model is in a loop."""
     end = text.rstrip()[-_LOOP:]
     return len(end) == _LOOP and text.count(end) >= _MOST_REPEATS
 
 
 def extract_source(text: str) -> str | None:
-    """The Python file a reply holds, ``None`` where it holds no class.
+    """The Python file in a reply, ``None`` without a class.
 
-    Among several code blocks the last one that stands alone wins: it defines ``Network``, parses, and imports
-    what it needs. A file without ``Network``, or one that does not parse, is still a file: the debugger gets it.
+    Among several code blocks, the last complete one is used: it defines ``Network``, parses, and has imports. A file
+    that is not complete is returned, too: the debugger gets it.
     """
-    text = strip_reasoning(text).replace("\r\n", "\n").removeprefix("\ufeff")
+    text = _clean(text)
     blocks = _blocks(text)
     if not any(_NETWORK.search(block.code) for block in blocks):
         blocks.append(_Block(_from_first_code_line(text), closed=False))
@@ -109,36 +110,34 @@ def extract_source(text: str) -> str | None:
 
 
 def extract_module(text: str) -> str | None:
-    """The code of a module alone that a reply holds, ``None`` where it holds no class.
+    """The code of a single module in a reply, ``None`` without a class.
 
-    Among several code blocks the first that parses wins: what follows it shows, as a rule, how it is used.
+    Among several code blocks, the first that parses is used: the others usually show how to use it.
     """
-    text = strip_reasoning(text).replace("\r\n", "\n").removeprefix("\ufeff")
-    sources = [_tidy(block) for block in _blocks(text) if _CLASS.search(block.code)]
+    sources = [_tidy(block) for block in _blocks(_clean(text)) if _CLASS.search(block.code)]
     return next((source for source in sources if parse(source) is not None), None) or extract_source(text)
 
 
 def extract_place(text: str, places: Sequence[str]) -> int | None:
-    """Which of some numbered places a reply names on a line ``Place: …``; ``None`` where it names none.
+    """The index of the place that a reply names on a line ``Place: …``; ``None`` without one.
 
     Args:
-        places: the words of each; a line that gives no number may repeat them. Numbers are counted from 1, the
-            answer from 0.
+        places: the description of each, which the line may repeat instead of a number. Numbers in a reply count from 1.
     """
-    line = _labelled("place", _FENCED.sub("", strip_reasoning(text)))
+    line = _find_label("place", _FENCED.sub("", strip_reasoning(text)))
     if (number := re.search(r"\d+", re.sub(r"`[^`]*`|[A-Za-z_]\w*", "", line))) and 1 <= int(number[0]) <= len(places):
         return int(number[0]) - 1
-    said = _words(line)
-    scores = [len(said & _words(place)) / len(said | _words(place)) if said else 0.0 for place in places]
+    words = _words(line)
+    scores = [len(words & _words(place)) / len(words | _words(place)) if words else 0.0 for place in places]
     best = max(scores, default=0.0)
     return scores.index(best) if best >= _LIKE_A_PLACE and scores.count(best) == 1 else None
 
 
 def extract_verdict(text: str) -> Verdict | None:
-    """The structural judge's verdict, ``None`` where the reply gives none or contradicts itself.
+    """The structural judge's verdict, ``None`` if the reply has none or contradicts itself.
 
-    A criterion the reply leaves open follows from its final answer: yes means both; a no that names no criterion
-    means an unchanged architecture. A JSON object that holds both criteria goes before all lines.
+    A missing criterion follows from the final answer: yes means both; a no without any criterion means an unchanged
+    architecture. A JSON object with both criteria overrides all lines.
     """
     for _, content in json_objects(text):
         criteria = content.get("changed"), content.get("multi_layer")
@@ -161,18 +160,21 @@ def extract_verdict(text: str) -> Verdict | None:
 
 
 def extract_idea(text: str, tree: AttributeTree | None = None) -> Idea | None:
-    """The idea a reply names on a line ``Idea: …``, cut to fewer than 50 words; ``None`` where it names none.
+    """The idea that a reply names on a line ``Idea: …``, cut to fewer than 50 words; ``None`` without one.
 
     Args:
-        tree: where the path on a line ``Category: …`` is looked up, also one that leaves out levels before the last;
-            what is not in it, or in several places, gives no tag.
+        tree: gives the tag for the path on a line ``Category: …``.
     """
     prose = _FENCED.sub("", strip_reasoning(text))
-    words = _labelled("idea", prose).split()[:MAX_IDEA_WORDS]
+    words = _find_label("idea", prose).split()[:MAX_IDEA_WORDS]
     if not words:
         return None
-    tag = None if tree is None else _find_tag(_labelled("category", prose), tree)
-    return Idea(" ".join(words), IdeaKind.MUTATED, tag)
+    found = None if tree is None else find_tag(_find_label("category", prose), tree)
+    return Idea(" ".join(words), IdeaKind.MUTATED, None if found is None else found.tag)
+
+
+def _clean(text: str) -> str:
+    return strip_reasoning(text).replace("\r\n", "\n").removeprefix("\ufeff")
 
 
 class _Block(NamedTuple):
@@ -181,7 +183,7 @@ class _Block(NamedTuple):
 
 
 def _blocks(text: str) -> list[_Block]:
-    """The fenced code blocks of a text, dedented; the last one may never have been closed."""
+    """The fenced code blocks of a text, dedented; the last one may be unclosed."""
     blocks = []
     fence, lines = "", list[str]()
     for line in text.split("\n"):
@@ -191,7 +193,7 @@ def _blocks(text: str) -> list[_Block]:
             if mark and (not before.strip() or mark["language"].lower().startswith("py")):
                 fence, lines = mark["fence"], []
         elif mark and mark["fence"].startswith(fence) and not (mark["language"] and before.strip()):
-            # Models close a block on the line of its last statement, and forget to close one before the next.
+            # Models close a block on its last line of code, and forget to close one before the next.
             blocks.append(_Block(textwrap.dedent("\n".join([*lines, before])), closed=True))
             fence, lines = (mark["fence"] if mark["language"] else ""), []
         else:
@@ -207,7 +209,7 @@ def _from_first_code_line(text: str) -> str:
 
 
 def _tidy(block: _Block) -> str:
-    """The code of a block; what a model said after code that no fence ends is cut off, indented lines never."""
+    """The code of a block; prose after the code of an unclosed block is cut off, indented lines never."""
     lines = block.code.strip("\n").rstrip().split("\n")
     whole = "\n".join(lines) + "\n"
     if block.closed or parse(whole) is not None:
@@ -228,9 +230,9 @@ def _completeness(source: str) -> tuple[bool, bool, bool]:
 
 
 def parse(source: str) -> ast.Module | None:
-    """The syntax tree of a source, ``None`` where it is no Python."""
+    """The syntax tree of a source, ``None`` if it is no Python."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an invalid escape in generated code is not the user's to mend
+        warnings.simplefilter("ignore")  # an invalid escape in generated code does not concern the user
         try:
             return ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -238,7 +240,7 @@ def parse(source: str) -> ast.Module | None:
 
 
 def _without_reopened_fence(rest: str) -> str:
-    """A continuation of an open code block, without the fence (and the words before it) that opens it anew."""
+    """A continuation of an open code block, without the fence that opens it again and the text before the fence."""
     lines = rest.split("\n")
     fences = [(i, mark) for i, line in enumerate(lines) if (mark := _FENCE.search(line))]
     if not fences:
@@ -250,16 +252,16 @@ def _without_reopened_fence(rest: str) -> str:
     return rest
 
 
-def _last(form: re.Pattern[str], text: str) -> re.Match[str] | None:
-    return max(form.finditer(text), key=lambda match: match.start(), default=None)
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return max(pattern.finditer(text), key=lambda match: match.start(), default=None)
 
 
 def _is_yes(match: re.Match[str]) -> bool:
     return match["answer"].lower() == "yes"
 
 
-def _labelled(label: str, prose: str) -> str:
-    """What follows ``label:`` in its last line, or in the line after it; Markdown's marks are taken off."""
+def _find_label(label: str, prose: str) -> str:
+    """The text after the last ``label:``, on the same line or the next, without Markdown marks."""
     lines = [line.strip() for line in prose.split("\n") if line.strip()]
     form = re.compile(rf"[\W\d_]*{label}[^\w:]*:(?P<value>.*)", re.IGNORECASE)
     for number, line in reversed(list(enumerate(lines))):
@@ -271,23 +273,3 @@ def _labelled(label: str, prose: str) -> str:
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
-
-
-def _find_tag(text: str, tree: AttributeTree) -> Tag | None:
-    """The tag of a path; one that leaves levels out counts where only one tag ends so."""
-    path = [re.sub(r"\s+level$", "", part.strip(_MARKS).lower()) for part in re.split(r"[/*>|→]", text)]
-    for tag in [*tree.tags(), *(Tag(c.target, c.granularity, c.main) for c in tree.categories)]:
-        if path == _levels(tag):
-            return tag
-    meant = [tag for tag in tree.tags() if path[-1] == _levels(tag)[-1] and _leaves_out(path, _levels(tag))]
-    return meant[0] if len(meant) == 1 else None
-
-
-def _levels(tag: Tag) -> list[str]:
-    return [name.lower() for name in (str(tag.target), str(tag.granularity), tag.main, tag.sub) if name]
-
-
-def _leaves_out(path: Sequence[str], levels: Sequence[str]) -> bool:
-    """Whether a path is some of the levels, in their order."""
-    following = iter(levels)
-    return all(name in following for name in path)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.builtin.paper_scoring import FEATURES, features, score
+from agents.builtin.paper_reader import FEATURES, features, score
 from agents.builtin.tagger import Tagger
 from fairnad.ideas.attribute_tree import AttributeTree
 from fairnad.ideas.idea import Idea

@@ -1,1 +1,1 @@
-"""What a domain pack states: task defaults, training recipes, budgets."""
+"""The domain of a search: contract, objective, task defaults, training recipes, budgets."""

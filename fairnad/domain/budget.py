@@ -1,4 +1,4 @@
-"""Budgets: hardware limits τ₁ … τₙ a candidate must meet (paper §4.3.2, §4.4, Table 5)."""
+"""Budgets: hardware limits τ₁ … τₙ that candidates must meet (paper §4.3.2, §4.4, Table 5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Costs = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One limit: ``name`` is also the key of the measured cost, ``limit`` is τ in ``unit``."""
+    """One limit τ, in ``unit``. ``name`` is also the key of the measured cost."""
 
     name: str
     unit: str

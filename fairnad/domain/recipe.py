@@ -1,4 +1,4 @@
-"""How a candidate is trained. Accuracies under different recipes are never compared."""
+"""Training recipes. Accuracies under different recipes are never compared."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _MAX_HOPELESS_SHARE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A training protocol (paper Table 4) together with all that decides its outcome.
+    """A training protocol (paper Table 4) and everything else that changes its results.
 
     ``learning_rate`` falls to ``final_learning_rate`` along a cosine, step by step. ``crop_padding`` 0 and
-    ``flip_probability`` 0 switch the augmentation off. ``task_digest`` names the data, the split and the image
-    size; ``environment`` names what else changes numbers (torch version, device kind, threads a job).
+    ``flip_probability`` 0 switch augmentation off. ``task_digest`` identifies data, split and image size;
+    ``environment`` identifies torch version, kind of device and threads per job.
 
-    ``precision`` is that of forward and backward passes in training: ``bfloat16`` is mixed, with weights in float32.
-    ``compiled`` trains by ``torch.compile``. ``hopeless_after`` is the epoch after which :meth:`is_hopeless` may end
-    a training; 0: never.
+    ``precision`` applies to forward and backward passes in training; ``bfloat16`` is mixed precision with float32
+    weights. ``compiled`` trains with ``torch.compile``. After epoch ``hopeless_after``, :meth:`is_hopeless` may end a
+    training; 0: never.
     """
 
     name: str
@@ -52,20 +52,20 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that change whenever any field does."""
+        """Twelve hexadecimal digits that change with every field."""
         return hashlib.sha256(json.dumps(self._decisive, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def _decisive(self) -> dict[str, object]:
-        # A field that came later counts only where it is used, so that digests of older runs stay what they were.
+        # Newer fields count only if they are set, so that digests of older runs do not change.
         unused = {name for name, unset in _LATER.items() if getattr(self, name) == unset}
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
     def is_hopeless(self, train_loss: Sequence[float], num_classes: int) -> bool:
-        """Whether a training that has finished these epochs is to be ended: it has not begun to learn.
+        """Whether to end a training that has not started to learn.
 
-        So it is when ``hopeless_after`` epochs have passed, others are still to come, and none of them had a mean
-        loss more than a hundredth below that of guessing, which is the logarithm of the number of classes.
+        True after ``hopeless_after`` epochs, before the last, if no epoch had a mean loss more than 1% below the loss
+        of guessing, which is the logarithm of the number of classes.
         """
         if not 0 < self.hopeless_after <= len(train_loss) < self.num_epochs:
             return False
@@ -79,5 +79,5 @@ RECIPES = {
     "nasbench201-12": Recipe(name="nasbench201-12", num_epochs=12, batch_size=256, learning_rate=0.1),
     "quick": Recipe(name="quick", num_epochs=20, batch_size=32, learning_rate=0.1, warmup_epochs=1, hopeless_after=10),
 }
-"""``nasbench201`` is Table 4, ``nasbench201-12`` the same schedule in 12 epochs, a 17th of the cost, for screening;
-``quick`` is for searches that must end in minutes, and ends trainings that have learned nothing half way."""
+"""``nasbench201`` is Table 4. ``nasbench201-12`` has the same schedule in 12 epochs, for screening. ``quick`` is for
+searches of minutes; it stops a training that has learned nothing after half of its epochs."""

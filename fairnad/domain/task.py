@@ -1,4 +1,4 @@
-"""What a task brings when a setting is left empty, and what people are told about its images."""
+"""The defaults of a task, and the report on its images."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fairnad.domain.objective import ACCURACY, OBJECTIVES
+
 REFERENCE_SIZE = 32
-"""The side in pixels that ``crop_padding`` refers to where a task has no image size of its own."""
+"""The image size in pixels to which ``crop_padding`` refers if a task has no image size."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDefaults:
-    """The defaults of one task, as its pack states them.
+    """The defaults of one task, from its pack.
 
-    ``max_params`` is in elements, ``max_flops`` in multiply-adds an image; 0: :data:`DERIVED_LIMIT` times the costs of
-    the base. ``image_size`` is the side in pixels, 0: what suits the images. ``num_train`` and ``num_validation`` count
-    images, 0: all of the task's own split. ``flip_probability`` is the share of training images that are mirrored,
-    ``crop_padding`` the zero pixels at each side a crop may reach into, for ``image_size`` or :data:`REFERENCE_SIZE`.
-    ``scale_base`` says whether a search widens the base to its limits before it starts.
+    ``max_params`` is in elements, ``max_flops`` in multiply-adds per image; 0: :data:`DERIVED_LIMIT` times the cost of
+    the base. ``image_size`` is the side in pixels; 0: derived from the images. ``num_train`` and ``num_validation``
+    count images; 0: the whole split. ``flip_probability`` is the share of mirrored training images. ``crop_padding``
+    is the zero padding in pixels for random crops at ``image_size``, or at :data:`REFERENCE_SIZE`. ``scale_base``:
+    widen the base to its limits before a search. ``objective`` is a name of
+    :data:`fairnad.domain.objective.OBJECTIVES`.
     """
 
     base: str
@@ -31,6 +34,12 @@ class TaskDefaults:
     flip_probability: float
     crop_padding: int
     scale_base: bool = False
+    objective: str = ACCURACY.name
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            known = ", ".join(sorted(OBJECTIVES))
+            raise ValueError(f"expected an objective among {known}, found {self.objective!r}")
 
     def padding(self, image_size: int) -> int:
         """The crop padding in pixels for images of another side."""
@@ -38,7 +47,7 @@ class TaskDefaults:
 
 
 DERIVED_LIMIT = 4
-"""What a limit nobody states is as a multiple of the base's cost: room to double both width and depth, or nearly so."""
+"""Unset limits are this multiple of the base's cost: room to nearly double width and depth."""
 
 
 class LeftOut(StrEnum):
@@ -57,11 +66,11 @@ class LeftOut(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaskReport:
-    """What a task is made of, for people.
+    """The content of a task, for display.
 
-    ``place`` is where its files lie, empty where it needs none. ``num_held_out`` is ``None`` where counting the
-    images would open files that stay closed during a search. ``class_counts`` counts the images to train on,
-    ``left_out`` the files that are not used; ``examples`` names some of them. A notice is a whole sentence.
+    ``place`` is the folder of its files, or empty. ``num_held_out`` is ``None`` if counting would open files that stay
+    closed during a search. ``class_counts`` counts training images, ``left_out`` unused files, and ``examples`` names
+    some of these. Each notice is a sentence.
     """
 
     task: str
@@ -77,5 +86,5 @@ class TaskReport:
 
     @property
     def imbalance(self) -> float:
-        """How many times as many images the largest class has as the smallest."""
+        """The number of images of the largest class divided by the smallest's."""
         return max(self.class_counts.values()) / max(min(self.class_counts.values()), 1)

@@ -1,4 +1,4 @@
-"""The attribute tree: what a design idea is about (paper §4.1, Tables 9 and 10)."""
+"""The attribute tree, which classifies design ideas (paper §4.1, Tables 9 and 10)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from enum import StrEnum
 
 
 class Target(StrEnum):
-    """What an attribute is meant to improve."""
+    """The goal of an attribute."""
 
     PERFORMANCE = "performance"
     EFFICIENCY = "efficiency"
 
 
 class Granularity(StrEnum):
-    """Which part of a network an attribute speaks of; it decides the mutation target (§4.3.1)."""
+    """The part of a network that an attribute concerns. It decides the mutation target (§4.3.1)."""
 
     OPERATION = "operation"
     BLOCK = "block and connectivity"
@@ -65,13 +65,13 @@ class AttributeTree:
         return not tag.sub or tag.sub in self.categories[tag.category]
 
     def tags(self) -> Iterator[Tag]:
-        """Every whole path, main categories without sub-categories included once with an empty ``sub``."""
+        """All whole paths. A main category without sub-categories appears once, with an empty ``sub``."""
         for category, subs in self.categories.items():
             for sub in subs or ("",):
                 yield Tag(category.target, category.granularity, category.main, sub)
 
     def grown(self, tags: Iterable[Tag]) -> AttributeTree:
-        """This tree with the categories and sub-categories of ``tags`` that it lacks, each at the end of its place."""
+        """This tree plus the missing categories and sub-categories of ``tags``, each appended at its level."""
         categories = {category: list(subs) for category, subs in self.categories.items()}
         for tag in tags:
             subs = categories.setdefault(tag.category, [])
@@ -90,7 +90,7 @@ class AttributeTree:
 
 @dataclass(frozen=True, slots=True)
 class CategoryNote:
-    """What a main category is about, for whoever fills it in."""
+    """A description of a main category, for the structurer."""
 
     about: str
     examples: tuple[str, ...]
@@ -98,7 +98,7 @@ class CategoryNote:
 
 @dataclass(frozen=True)
 class AttributeTemplate:
-    """𝒯attr: the upper two levels of the tree, described (paper §4.1); the reference models supply the third."""
+    """𝒯attr: the upper two levels of the tree with descriptions (paper §4.1). Reference models supply the third."""
 
     notes: Mapping[Category, CategoryNote]
 

@@ -1,4 +1,4 @@
-"""Modules that are known to run and to keep the shape of their map: parts new modules can be put together from."""
+"""Checked modules: they run and keep the shape of their map, and new modules can be composed from them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 CONTRACT = "(B, C, H, W) → (B, C, H, W)"
-"""What every one of them keeps, for any batch, width and size of the map: shape and dtype of what it is given."""
+"""The contract of checked modules: shape and dtype of the input are kept, for any batch size, width and map size."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedModule:
     """A module that was built and run alone, and kept :data:`CONTRACT`.
 
-    ``module_id`` is ``pack/Name``, or the candidate it comes from and its name; ``does`` says what it does, in words
-    or as the idea it was made for; ``source`` holds its imports and its classes, and is built as ``Name(channels)``.
+    ``module_id`` is ``pack/Name``, or its candidate's id and its name. ``does`` describes it, or is the idea it was
+    made for. ``source`` holds its imports and classes; it is built as ``Name(channels)``.
     """
 
     module_id: str
@@ -26,7 +26,7 @@ class CheckedModule:
 
 
 def distinct(modules: Iterable[CheckedModule], limit: int) -> list[CheckedModule]:
-    """The first ``limit`` of different names and sources: a copy helps no one, and of one name only one can be used."""
+    """The first ``limit`` modules with distinct names and sources."""
     kept: list[CheckedModule] = []
     for module in modules:
         if len(kept) < limit and all(module.name != one.name and module.source != one.source for one in kept):
@@ -36,27 +36,27 @@ def distinct(modules: Iterable[CheckedModule], limit: int) -> list[CheckedModule
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A Python file as the statements at its top level; ``tree`` is what ``code`` parses to."""
+    """A Python file as top-level statements; ``tree`` is the parsed ``code``."""
 
     code: str
     tree: ast.Module
 
     @cached_property
     def nodes(self) -> Mapping[str, ast.stmt]:
-        """What defines each class, function and constant."""
+        """The statement that defines each class, function and constant."""
         return {name: node for node in self.tree.body for name in _names_of(node)}
 
     @cached_property
     def lines(self) -> Sequence[str]:
-        """Its lines as Python counts them, without their ends."""
+        """The lines as Python counts them, without line ends."""
         return self.code.split("\n")
 
     def text(self, node: ast.stmt) -> str:
-        """The lines of a statement, its decorators included."""
+        """The lines of a statement including decorators."""
         return "\n".join(self.lines[first_line(node) : node.end_lineno])
 
     def module(self, name: str) -> str:
-        """A class with all of the imports, and those of the other definitions it needs.
+        """A class with all imports and the definitions it needs.
 
         Raises:
             KeyError: nothing of that name is defined.
@@ -73,7 +73,7 @@ class SourceFile:
 
 
 def first_line(node: ast.stmt) -> int:
-    """Where a statement begins, its decorators included, counted from 0."""
+    """The first line of a statement including decorators, counted from 0."""
     decorators = node.decorator_list if isinstance(node, ast.ClassDef | ast.FunctionDef) else []
     return min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
 

@@ -1,7 +1,7 @@
-"""A question about ideas and runs, what it was understood as, what was found, and the answer.
+"""Questions about ideas and runs: the parsed question, the evidence found, and the answer.
 
-The steps are fixed: understand → retrieve → answer. The librarian plays the first and the last; between them the
-stores are read by the program, so that an answer can hold nothing that was not found.
+The steps are fixed: understand → retrieve → answer. The librarian plays the first and the last. The program reads the
+stores in between.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from fairnad.ideas.idea_filter import IdeaFilter
 
 
 class Topic(StrEnum):
-    """What a question is about; each is looked up in its own way."""
+    """The topic of a question; each has its own retrieval."""
 
     IDEAS = "ideas"
     """design ideas, by filters and meaning"""
     SIMILAR = "similar"
-    """ideas close to one that is named"""
+    """ideas similar to a given one"""
     COUNTS = "counts"
     """how many ideas there are, by category"""
     RUN = "run"
-    """how far a run is, and how it did"""
+    """progress and results of a run"""
     BEST = "best"
     """the best candidates of a run"""
     CANDIDATE = "candidate"
-    """one candidate: what it is, and what became of it"""
+    """one candidate and its outcome"""
     CANDIDATES = "candidates"
     """candidates of a run, by filters on their ideas"""
     LINEAGE = "lineage"
-    """whom a candidate descends from"""
+    """the ancestors of a candidate"""
     DIFF = "diff"
     """how two candidates differ"""
     CATEGORIES = "categories"
@@ -45,27 +45,27 @@ RUN_TOPICS = frozenset(set(Topic) - {Topic.IDEAS, Topic.SIMILAR, Topic.COUNTS})
 
 
 class Preference(StrEnum):
-    """What comes first among what was found."""
+    """The order of the items found."""
 
     CLOSEST = "closest"
-    """what is closest in meaning; of candidates, the most accurate"""
+    """closest in meaning; for candidates, most accurate"""
     CHEAP = "cheap"
-    """what costs little"""
+    """cheapest"""
     NEWEST = "newest"
-    """what was published last"""
+    """newest"""
 
 
 MAX_LIMIT = 50
-"""Items one answer is made from, at most."""
+"""The maximum number of items for one answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Understanding:
-    """A question as something that can be looked up.
+    """A question as a query.
 
-    ``text`` is searched by meaning, empty where the filters say it all. ``candidates`` are named as the person did:
-    ids, parts of ids, numbers in the order of drawing, ``base``, ``best``. ``limit`` is how many items were asked
-    for, 0 where that was left open. ``notes`` say what could not be understood.
+    ``text`` is searched by meaning; it is empty if the filters are enough. ``candidates`` are named as in the
+    question: ids, parts of ids, numbers in the order of drawing, ``base``, ``best``. ``limit`` is the requested number
+    of items, or 0. ``notes`` say what was not understood.
     """
 
     topic: Topic = Topic.IDEAS
@@ -80,7 +80,7 @@ class Understanding:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Something that was found, told in a sentence or some lines that name every id in square brackets."""
+    """A piece of evidence: text that cites every id in square brackets."""
 
     text: str
     ideas: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An earlier question of the same conversation, with what came of it."""
+    """An earlier question of the same conversation with its query and answer."""
 
     question: str
     understanding: Understanding
@@ -104,7 +104,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer with the ids it cites, in the order they come up; ``notes`` say what did not go as it should."""
+    """An answer with the cited ids in order; ``notes`` report problems."""
 
     text: str
     cited: tuple[str, ...] = ()
@@ -112,12 +112,12 @@ class Reply:
 
 
 class Librarian(Protocol):
-    """Understands questions, and answers them from what was found."""
+    """Understands questions and answers them from evidence."""
 
     async def understand(self, question: str, earlier: tuple[Turn, ...]) -> Understanding:
-        """The question as something that can be looked up; ``earlier`` are the turns before it, the oldest first."""
+        """The question as a query; ``earlier`` are the previous turns, oldest first."""
 
     async def answer(
         self, question: str, understanding: Understanding, evidence: tuple[Evidence, ...], earlier: tuple[Turn, ...]
     ) -> Reply:
-        """The answer to a question, made of the evidence alone."""
+        """The answer to a question, from the evidence alone."""

@@ -13,7 +13,7 @@ MAX_IDEA_WORDS = 49
 
 
 class IdeaKind(StrEnum):
-    """Where an idea comes from; knowledge ideas carry a tag, mutated ones where it is known, the others none."""
+    """The origin of an idea. Knowledge ideas carry a tag, mutated ones may, the others do not."""
 
     KNOWLEDGE = "knowledge"
     """drawn from the idea store (stages initial and fair)"""
@@ -22,13 +22,13 @@ class IdeaKind(StrEnum):
     HYPERPARAMETER = "hyperparameter"
     """a predefined hyper-parameter adjustment idea (stage pareto)"""
     MUTATED = "mutated"
-    """made by the idea mutator from the last mutation and its effect (stage refine)"""
+    """derived by the idea mutator from the last mutation and its effect (stage III)"""
     NONE = "none"
     """the base model: no idea"""
 
 
 class MutationTarget(StrEnum):
-    """Which part of the parent a mutation may change (paper F.2.3)."""
+    """The part of the parent that a mutation may change (paper F.2.3)."""
 
     NEW_MODULE = "new module"
     MODIFY_MODULE = "modify module"
@@ -39,7 +39,7 @@ class MutationTarget(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What an idea goes back to; empty strings and ``None`` where unknown."""
+    """The source of an idea; unknown fields are empty or ``None``."""
 
     title: str = ""
     year: int | None = None
@@ -49,12 +49,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Idea:
-    """One design idea of at most :data:`MAX_IDEA_WORDS` words; only those of kind mutated and none may be empty.
+    """One design idea of at most :data:`MAX_IDEA_WORDS` words. Only kinds ``mutated`` and ``none`` may be empty.
 
-    ``also`` are further sources that say the same.
+    ``also`` lists further sources of the same idea.
 
     Raises:
-        ValueError: the text is empty or too long, or kind and tag do not go together.
+        ValueError: the text is empty or too long, or the tag does not fit the kind.
     """
 
     text: str
@@ -75,20 +75,20 @@ class Idea:
 
     @property
     def idea_id(self) -> str:
-        """A short stable name made of the text and the tag."""
+        """A short stable id derived from text and tag."""
         return hashlib.sha256(f"{self.kind}|{self.tag}|{self.text}".encode()).hexdigest()[:12]
 
     @property
     def asks_for_a_module(self) -> bool:
-        """Whether a new module can carry it out: predefined ideas scale and adjust what is there."""
+        """Whether a new module can implement it. Predefined ideas scale or adjust existing modules."""
         return self.kind in (IdeaKind.KNOWLEDGE, IdeaKind.MUTATED)
 
 
 def mutation_targets(idea: Idea) -> tuple[MutationTarget, ...]:
-    """The targets an idea may be formatted for, one of which is drawn uniformly (§4.3.1, F.2.3).
+    """The possible targets of an idea; one is drawn uniformly (§4.3.1, F.2.3).
 
-    Ideas of an operation or a block go into a new or an existing module; network ideas, and the untagged
-    ones of stages II and III, which name their own target, go to the network as a whole.
+    Ideas for an operation or a block target a new or an existing module. Network ideas, and the untagged ideas of
+    stages II and III, target the whole network.
     """
     if idea.tag is None or idea.tag.granularity is Granularity.NETWORK:
         return (MutationTarget.NETWORK,)

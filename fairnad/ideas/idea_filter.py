@@ -1,4 +1,4 @@
-"""Which ideas are meant: a filter over tags and sources, exact and without meaning."""
+"""An exact filter of ideas by tags and sources."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fairnad.ideas.idea import Idea
 
 @dataclass(frozen=True, slots=True)
 class IdeaFilter:
-    """What an idea must be to pass; what is empty or ``None`` asks for nothing.
+    """Conditions on an idea; empty ones and ``None`` are ignored.
 
-    ``mains`` and ``subs`` are names of main and sub-categories, in any case, wherever in the tree they lie; an idea
-    passes that lies in any of them, and in none of ``without``, which holds names of either. ``since`` and ``until``
-    bound the year of the source, both included; an idea whose year is unknown passes neither. ``title`` must be in
-    the title of the source, in any case.
+    ``mains`` and ``subs`` are names of main and sub-categories anywhere in the tree, case-insensitive. An idea must
+    lie in one of them and in none of ``without``, which holds names of both levels. ``since`` and ``until`` bound the
+    year of the source, inclusive; an unknown year does not pass. ``title`` must occur in the title of the source,
+    case-insensitive.
     """
 
     targets: tuple[Target, ...] = ()
@@ -28,15 +28,15 @@ class IdeaFilter:
     title: str = ""
 
     def __bool__(self) -> bool:
-        """Whether it asks for anything."""
+        """Whether there is any condition."""
         return self != IdeaFilter()
 
     def passes(self, idea: Idea) -> bool:
-        """Whether ``idea`` is meant. One without a tag is only where no tag is asked for."""
+        """Whether ``idea`` passes. Without a tag, it passes only if there is no condition on the tag."""
         return self.passes_tag(idea.tag) and self.passes_source(idea)
 
     def passes_tag(self, tag: Tag | None) -> bool:
-        """Whether a tag is one of those meant."""
+        """Whether a tag passes."""
         if tag is None:
             return not (self.targets or self.granularities or self.mains or self.subs)
         if (self.targets and tag.target not in self.targets) or (
@@ -44,12 +44,12 @@ class IdeaFilter:
         ):
             return False
         main, sub = tag.main.casefold(), tag.sub.casefold()
-        if _named(main, self.without) or _named(sub, self.without):
+        if _is_among(main, self.without) or _is_among(sub, self.without):
             return False
-        return not (self.mains or self.subs) or _named(main, self.mains) or _named(sub, self.subs)
+        return not (self.mains or self.subs) or _is_among(main, self.mains) or _is_among(sub, self.subs)
 
     def passes_source(self, idea: Idea) -> bool:
-        """Whether the source of ``idea`` is one of those meant."""
+        """Whether the source of ``idea`` passes."""
         year = idea.source.year
         if self.since is not None and (year is None or year < self.since):
             return False
@@ -58,12 +58,12 @@ class IdeaFilter:
         return self.title.casefold() in idea.source.title.casefold()
 
 
-def _named(name: str, names: tuple[str, ...]) -> bool:
+def _is_among(name: str, names: tuple[str, ...]) -> bool:
     return any(name == other.casefold() for other in names)
 
 
 def filter_text(asked: IdeaFilter) -> str:
-    """The filter in words, empty where it asks for nothing."""
+    """The filter in words; empty without conditions."""
     parts = [" or ".join((*asked.subs, *asked.mains)), " or ".join(f"{name} level" for name in asked.granularities)]
     parts += [" or ".join(f"for {name}" for name in asked.targets)]
     if asked.without:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fairnad.ideas.idea import Idea, Source
 
 NEAR = 0.8
-"""Share of common words (of both together) from which two ideas are one."""
+"""Ideas with at least this share of common words (intersection over union) are merged."""
 _SMALL_WORDS = frozenset(
     re.findall(r"\w+", "a an and as at by for from in into is it its of on or that the this to with")
 )
@@ -19,20 +19,20 @@ _SMALL_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class MergedIdeas:
-    """The distinct ideas in the order of their first mention; ``num_merged`` counts those that were none of them."""
+    """The distinct ideas in the order of their first mention; ``num_merged`` counts the duplicates."""
 
     ideas: tuple[Idea, ...]
     num_merged: int
 
 
 def merge_ideas(ideas: Sequence[Idea]) -> MergedIdeas:
-    """Each idea once: the first of those that share most of their words, with the sources of all of them."""
+    """Merge near-duplicates: the first idea is kept, with the sources of all."""
     words = [_words(idea.text) for idea in ideas]
     frequencies = Counter(word for found in words for word in found)
     by_word: dict[str, list[int]] = defaultdict(list)
     sources: dict[int, list[Source]] = {}
     for number, found in enumerate(words):
-        first = _first_near(found, words, _rarest(found, frequencies), by_word)
+        first = _find_near(found, words, _rarest(found, frequencies), by_word)
         if first is not None:
             sources[first] += [ideas[number].source, *ideas[number].also]
             continue
@@ -43,7 +43,7 @@ def merge_ideas(ideas: Sequence[Idea]) -> MergedIdeas:
     return MergedIdeas(tuple(merged), len(ideas) - len(merged))
 
 
-def _first_near(
+def _find_near(
     found: frozenset[str],
     words: Sequence[frozenset[str]],
     rarest: Sequence[str],
@@ -58,7 +58,7 @@ def _first_near(
 
 
 def _rarest(found: frozenset[str], frequencies: Counter[str]) -> list[str]:
-    """Words of which two near ideas share at least one: they can differ in too few words to share none of these."""
+    """The rarest words of an idea. Two near-duplicates share at least one of them."""
     ordered = sorted(found, key=lambda word: (frequencies[word], word))
     return ordered[: len(ordered) - math.ceil(NEAR * len(ordered)) + 1]
 

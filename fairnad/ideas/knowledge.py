@@ -1,7 +1,7 @@
-"""What knowledge is built from and of: reference models, papers, verdicts, ideas, and the two roles (paper §4.1–4.2).
+"""Values for building knowledge: reference models, papers, verdicts, ideas, and the two roles (paper §4.1–4.2).
 
-The roles have two implementations each, by a language model and built in. What is wrong with a paper is data, a
-:class:`Problem`: it is counted and named, and the next paper is read.
+Each role has two implementations, by a language model and built in. A problem with a paper is data, a
+:class:`Problem`: it is reported, and the build continues.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Protocol
 
 from fairnad.ideas.attribute_tree import Tag
 from fairnad.ideas.idea import MAX_IDEA_WORDS, Idea, Source
-from fairnad.ports import Errand
+from fairnad.ports import CallContext
 from fairnad.records.candidate import Failure
 
 LEAST_IDEA_WORDS = 4
-"""What is shorter is a heading or a remark."""
+"""Shorter texts are headings or remarks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceModel:
-    """A well-known model, or one ``part`` of its source where the whole does not fit, counted from 0."""
+    """A reference model, or one ``part`` of its source if the whole is too long, counted from 0."""
 
     name: str
     code: str
@@ -33,7 +33,7 @@ class ReferenceModel:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A design attribute as a structurer names it: the words of a path, which need not be in the template."""
+    """A design attribute as named by a structurer: the words of a path, which may not be in the template."""
 
     target: str
     granularity: str
@@ -43,7 +43,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Every attribute of one reference model."""
+    """All attributes of one reference model."""
 
     model: str
     attributes: tuple[Attribute, ...]
@@ -51,10 +51,10 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """A paper on its way.
+    """A paper.
 
-    ``page`` is where title and abstract are told, ``document`` where the full text is: a URL, or the path of a file;
-    empty where there is none. ``link`` is what a reader is shown.
+    ``page`` locates title and abstract, ``document`` the full text: a URL or a path, or empty. ``link`` is shown to
+    readers.
     """
 
     paper_id: str
@@ -67,13 +67,13 @@ class Paper:
 
     @property
     def title_key(self) -> str:
-        """The same for titles that differ in case, blanks and punctuation alone; empty where there is none."""
+        """The title without case, blanks and punctuation; empty if there is none."""
         return re.sub(r"[^a-z0-9]+", "", self.title.lower())
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """The part of a paper that ideas are extracted from; ``section`` is its heading, empty where none was found."""
+    """The part of a paper from which ideas are extracted; ``section`` is its heading, or empty."""
 
     section: str
     text: str
@@ -81,10 +81,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class PaperVerdict:
-    """Stage 1: whether a paper holds an idea for a backbone, and under which tag (paper F.2.2).
+    """Filter: whether a paper holds an idea for a backbone, and its tag (paper F.2.2).
 
-    ``score`` is in [0, 1], of a language model 0 or 1. ``repaired`` says that the tag was not in the tree and is the
-    nearest that is. ``tag`` is ``None`` for papers that are discarded, and may be where the tree was not shown.
+    ``score`` is in [0, 1]; a language model gives 0 or 1. ``repaired``: the tag was not in the tree and was replaced by
+    the nearest one. ``tag`` is ``None`` for discarded papers, and possibly if the tree was not shown.
     """
 
     keep: bool
@@ -94,21 +94,21 @@ class PaperVerdict:
 
 
 class Dropped(StrEnum):
-    """Why something that stage 2 found is no idea."""
+    """Why an extracted text is not used as an idea."""
 
     NO_CATEGORY = "no category of the tree"
-    """the tag is missing, or near no category of the tree"""
+    """the tag is missing or unlike any category of the tree"""
     TOO_LONG = "fifty words or more"
-    """it has fifty words or more, or fewer than four"""
+    """fifty words or more, or fewer than four"""
     OFF_TOPIC = "off topic"
-    """it speaks of training, data or another domain"""
+    """about training, data or another domain"""
     REPEATED = "said twice in the paper"
-    """the same paper has said it before"""
+    """repeated within the paper"""
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """Stage 2: the ideas of a paper; ``dropped`` counts what was none by reason, ``num_repaired`` the mended tags."""
+    """The extracted ideas of a paper; ``dropped`` counts unused texts by reason, ``num_repaired`` repaired tags."""
 
     ideas: tuple[Idea, ...]
     num_repaired: int = 0
@@ -116,7 +116,7 @@ class Extraction:
 
 
 def collect_ideas(tagged: Iterable[tuple[str, Tag | None]], source: Source, num_repaired: int = 0) -> Extraction:
-    """The ideas of one paper; what is none of them is counted by reason."""
+    """The ideas of one paper, and the number of unused texts by reason."""
     dropped: Counter[str] = Counter()
     ideas: dict[str, Idea] = {}
     for text, tag in tagged:
@@ -132,18 +132,18 @@ def collect_ideas(tagged: Iterable[tuple[str, Tag | None]], source: Source, num_
 
 
 class ProblemKind(StrEnum):
-    """What can be wrong with a source, a paper or a reference model."""
+    """Kinds of problems with a source, a paper or a reference model."""
 
     MISSING = "not found"
-    """there is no such file, package or paper"""
+    """no such file, package or paper"""
     BROKEN = "cannot be read"
-    """a file is damaged, encrypted or not what its name says"""
+    """a file is damaged, encrypted, or of another type than its name says"""
     EMPTY = "empty"
     """a file or page holds no text"""
     NO_ABSTRACT = "without title and abstract"
-    """there is nothing to judge the paper by"""
+    """the paper has no abstract"""
     NO_METHOD = "without a method section"
-    """no heading was found; the text between introduction and experiments, or all of it, was read instead"""
+    """no method heading; the text between introduction and experiments, or all of it, was read instead"""
     FORBIDDEN = "not allowed by robots.txt"
     """the site asks programs to stay away"""
     UNREACHABLE = "could not be fetched"
@@ -151,12 +151,12 @@ class ProblemKind(StrEnum):
     REPLY = "unusable reply"
     """the language model's reply could not be understood"""
     ENDPOINT = "endpoint did not answer"
-    """the language model was not reached; the next start asks again"""
+    """the language model did not answer; the next start asks again"""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something was wrong with ``where``, a source or a paper's title; ``message`` is one line."""
+    """A problem with ``where``, a source or a paper's title; ``message`` is one line."""
 
     kind: ProblemKind
     where: str
@@ -166,15 +166,15 @@ class Problem:
 class AttributeStructurer(Protocol):
     """Names the design attributes of a reference model (paper F.2.1)."""
 
-    async def structure(self, errand: Errand, model: ReferenceModel) -> Findings | Failure:
+    async def structure(self, context: CallContext, model: ReferenceModel) -> Findings | Failure:
         """The attributes of one model, or of one part of it."""
 
 
 class PaperReader(Protocol):
     """Filters papers, and extracts their ideas (paper F.2.2)."""
 
-    async def judge(self, errand: Errand, paper: Paper) -> PaperVerdict | Failure:
-        """Stage 1, from title and abstract."""
+    async def judge(self, context: CallContext, paper: Paper) -> PaperVerdict | Failure:
+        """Filter by title and abstract."""
 
-    async def extract(self, errand: Errand, paper: Paper, passage: Passage) -> Extraction | Failure:
-        """Stage 2, from the method; every idea is tagged and names the paper as its source."""
+    async def extract(self, context: CallContext, paper: Paper, passage: Passage) -> Extraction | Failure:
+        """Extract ideas from the method. Every idea is tagged and names the paper as its source."""

@@ -1,8 +1,7 @@
-"""From what was found in each reference model to one attribute tree: 𝒯attr → 𝒟attr (paper §4.1, C.1).
+"""Merges the attributes of all reference models into one tree: 𝒯attr → 𝒟attr (paper §4.1, C.1).
 
-The paper cleans the merged tree by hand and names three kinds of failure (C.2): attributes that are too specific,
-attributes in several categories, and categories without any. All three are dealt with here, and everything that is
-changed is reported with its reason.
+The paper cleans the merged tree by hand and names three kinds of failure (C.2): overly specific attributes, attributes
+in several categories, and empty categories. This module handles all three and reports every change with its reason.
 """
 
 from __future__ import annotations
@@ -19,39 +18,39 @@ from fairnad.ideas.knowledge import Attribute, Findings
 from fairnad.ideas.tagging import clean_name, find_tag
 
 _NEAR = 0.9
-"""Similarity from which two names are one."""
+"""Names with at least this similarity are merged."""
 _SHORT_FORMS = {"conv": "convolution", "norm": "normalization", "normalisation": "normalization", "avg": "average"}
 _KEPT_S = ("ss", "us", "is", "dynamics")
 
 
 class ChangeKind(StrEnum):
-    """What was done to an attribute or found of a category."""
+    """Kinds of changes to attributes and findings about categories."""
 
     MARKS = "stray marks taken off"
     """asterisks, numbers or brackets around a name"""
     SPELLING = "spelling made the same"
-    """another case, hyphen, plural or short form of a name that is there"""
+    """another case, hyphen, plural or short form of an existing name"""
     JOINED = "joined with a near-duplicate"
-    """a name that is nearly the same as another"""
+    """a name similar to another"""
     CATEGORY_NAME = "put under the category meant"
-    """the category was misspelt or stood at another place of the template"""
+    """the category was misspelt or belongs to another place of the template"""
     INVENTED = "dropped: its category is not in the template"
-    """no category is near the one named"""
+    """no category is similar to the named one"""
     MAIN_CATEGORY = "dropped: it names a main category"
     """a main category among the sub-categories"""
     SEVERAL_CATEGORIES = "kept in one category of several"
     """inconsistent categorization, the paper's second kind of failure"""
     ONE_MODEL_KEPT = "kept, though one model alone has it"
-    """perhaps overly specific, the paper's first kind of failure"""
+    """possibly overly specific, the paper's first kind of failure"""
     ONE_MODEL_DROPPED = "dropped: too few models have it"
     """overly specific, the paper's first kind of failure"""
     EMPTY = "no attribute found"
-    """a category stays empty, the paper's third kind of failure"""
+    """an empty category, the paper's third kind of failure"""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of the report; ``detail`` says what became of it, ``models`` name those it was found in."""
+    """One entry of the report; ``detail`` describes the change, ``models`` lists the models concerned."""
 
     kind: ChangeKind
     name: str
@@ -62,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Structuring:
-    """The tree with the number of models behind each tag, and everything that was changed on the way."""
+    """The tree, the number of models behind each tag, and all changes."""
 
     tree: AttributeTree
     support: Mapping[str, int]
@@ -70,10 +69,10 @@ class Structuring:
 
 
 def merge_findings(template: AttributeTemplate, findings: Sequence[Findings], *, min_models: int = 1) -> Structuring:
-    """One tree of all attributes, in the order of the template; sub-categories with most models behind them first.
+    """Merge all attributes into one tree, in the order of the template; sub-categories of most models first.
 
     Args:
-        min_models: attributes that fewer models have are dropped.
+        min_models: attributes of fewer models are dropped.
     """
     report: list[Change] = []
     placed = _place(template, findings, report)
@@ -93,14 +92,14 @@ def merge_findings(template: AttributeTemplate, findings: Sequence[Findings], *,
 
 
 _Models = dict[str, None]
-"""Names of models, each once, in the order they were read."""
+"""Distinct names of models in reading order."""
 _Places = dict[Category, _Models]
 
 
 def _place(
     template: AttributeTemplate, findings: Iterable[Findings], report: list[Change]
 ) -> dict[str, dict[Category, _Models]]:
-    """Each cleaned name with the categories of the template it was found in, and the models there."""
+    """The models by cleaned name and category of the template."""
     frame = AttributeTree(dict.fromkeys(template.notes, ()))
     mains = {normalized(category.main) for category in template.notes}
     placed: dict[str, _Places] = defaultdict(lambda: defaultdict(dict))
@@ -125,14 +124,14 @@ def _place(
 
 
 def _clean(attribute: Attribute) -> str:
-    """The name without numbers in front, brackets with remarks, and marks."""
+    """The name without leading numbers, bracketed remarks and markup."""
     name = re.sub(r"^\s*(?:\(?\d+[.)]|[-*•])\s*", "", attribute.name)
     name = re.sub(r"\s*[(\[{][^)\]}]*[)\]}]", "", name)
     return clean_name(re.sub(r"[*`#]+", " ", name))
 
 
 def normalized(name: str) -> str:
-    """The same for spellings of one name: no hyphens and plurals, short forms written out."""
+    """A form shared by all spellings of a name: no hyphens or plurals, short forms written out."""
     words = []
     for word in re.findall(r"[a-z0-9]+", name.lower()):
         long = word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(_KEPT_S) else word
@@ -141,7 +140,7 @@ def normalized(name: str) -> str:
 
 
 def _join(placed: Mapping[str, _Places], report: list[Change]) -> dict[str, _Places]:
-    """The same with names that are one put together under the one that most models use."""
+    """Join equal names under the spelling that most models use."""
     most_used = sorted(placed, key=lambda name: (-_num_models(placed[name]), -len(name), name))
     joined: dict[str, _Places] = {}
     keys: dict[str, str] = {}
@@ -165,7 +164,7 @@ def _num_models(places: _Places) -> int:
 
 
 def _settle(joined: Mapping[str, _Places], order: Sequence[Category], report: list[Change]) -> dict[str, Category]:
-    """The one category of each name: where most models have it; on a tie, where the fewest other names are."""
+    """The category of each name: where most models have it; on a tie, the one with the fewest names."""
     sizes = Counter(category for places in joined.values() for category in places)
     settled = {}
     for name, places in joined.items():

@@ -1,4 +1,4 @@
-"""From the words of a path to a tag that exists: what a model names is looked up in the tree, or mended."""
+"""Finds the tag of the tree for a path named by a language model, and repairs misspelt names."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from fairnad.ideas.attribute_tree import AttributeTree, Category, Tag
 _SEPARATORS = re.compile(r"\s*(?:[/*>|→]|::)\s*")
 _MARKS = " \t*_`'\"“”#.-"
 _NEAR = 0.75
-"""Similarity from which a misspelt or reworded name is taken for one of the tree."""
+"""The least similarity at which a misspelt or reworded name matches one of the tree."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundTag:
-    """A tag of the tree; ``exact`` says that it was named as it is."""
+    """A tag of the tree; ``exact`` if it was named exactly."""
 
     tag: Tag
     exact: bool
 
 
 def find_tag(path: str, tree: AttributeTree) -> FoundTag | None:
-    """The tag of the tree that ``target / level / main category / sub-category`` means, ``None`` where none is near.
+    """The tag of the tree for ``target / level / main category / sub-category``; ``None`` if none is similar.
 
-    A wrong or misspelt part is mended: the main category decides, by its name or the nearest; where that is near
-    none, the sub-category does. A sub-category that is near none of its main category is left empty.
+    Wrong parts are repaired: the main category decides, by the most similar name; otherwise the sub-category does. A
+    sub-category unlike any of its main category is left empty.
     """
     parts = [clean_name(part) for part in _SEPARATORS.split(path)]
     parts = [re.sub(r" level$", "", part) for part in parts if part]

@@ -1,1 +1,1 @@
-"""What a search has found: candidates, their records, and what follows from them."""
+"""Results of a search: candidates, records, and statistics."""

@@ -1,4 +1,4 @@
-"""One candidate on its way from an idea to a record (paper Algorithm 1)."""
+"""The data of one candidate, from idea to record (paper Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from fairnad.domain.objective import ACCURACY, OBJECTIVES, Objective
 
 
 class Stage(StrEnum):
@@ -57,64 +59,64 @@ class FailureKind(StrEnum):
     REPLY = "reply"
     """a language model's reply held no usable source"""
     BROKEN = "broken off"
-    """the endpoint ended every answer before it was complete"""
+    """the endpoint cut off every answer"""
     CONTEXT = "context"
-    """the prompt does not fit the model's context even when shortened"""
+    """even the shortened prompt does not fit the model's context"""
     TRUNCATED = "truncated"
-    """the reply was cut off, also after its continuations"""
+    """the reply was cut off even with continuations"""
     NOT_APPLICABLE = "not applicable"
-    """a built-in transformation found no place for the idea"""
+    """no built-in transformation fits the idea and the parent"""
     SYNTAX = "syntax"
     """the source does not parse"""
     POLICY = "policy"
-    """the source breaks a rule for sources, and was not run"""
+    """the source breaks a rule of the source policy and was not run"""
     INTERFACE = "interface"
-    """there is no ``Network(num_classes)`` or its output has the wrong shape or type"""
+    """``Network(num_classes)`` is missing, or its output has the wrong shape or type"""
     IMPORT = "import"
     """a name or module is missing"""
     SHAPE = "shape"
     """tensor shapes do not fit"""
     RUNTIME = "runtime"
-    """any other exception while building, or in the forward or backward pass"""
+    """any other exception in the constructor, forward or backward pass"""
     MEMORY = "memory"
-    """the job ran out of its memory limit"""
+    """the job exceeded its memory limit"""
     TIMEOUT = "timeout"
-    """the job ran out of its time limit and was killed"""
+    """the job exceeded its time limit and was killed"""
     CRASH = "crash"
-    """the job died of a signal or ended without a report"""
+    """the job was killed by a signal or ended without a report"""
     BUDGET = "budget"
-    """over a limit, and downscaling did not bring it under"""
+    """over a limit, also after downscaling"""
     UNCHANGED = "unchanged"
     """the architecture equals the parent's"""
     SINGLE_LAYER = "single layer"
     """no base block is executed twice in series"""
     DUPLICATE = "duplicate"
-    """the architecture equals one that is already in the history"""
+    """the architecture equals another one in the history"""
     BATCH_LEAKAGE = "batch leakage"
-    """what it says of an image depends on the other images of the batch"""
+    """the output for an image depends on the other images of the batch"""
     NOT_DETERMINISTIC = "not deterministic"
-    """it says two things of the same images in evaluation mode, or two builds of it differ"""
+    """outputs for the same images differ in evaluation mode, or two builds differ"""
     HIDDEN_WEIGHTS = "hidden weights"
-    """it computes with tensors that are no parameters, beyond what is allowed"""
+    """more tensors than allowed are used as weights without being parameters"""
     MISCOUNTED = "miscounted"
-    """it does more work than the count of its FLOPs shows"""
+    """the network does more work than its counted FLOPs"""
     INTEGRITY = "integrity"
-    """any other integrity verdict refused it"""
+    """any other integrity fault"""
     DIVERGED = "diverged"
-    """the training ended in numbers that are not finite"""
+    """the training loss is not finite"""
     HOPELESS = "hopeless"
-    """the training was ended by its recipe's rule: it had not begun to learn"""
+    """the recipe's early-stopping rule ended the training: the loss did not fall"""
     REVIEW = "review"
-    """a person refused it"""
+    """rejected by a reviewer"""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a step ended a candidate, or sent it back: data, never an exception.
+    """Why a step failed: data, never an exception.
 
-    ``message`` is one line; ``log_tail`` the end of a traceback or of captured output, for the debugger, and
-    ``shape_trace`` the shapes that went through the modules of a failing forward pass, a line a call, with those at
-    the failing line.
+    ``message`` is one line. For the debugger, ``log_tail`` is the end of the traceback or captured output, and
+    ``shape_trace`` the input and output shapes of each module call in a failing forward pass, one line each, then
+    the shapes at the failing line.
     """
 
     step: Step
@@ -133,14 +135,15 @@ INTEGRITY_KINDS = frozenset(
         FailureKind.INTEGRITY,
     }
 )
-"""The kinds of integrity verdicts."""
+"""The kinds of integrity faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What an integrity verdict found in a network that runs; ``kind`` is one of :data:`INTEGRITY_KINDS`.
+    """A finding of the integrity checks in a network that runs; ``kind`` is one of :data:`INTEGRITY_KINDS`.
 
-    A fault is refused where verdicts refuse; anything else is only told. ``message`` is one line.
+    A fault refuses the candidate with ``lab.integrity = reject``; other findings are only reported. ``message`` is
+    one line.
     """
 
     kind: FailureKind
@@ -152,7 +155,7 @@ class Finding:
 
 
 def first_fault(findings: Iterable[Finding]) -> Finding | None:
-    """The finding a network is refused for, ``None`` where there is none."""
+    """The first finding that is a fault, or ``None``."""
     return next((finding for finding in findings if finding.is_fault), None)
 
 
@@ -160,10 +163,10 @@ _ID = re.compile(r"g([0-9]{2,})-([a-z]+)-r([0-9]+)-s([0-9]{2,})-d([0-9]+)")
 
 
 class CandidateId(NamedTuple):
-    """Where in the search a candidate was drawn; never random, so that a resumed run draws the same.
+    """The place of a candidate in the search. It is never random, so that a resumed run draws the same.
 
-    ``generation`` counts from 1 (0: base and initial), ``round`` from 1 (above 1 only in stage refine), ``slot``
-    and ``draw`` from 0. ``draw`` counts how often the slot was drawn before.
+    ``generation`` counts from 1 (0: base and initial), ``round`` from 1 (above 1 only in stage III), ``slot`` and
+    ``draw`` from 0. ``draw`` is the number of earlier draws of the slot.
     """
 
     generation: int
@@ -197,7 +200,7 @@ class CandidateId(NamedTuple):
 
 
 BASE_ID = str(CandidateId(0, Stage.BASE, 1, 0, 0))
-"""The base's; what concerns a run as a whole is stored under it."""
+"""The id of the base. Data about the whole run is stored under it, too."""
 
 
 def is_candidate_id(text: str) -> bool:
@@ -207,12 +210,12 @@ def is_candidate_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What the check job found out about a source that runs: claims of the job, no score.
+    """The check job's report on a source that runs: claims, no score.
 
-    ``costs`` holds at least ``params`` (elements of parameters) and ``flops`` (multiply-adds of one image, paper
-    §5 and fvcore's count). ``fingerprint`` is the digest of the operator trace; ``num_repeats`` how often a block
-    is executed in series, 1 for a network without repetition. ``blocks`` lists executed module calls as
-    ``(class name, qualified name, output shape)`` in order. ``findings`` are those of the integrity verdicts.
+    ``costs`` holds at least ``params`` (elements of parameters) and ``flops`` (multiply-adds of one image, counted by
+    fvcore; paper §5). ``fingerprint`` is the digest of the operator trace. ``num_repeats`` is how often a block is
+    executed in series, 1 without repetition. ``blocks`` lists executed module calls in order as ``(class name,
+    qualified name, output shape)``. ``findings`` come from the integrity checks.
     """
 
     costs: Mapping[str, float]
@@ -226,12 +229,12 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A trained candidate: last-epoch validation accuracy in [0, 1], with the recipe it was trained by.
+    """The evaluation of a trained candidate: the validation accuracy of the last epoch, in [0, 1], and its recipe.
 
-    ``train_loss`` is the mean loss of each epoch as the training job claims it; nothing is decided by it. ``curve``
-    holds (epoch, validation accuracy) of earlier epochs, counted from 1, where they were asked for.
-    Two evaluations can be compared only when their ``recipe_digest`` is the same: see
-    :func:`fairnad.records.history.better`. ``findings`` are those of the check, then those of the scoring.
+    Only evaluations with equal ``recipe_digest`` can be compared: see :func:`fairnad.records.history.better`.
+    ``metric`` names the objective of ``accuracy`` and ``curve``. ``curve`` holds (epoch, value) of earlier epochs,
+    counted from 1, if requested. ``train_loss`` is the mean loss of each epoch as claimed by the training job; no
+    decision uses it. ``findings`` come from the check, then from the scoring.
     """
 
     accuracy: float
@@ -243,11 +246,17 @@ class Evaluation:
     isolation: str = field(default="", compare=False)
     curve: tuple[tuple[int, float], ...] = ()
     findings: tuple[Finding, ...] = ()
+    metric: str = ACCURACY.name
+
+    @property
+    def objective(self) -> Objective:
+        """The objective that ``accuracy`` is a value of."""
+        return OBJECTIVES[self.metric]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a language model, as it is stored with its candidate; ``usd`` is 0 where no price was stated."""
+    """One call of a language model, stored with its candidate; ``usd`` is 0 without a known price."""
 
     role: str
     model: str

@@ -1,4 +1,4 @@
-"""What is decided from the history when a candidate is drawn, and stays decided however often it is resumed."""
+"""Decisions made from the history at a draw. They are stored, and a resumed search keeps them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """How the language models go about one candidate; everything is empty where nothing was chosen.
+class DrawDecisions:
+    """How the language models work on one candidate. Fields without a decision are empty.
 
-    ``model`` is the language model that designs it; ``form`` how its mutation is written; ``resample`` the kinds of
-    failures after which a fresh draw is better than a repair; ``lessons`` what earlier draws of the idea's category
-    taught, a line each, for the prompts; ``parts`` the ids of the checked modules the mutator is offered.
+    ``model`` designs it. ``form`` is the edit format. ``resample`` lists the kinds of failures after which a fresh draw
+    is better than a repair. ``lessons`` are lines about earlier draws for the prompts. ``parts`` are the ids of the
+    offered modules of the module library.
     """
 
     model: str = ""
@@ -21,5 +21,5 @@ class Choices:
     parts: tuple[str, ...] = ()
 
 
-NO_CHOICES = Choices()
-"""Nothing was chosen: for the base, and for work outside a search."""
+NO_DECISIONS = DrawDecisions()
+"""No decisions, for the base and for work outside a search."""

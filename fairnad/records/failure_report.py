@@ -1,7 +1,6 @@
-"""What a language model's replies came to grief on: by step and kind, mended or not, with calls and tokens.
+"""Failure statistics of model replies: by step and kind, repaired or final, with calls and tokens.
 
-A failure counts when it was met, also where it was mended afterwards: the pass rate alone does not show those. What
-calls cost is another matter: here they are only counted, by role and model.
+Unlike the pass rate, they count every failure, including those that were repaired. Calls are counted by role and model.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ PAPERS_KINDS: dict[FailureKind, str] = {
     FailureKind.UNCHANGED: "structural failure",
     FailureKind.SINGLE_LAYER: "structural failure",
 }
-"""The paper's five kinds of failures (D.3) by ours; the others are ours alone."""
+"""Our failure kinds mapped to the paper's five (D.3); the paper has no name for the others."""
 
 _PHASES: dict[str, frozenset[Step]] = {
     "reply": frozenset({Step.MUTATE}),
@@ -37,9 +36,9 @@ _PHASES: dict[str, frozenset[Step]] = {
 
 @dataclass(frozen=True, slots=True)
 class KindCount:
-    """How often failures of one (step, kind) were met; ``paper`` is the paper's name, empty where it has none.
+    """Counts of the failures of one (step, kind); ``paper`` is the paper's name, or empty.
 
-    ``num_final`` ended their draw; ``num_mended`` were mended: the source ran, or came within its limits, afterwards.
+    ``num_mended`` were repaired: the source ran, or came within its limits, afterwards. ``num_final`` ended a draw.
     """
 
     step: str
@@ -52,7 +51,7 @@ class KindCount:
 
 @dataclass(frozen=True, slots=True)
 class CallCount:
-    """Calls of one role by one model; ``num_failed`` brought no usable reply."""
+    """Calls of one role by one model; ``num_failed`` gave no usable reply."""
 
     role: str
     model: str
@@ -66,9 +65,8 @@ class CallCount:
 class FailureReport:
     """The whole report.
 
-    ``phases`` has for each phase of the feedback loop the draws that passed it among those that reached it; ``paper``
-    counts how often each of the paper's five kinds was met. ``num_downscaled`` draws were reduced at all, and
-    ``num_fitted`` of them came within the limits.
+    ``phases``: for each phase of the feedback loop, its pass rate among the draws that reached it. ``paper``: the
+    number of failures by the paper's five kinds. ``num_fitted`` of ``num_downscaled`` draws came within the limits.
     """
 
     pass_rate: PassRate
@@ -85,9 +83,9 @@ class FailureReport:
 
 
 def failure_report(history: History) -> FailureReport:
-    """The report over every draw but the base's.
+    """The report over all draws except the base.
 
-    Draws without a reply are listed among the failures; as in the pass rate, the phases leave them out.
+    Draws without a reply count as failures. Like the pass rate, the phases leave them out.
     """
     drawn = [record for record in history.drawn if not had_no_reply(record.failure)]
     repairs = [repair for record in drawn for repair in record.repairs]
@@ -107,13 +105,13 @@ def failure_report(history: History) -> FailureReport:
         num_debugs_without_call=sum(not repair.num_calls for repair in repairs),
         num_downscales=sum(record.num_downscales for record in drawn),
         num_downscaled=len(downscaled),
-        num_fitted=sum(_fitted(record) for record in downscaled),
+        num_fitted=sum(_came_within_limits(record) for record in downscaled),
         calls=_calls(history.records),
     )
 
 
 def _phases(drawn: Sequence[Record]) -> dict[str, PassRate]:
-    """Each phase with the draws that got through it, of those that got through all before it."""
+    """For each phase, its pass rate among the draws that passed all earlier phases."""
     left, rates = list(drawn), {}
     for phase, steps in _PHASES.items():
         passed = [record for record in left if _ended_at(record) not in steps]
@@ -123,7 +121,7 @@ def _phases(drawn: Sequence[Record]) -> dict[str, PassRate]:
 
 
 def _ended_at(record: Record) -> Step | None:
-    """The step that ended a draw. An integrity verdict of the check comes before budget and structure are verified."""
+    """The step that ended a draw. An integrity verdict of the check counts as execution."""
     if was_refused_unverified(record.failure):
         return Step.EXECUTE
     return record.failure.step if record.failure is not None else None
@@ -137,7 +135,7 @@ def _kinds(drawn: Sequence[Record]) -> tuple[KindCount, ...]:
     for record in drawn:
         if record.failure is not None:
             final[str(record.failure.step), str(record.failure.kind)] += 1
-        for key, was_mended in _met(record):
+        for key, was_mended in _find_failures(record):
             met[key] += 1
             mended[key] += was_mended
     ordered = sorted(met, key=lambda key: (-met[key], key))
@@ -146,13 +144,13 @@ def _kinds(drawn: Sequence[Record]) -> tuple[KindCount, ...]:
     )
 
 
-def _met(record: Record) -> Iterator[tuple[tuple[str, str], bool]]:
-    """Every failure a draw met, and whether it was mended: one that took two debugs counts once."""
+def _find_failures(record: Record) -> Iterator[tuple[tuple[str, str], bool]]:
+    """All failures of a draw, and whether each was repaired. A failure that took two debugs counts once."""
     end = record.failure
     open_kind: FailureKind | None = None
     for repair in record.repairs:
         if open_kind is not None and open_kind is not repair.kind:
-            yield (str(Step.EXECUTE), str(open_kind)), False  # another fault came to light behind it
+            yield (str(Step.EXECUTE), str(open_kind)), False  # the repair uncovered another fault
         open_kind = repair.kind
         if repair.mended:
             yield (str(Step.EXECUTE), str(open_kind)), True
@@ -162,13 +160,13 @@ def _met(record: Record) -> Iterator[tuple[tuple[str, str], bool]]:
             yield (str(Step.EXECUTE), str(open_kind)), False
     elif open_kind is not None and open_kind is not end.kind:
         yield (str(Step.EXECUTE), str(open_kind)), False
-    if record.num_downscales and _fitted(record):
+    if record.num_downscales and _came_within_limits(record):
         yield (str(Step.DOWNSCALE), str(FailureKind.BUDGET)), True
     if end is not None:
         yield (str(end.step), str(end.kind)), False
 
 
-def _fitted(record: Record) -> bool:
+def _came_within_limits(record: Record) -> bool:
     return _ended_at(record) in (None, Step.JUDGE, Step.REVIEW, Step.TRAIN)
 
 

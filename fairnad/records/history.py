@@ -1,4 +1,4 @@
-"""The history database 𝒟hist as a value (paper Equation 1): records, and what follows from them."""
+"""The history database 𝒟hist as a value (paper Equation 1): records and queries over them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from fairnad.domain.objective import ACCURACY, OBJECTIVES, Objective
 from fairnad.ideas.idea import Idea
 from fairnad.records.candidate import INTEGRITY_KINDS, Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step
-from fairnad.records.draw_decisions import NO_CHOICES, Choices
+from fairnad.records.draw_decisions import NO_DECISIONS, DrawDecisions
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One debug: ``kind`` is the failure it was spent on, ``mended`` whether the source ran afterwards.
+    """One debug: ``kind`` is the repaired failure, ``mended`` whether the source ran afterwards.
 
-    ``version`` is the source it brought, or would have; ``num_calls`` counts a language model's calls, 0 where known
-    repairs did it.
+    ``version`` is the number of the resulting source. ``num_calls`` counts calls of a language model, 0 for known
+    repairs.
     """
 
     kind: FailureKind
@@ -28,12 +29,11 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of one draw. Exactly one of ``evaluation`` and ``failure`` is set.
+    """The outcome of one draw. Exactly one of ``evaluation`` and ``failure`` is set.
 
-    ``note`` says in a line what the mutator did, empty where it did not say; ``num_debugs`` and ``num_downscales``
-    count the retries that were spent, ``num_edits`` how often a person changed the idea or the source;
-    ``duplicate_of`` names the record whose architecture this one repeats; ``choices`` were made at the draw,
-    ``repairs`` the debugs one by one.
+    ``note`` is the mutator's one-line description, possibly empty. ``num_debugs`` and ``num_downscales`` count
+    retries, ``num_edits`` a reviewer's changes of idea or source. ``duplicate_of`` is the id of the record with the
+    same architecture. ``choices`` are the decisions made at the draw, ``repairs`` the debugs in order.
 
     Raises:
         ValueError: both or neither of ``evaluation`` and ``failure`` are set.
@@ -52,7 +52,7 @@ class Record:
     calls: tuple[Call, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     num_edits: int = 0
-    choices: Choices = NO_CHOICES
+    choices: DrawDecisions = NO_DECISIONS
     repairs: tuple[Repair, ...] = ()
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Record:
 
     @property
     def place(self) -> CandidateId:
-        """Where in the search the candidate was drawn."""
+        """The place of the candidate in the search."""
         return CandidateId.parse(self.candidate_id)
 
     @property
@@ -71,7 +71,7 @@ class Record:
 
     @property
     def trained(self) -> bool:
-        """Whether the candidate was trained, as ``--archs`` counts them (the base is trained, but not counted)."""
+        """Whether the candidate was trained. ``--archs`` counts these, except the base."""
         return self.evaluation is not None
 
 
@@ -87,7 +87,7 @@ def accuracy(record: Record) -> float:
 
 
 def better(one: Record, other: Record) -> bool:
-    """Whether ``one`` has the higher validation accuracy; equal counts as not better (stage III).
+    """Whether ``one`` is better by its objective; equal counts as not better (stage III).
 
     Raises:
         ValueError: the two were trained by different recipes, or one was not trained.
@@ -99,7 +99,7 @@ def better(one: Record, other: Record) -> bool:
             f"{one.candidate_id} and {other.candidate_id} were trained by different recipes "
             f"({one.evaluation.recipe_digest}, {other.evaluation.recipe_digest})"
         )
-    return one.evaluation.accuracy > other.evaluation.accuracy
+    return one.evaluation.objective.is_better(one.evaluation.accuracy, other.evaluation.accuracy)
 
 
 @dataclass(frozen=True)
@@ -119,20 +119,20 @@ _INVALID_ONLY_STRICTLY = {FailureKind.DUPLICATE, *INTEGRITY_KINDS}
 
 
 _WITHOUT_REPLY = {FailureKind.CONTEXT, FailureKind.REVIEW}
-"""Kinds of failures of step mutate after which no one was asked, or no one could answer."""
+"""Failure kinds of step mutate without a reply: no model was asked, or none could answer."""
 
 
 def had_no_reply(failure: Failure | None) -> bool:
-    """Whether a draw ended before anything was proposed, so that it does not count as one."""
+    """Whether a draw ended without a proposal; such draws do not count in the pass rate."""
     return failure is not None and failure.step is Step.MUTATE and failure.kind in _WITHOUT_REPLY
 
 
 def was_refused_unverified(failure: Failure | None) -> bool:
-    """Whether an integrity verdict of the check refused a draw: before its budget and structure were looked at."""
+    """Whether the check's integrity verdict refused a draw before its budget and structure were verified."""
     return failure is not None and failure.step is Step.JUDGE and failure.kind in INTEGRITY_KINDS
 
 
-def _passed(failure: Failure | None, strict: bool) -> bool:
+def _has_passed(failure: Failure | None, strict: bool) -> bool:
     if failure is None:
         return True
     if failure.step not in (Step.JUDGE, Step.REVIEW, Step.TRAIN) or was_refused_unverified(failure):
@@ -144,7 +144,7 @@ def _passed(failure: Failure | None, strict: bool) -> bool:
 
 def is_valid(record: Record, *, strict: bool = False) -> bool:
     """Whether a draw passed execution, budget and structure (paper Table 3's PR); ``strict`` as for the pass rate."""
-    return _passed(record.failure, strict)
+    return _has_passed(record.failure, strict)
 
 
 class History:
@@ -160,7 +160,7 @@ class History:
         return self._by_id[candidate_id]
 
     def get(self, candidate_id: str) -> Record | None:
-        """The record of that id, ``None`` where there is none."""
+        """The record of that id, or ``None``."""
         return self._by_id.get(candidate_id)
 
     @cached_property
@@ -168,9 +168,9 @@ class History:
         return {record.candidate_id: record for record in self.records}
 
     def before(self, place: tuple[int, ...]) -> History:
-        """What was drawn before a place, given by the first numbers of its :attr:`CandidateId.order`.
+        """The records drawn before a place, which is given by the first numbers of its :attr:`CandidateId.order`.
 
-        Decisions of the search look at nothing else, so that going through them again repeats them.
+        Decisions of the search use no other records, so that a resumed search repeats them.
         """
         return History(record for record in self.records if record.place.order < place)
 
@@ -181,47 +181,53 @@ class History:
 
     @cached_property
     def drawn(self) -> tuple[Record, ...]:
-        """Every record but the base's."""
+        """All records except the base's."""
         return tuple(record for record in self.records if record.stage is not Stage.BASE)
 
     @cached_property
     def trained(self) -> tuple[Record, ...]:
-        """The trained candidates without the base: what ``--archs`` counts."""
+        """The trained candidates without the base, which ``--archs`` counts."""
         return tuple(record for record in self.drawn if record.trained)
 
     @cached_property
     def pool(self) -> tuple[Record, ...]:
-        """Who can be a parent or the result: the trained candidates, and the base only while there are none."""
+        """Possible parents and results: the trained candidates, or the base while there are none."""
         if self.trained:
             return self.trained
         return (self.base,) if self.base is not None and self.base.trained else ()
 
     @cached_property
+    def objective(self) -> Objective:
+        """The objective of the trained candidates; accuracy if none was trained.
+
+        Raises:
+            ValueError: the history holds candidates of several objectives.
+        """
+        names = {record.evaluation.metric for record in self.records if record.evaluation is not None}
+        if len(names) > 1:
+            raise ValueError(f"the history holds candidates of several objectives: {', '.join(sorted(names))}")
+        return OBJECTIVES[names.pop()] if names else ACCURACY
+
+    @cached_property
     def ranking(self) -> tuple[Record, ...]:
-        """The pool, best validation accuracy first, ties by the order of drawing.
+        """The pool, best validation value of the objective first, ties by the order of drawing.
 
         Raises:
             ValueError: the pool was trained by different recipes.
         """
         if len({r.evaluation.recipe_digest for r in self.pool if r.evaluation is not None}) > 1:
             raise ValueError("the history holds candidates that were trained by different recipes")
-        return tuple(sorted(self.pool, key=lambda record: (-accuracy(record), record.place.order)))
+        key = self.objective.sort_key
+        return tuple(sorted(self.pool, key=lambda record: (key(accuracy(record)), record.place.order)))
 
     @property
     def best(self) -> Record | None:
         """a* (Algorithm 2, line 41)."""
         return self.ranking[0] if self.ranking else None
 
-    def with_fingerprint(self, fingerprint: str) -> Record | None:
-        """The first trained record of that architecture, the base included."""
-        for record in self.records:
-            if record.evaluation is not None and record.evaluation.fingerprint == fingerprint:
-                return record
-        return None
-
     @property
-    def num_barren(self) -> int:
-        """How many draws in a row, up to the last, ended without a trained candidate."""
+    def num_failed_in_row(self) -> int:
+        """The number of latest draws in a row without a trained candidate."""
         count = 0
         for record in reversed(self.drawn):
             if record.trained:
@@ -236,5 +242,5 @@ class History:
         return PassRate(len(valid), len(replied))
 
     def failures(self) -> Counter[tuple[str, str]]:
-        """How often each (step, kind) ended a draw."""
+        """Number of draws that each (step, kind) ended."""
         return Counter((str(r.failure.step), str(r.failure.kind)) for r in self.drawn if r.failure is not None)

@@ -1,4 +1,4 @@
-"""What calls of a language model cost: tokens, and US dollars at a price."""
+"""The cost of calls: tokens and US dollars."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fairnad.settings.model_entries import ModelEntry
-from fairnad.settings.search_settings import LanguageModelSettings
+from fairnad.settings.model_entries import LanguageModelSettings, ModelEntry
 
 CHARACTERS_A_TOKEN = 3
-"""Of source code; prose has about four, so that what a call may take is over- rather than underestimated."""
+"""Characters per token of source code. Prose has about four, so estimates are on the high side."""
 
 _CHARACTERS_A_TOKEN_ON_AVERAGE = 4
 _TOKENS_A_MESSAGE = 8
-"""Room for what a chat template puts around each message."""
+"""Reserve for what a chat template adds to each message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Usage:
 
 
 NOTHING = Usage()
-"""What was refused before it was read costs nothing."""
+"""The usage of a refused request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Price:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything costs anything: where nobody stated a price, money cannot be counted."""
+        """Whether a price is known; otherwise money cannot be counted."""
         return self.input > 0 or self.output > 0
 
     def usd(self, input_tokens: int, output_tokens: int) -> float:
@@ -67,23 +66,23 @@ def price_of(entry: ModelEntry) -> Price:
 
 
 def unpriced(settings: LanguageModelSettings) -> list[str]:
-    """The models, by what they are called, whose price nobody has stated."""
-    return [entry.title for entry in settings.entries if not price_of(entry).is_known]
+    """The names of models without a known price."""
+    return [entry.title for entry in settings.models if not price_of(entry).is_known]
 
 
 def dearest(settings: LanguageModelSettings) -> Price:
-    """The highest price any model of these settings has for reading, and for writing."""
-    known = [price_of(entry) for entry in settings.entries]
+    """The highest input and output price of all models in the settings."""
+    known = [price_of(entry) for entry in settings.models]
     return Price(max((price.input for price in known), default=0), max((price.output for price in known), default=0))
 
 
 def estimated_tokens(num_characters: int) -> int:
-    """About how many tokens a text has, for endpoints that report none; never 0 where there is any text."""
+    """An estimate for endpoints that report no token counts; at least 1 for non-empty text."""
     return math.ceil(num_characters / _CHARACTERS_A_TOKEN_ON_AVERAGE)
 
 
 def most_input_tokens(messages: Iterable[tuple[str, str]]) -> int:
-    """How many tokens a prompt has at most, as far as its length tells: by its bytes, since rare letters take more."""
+    """An upper estimate of the tokens of a prompt, by its bytes, because rare letters take more tokens."""
     return sum(
         math.ceil(len(text.encode("utf-8", "replace")) / CHARACTERS_A_TOKEN) + _TOKENS_A_MESSAGE for _, text in messages
     )

@@ -1,4 +1,4 @@
-"""How well the slots of the lab were used."""
+"""Utilisation of the lab's slots."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SlotUse:
-    """Seconds in which trainings of the search held a slot, of those the slots were there.
+    """Seconds in which trainings held a slot (``busy_seconds``), and seconds in which the slots existed.
 
-    ``slot_seconds`` are the slots times the seconds from the beginning of the first training to the end of the last.
-    Uses add up over the sessions of a run.
+    ``slot_seconds`` is the number of slots times the seconds from the start of the first training to the end of the
+    last. Values add up over the starts of a run.
     """
 
     busy_seconds: float = 0.0
@@ -21,5 +21,5 @@ class SlotUse:
 
     @property
     def idle_share(self) -> float | None:
-        """The part of the time the slots stood empty, in [0, 1]; ``None`` where nothing was trained."""
+        """The share of time in which slots were idle, in [0, 1]; ``None`` without a training."""
         return 1 - self.busy_seconds / self.slot_seconds if self.slot_seconds else None

@@ -1,4 +1,4 @@
-"""What a search has spent on language models, as sums over its history."""
+"""Spending on language models, summed over a history."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from fairnad.ports import CallKey
 from fairnad.records.candidate import Call, Stage
-from fairnad.records.history import History, Record, accuracy
+from fairnad.records.history import History, Record
+from fairnad.records.lineage import accuracy_change
 from fairnad.records.prices import NOTHING, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Calls that belong together: how many, how many of them came to nothing, what they cost, how long they took."""
+    """Totals of a group of calls: number, failures, tokens and money, and time."""
 
     num_calls: int = 0
     num_failed: int = 0
@@ -39,32 +40,32 @@ def usage_of(call: Call) -> Usage:
 
 
 def total(history: History) -> Account:
-    """Every call for a recorded candidate."""
+    """Totals of all calls for recorded candidates."""
     return Account.of(call for record in history.records for call in record.calls)
 
 
 def by_role(history: History) -> Mapping[str, Account]:
-    """What each role cost, by name."""
-    return _grouped(history, lambda record, call: call.role)
+    """Totals by role."""
+    return _group(history, lambda record, call: call.role)
 
 
 def by_model(history: History) -> Mapping[str, Account]:
-    """What each language model cost, by name."""
-    return _grouped(history, lambda record, call: call.model)
+    """Totals by language model."""
+    return _group(history, lambda record, call: call.model)
 
 
 def by_stage(history: History) -> Mapping[Stage, Account]:
-    """What each stage cost, in the order of the stages."""
-    found = _grouped(history, lambda record, call: str(record.stage))
+    """Totals by stage, in the order of the stages."""
+    found = _group(history, lambda record, call: str(record.stage))
     return {stage: found[stage] for stage in Stage if stage in found}
 
 
 def by_candidate(history: History) -> Mapping[str, Account]:
-    """What each candidate cost that a language model was asked for, in the order of drawing."""
+    """Totals by candidate with calls, in the order of drawing."""
     return {record.candidate_id: Account.of(record.calls) for record in history.records if record.calls}
 
 
-def _grouped(history: History, key: Callable[[Record, Call], str]) -> dict[str, Account]:
+def _group(history: History, key: Callable[[Record, Call], str]) -> dict[str, Account]:
     groups: defaultdict[str, list[Call]] = defaultdict(list)
     for record in history.records:
         for call in record.calls:
@@ -74,11 +75,11 @@ def _grouped(history: History, key: Callable[[Record, Call], str]) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """What came of the money. Each is ``None`` where it is not defined.
+    """Cost efficiency of a search; a value is ``None`` if it is undefined.
 
-    ``tokens_a_valid`` and ``usd_a_valid`` are for one candidate that passed execution, budget and structure, as the
-    pass rate counts them; ``tokens_a_point`` and ``usd_a_point`` for one percentage point of validation accuracy
-    that the best candidate lies above the base.
+    ``tokens_a_valid`` and ``usd_a_valid`` are per candidate that passed execution, budget and structure, as in the
+    pass rate; ``tokens_a_point`` and ``usd_a_point`` per point by which the best candidate exceeds the base on
+    validation.
     """
 
     num_valid: int
@@ -90,7 +91,7 @@ class Yield:
 
 
 def yield_of(history: History) -> Yield:
-    """What a search got for its calls."""
+    """Cost efficiency of a search."""
     spent, num_valid, points = total(history).usage, history.pass_rate().num_valid, _points(history)
     return Yield(
         num_valid=num_valid,
@@ -103,25 +104,21 @@ def yield_of(history: History) -> Yield:
 
 
 def _points(history: History) -> float | None:
-    """Percentage points of the best above the base; ``None`` unless it lies above, by the same recipe."""
+    """Points of the best candidate above the base; ``None`` if it is not above, or by different recipes."""
     base, best = history.base, history.best
-    if base is None or best is None or base.evaluation is None or best.evaluation is None:
-        return None
-    if base.evaluation.recipe_digest != best.evaluation.recipe_digest:
-        return None
-    points = 100 * (accuracy(best) - accuracy(base))
-    return points if points > 0 else None
+    gained = accuracy_change(base, best) if base is not None and best is not None else None
+    return history.objective.scale * gained if gained is not None and gained > 0 else None
 
 
 class Unlimited:
-    """A :class:`fairnad.ports.Ledger` that allows everything and keeps nothing, for calls that belong to no search."""
+    """A :class:`fairnad.ports.Ledger` without limits or storage, for calls outside a search."""
 
     async def reserve(self, key: CallKey, model: str, most: Usage) -> int:
         """Always allowed."""
         return 0
 
     async def settle(self, number: int, spent: Usage, note: str = "") -> None:
-        """Nothing is kept."""
+        """Nothing is stored."""
 
 
 UNLIMITED = Unlimited()

@@ -1,1 +1,1 @@
-"""The method's decisions: who is mutated next, by which idea, in which order."""
+"""The decisions of the search: parents, ideas, order."""

@@ -1,7 +1,7 @@
-"""The finals: finalists and base are trained again with fresh seeds, and the mean validation accuracy decides.
+"""The finals: finalists and base are retrained with fresh seeds, and the mean validation value decides.
 
-A search reports the highest of many validation accuracies, which is optimistic. The finals use seeds no candidate was
-trained with before, choose by validation alone, and only then look at the held-out accuracy, which chooses nothing.
+A search reports the best of many validation values, which is optimistic. The finals use new seeds, choose by
+validation alone, and then report held-out values, which choose nothing.
 """
 
 from __future__ import annotations
@@ -11,37 +11,28 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Literal, NamedTuple
 
+from fairnad.domain.objective import ACCURACY, OBJECTIVES, Objective
+
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """Accuracies in [0, 1] of one network by fresh seed; a seed whose training failed is missing.
+    """Values of the objective for one network by fresh seed; failed trainings are missing.
 
-    ``held_out`` holds the same trained networks' accuracies on images no search has seen; it is empty for all but
-    winner and base, and everywhere on a task whose test images a search may not open.
+    ``held_out`` holds values of the same trained networks on held-out images, for winner and base only. It is empty
+    on tasks whose test images a search may not open.
     """
 
     candidate_id: str
     validation: Mapping[int, float]
     held_out: Mapping[int, float] = field(default_factory=dict)
 
-    @property
-    def best_seed(self) -> int:
-        """The seed of the highest validation accuracy, the lowest of equals: whose weights are handed out.
-
-        Raises:
-            ValueError: no seed has trained.
-        """
-        if not self.validation:
-            raise ValueError(f"{self.candidate_id} did not train with any fresh seed")
-        return min(self.validation, key=lambda seed: (-self.validation[seed], seed))
-
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
     """The mean difference of two networks over paired trainings, in the unit of the differences.
 
-    ``deviation`` is the standard deviation of the ``n`` differences, ``low`` and ``high`` bound the 95% interval of
-    Student's t; all three are ``None`` for a single pair, which says nothing about the noise.
+    ``deviation`` is the standard deviation of the ``n`` differences; ``low`` and ``high`` bound the 95% interval
+    (Student's t). All three are ``None`` for a single pair.
     """
 
     mean: float
@@ -69,7 +60,7 @@ class PairedDifference:
 
 
 class Comparison(NamedTuple):
-    """The winner minus the network it is compared with, and the images that was measured on."""
+    """The winner's gain over the base, and the images on which it was measured."""
 
     images: Literal["held out", "validation"]
     difference: PairedDifference
@@ -77,10 +68,10 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finals:
-    """Who took part, the finalists by rank and the base last, and who won; all trained by one recipe.
+    """Participants and winner of the finals, all trained by one recipe: finalists by rank, the base last.
 
-    ``rung`` says which of the run's recipes that was, from 0: the search's own. ``control_id`` names the network of
-    about the limits' size that a person gets by widening alone: the base where the search widened it, else empty.
+    ``rung`` is the index of that recipe in the run; 0 is the search's own. ``control_id`` is the id of the base if
+    the search widened it to its limits, else empty. ``metric`` names the objective.
     """
 
     rung: int
@@ -90,6 +81,7 @@ class Finals:
     winner_id: str
     finalists: tuple[Finalist, ...]
     control_id: str = ""
+    metric: str = ACCURACY.name
 
     def __post_init__(self) -> None:
         for candidate_id in (self.base_id, self.winner_id):
@@ -99,7 +91,7 @@ class Finals:
         """The finalist of that id.
 
         Raises:
-            LookupError: it took no part.
+            LookupError: it did not take part.
         """
         for finalist in self.finalists:
             if finalist.candidate_id == candidate_id:
@@ -112,50 +104,60 @@ class Finals:
 
     @property
     def winner(self) -> Finalist:
-        """Who won."""
+        """The winner."""
         return self[self.winner_id]
 
     @property
+    def objective(self) -> Objective:
+        """The objective of the comparison."""
+        return OBJECTIVES[self.metric]
+
+    @property
+    def best_seed(self) -> int:
+        """The winner's seed with the best validation value, the lowest of equals. Its weights are delivered."""
+        values = self.winner.validation
+        return min(values, key=lambda seed: (self.objective.sort_key(values[seed]), seed))
+
+    @property
     def base(self) -> Finalist:
-        """The base model, which wins only where its mean is above every finalist's."""
+        """The base model."""
         return self[self.base_id]
 
     @property
     def base_title(self) -> str:
-        """What the base is called in tables: ``control`` where it was widened to the limits."""
+        """The title of the base in tables: ``control`` if it was widened to the limits."""
         return "control" if self.control_id == self.base_id else "base"
 
     @property
     def comparison(self) -> Comparison | None:
-        """Winner minus base over the seeds both trained with, on held-out images if those are open.
+        """The winner's gain over the base, paired by seed, on held-out images if these are open.
 
-        ``None`` where the base is the winner, or no seed trained both.
+        ``None`` if the base is the winner, or no seed trained both.
         """
         if self.winner_id == self.base_id:
             return None
-        pairs = _differences(self.winner.held_out, self.base.held_out)
+        pairs = self._gains(self.winner.held_out, self.base.held_out)
         if pairs:
             return Comparison("held out", PairedDifference.of(pairs))
-        pairs = _differences(self.winner.validation, self.base.validation)
+        pairs = self._gains(self.winner.validation, self.base.validation)
         return Comparison("validation", PairedDifference.of(pairs)) if pairs else None
 
+    def _gains(self, ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
+        return [self.objective.gain(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
 
-def _differences(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
-    return [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
 
+def winner_of(finalists: Sequence[Finalist], base_id: str, objective: Objective = ACCURACY) -> Finalist | None:
+    """The finalist with the best mean validation value among the finalists with the most trained seeds.
 
-def winner_of(finalists: Sequence[Finalist], base_id: str) -> Finalist | None:
-    """The highest mean validation accuracy among those that trained with the most seeds.
-
-    Of equals the base wins, which a finalist has to beat, else the first.
-    A finalist that failed with some seed is no match for one that trained with all: its mean leaves its failures out.
-    ``None`` where nobody trained.
+    Finalists with failed seeds rank below, because their mean leaves out the failures. Ties go to the base, then to
+    the first. ``None`` if nothing trained.
     """
     trained = [finalist for finalist in finalists if finalist.validation]
     if not trained:
         return None
 
     def rank(finalist: Finalist) -> tuple[int, float, bool]:
-        return len(finalist.validation), mean(finalist.validation.values()), finalist.candidate_id == base_id
+        key = objective.sort_key(mean(finalist.validation.values()))
+        return -len(finalist.validation), key, finalist.candidate_id != base_id
 
-    return max(trained, key=rank)
+    return min(trained, key=rank)

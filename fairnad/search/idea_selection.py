@@ -1,4 +1,4 @@
-"""Which part of the idea store a search draws from: pinned and banned categories, and a person's own ideas."""
+"""The ideas a search may draw: pinned and banned categories, and ideas added by the user."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from fairnad.search.sampling import DEPTHS, Fairness, Key, draw, fairness_key
 
 
 def find_categories(name: str, tree: AttributeTree) -> tuple[Key, ...]:
-    """The paths a person means by the name of a main category, or by a whole path with or without a sub-category.
+    """The paths named by a main category, or by a whole path with or without a sub-category.
 
     Args:
         name: ``activation``, ``performance / operation / activation`` or ``performance/operation/activation/gelu``.
 
     Returns:
-        Beginnings of paths; several where a main category of that name lies in several places.
+        Prefixes of paths; several if the name of the main category is used more than once.
 
     Raises:
-        LookupError: there is no such category; the message names the nearest one.
+        LookupError: no such category; the message names the nearest one.
     """
     wanted = _words(name)
     if len(wanted) == 1:
@@ -56,9 +56,9 @@ def _paths(tree: AttributeTree) -> Iterator[Key]:
 
 
 class IdeaSelection:
-    """The ideas of a store that may be drawn, and own ones beside them: an :class:`fairnad.ports.IdeaStore` itself.
+    """The ideas of a store that may be drawn, and the user's own. It is an :class:`fairnad.ports.IdeaStore` itself.
 
-    Where nothing is left out or added, it draws exactly what the store does.
+    Without pinned, banned or own ideas it draws exactly what the store draws.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class IdeaSelection:
         """Select ideas.
 
         Args:
-            pinned: beginnings of the paths that may be drawn; none: all.
-            banned: beginnings of the paths that may not, also where they are pinned.
-            own: ideas with a tag, drawn as those of the store are.
+            pinned: prefixes of the paths that may be drawn; empty: all.
+            banned: prefixes of the paths that may not be drawn, even if pinned.
+            own: tagged ideas of the user, drawn like those of the store.
         """
         self._store = store
         self._pinned, self._banned = tuple(pinned), tuple(banned)
@@ -86,13 +86,13 @@ class IdeaSelection:
             self._own.setdefault(fairness_key(idea.tag, Fairness.SUB), []).append(idea)
 
     def allows(self, idea: Idea) -> bool:
-        """Whether an idea lies where ideas may be drawn from; one without a tag does."""
+        """Whether an idea may be drawn. Ideas without a tag always may."""
         return idea.tag is None or self._may_be_drawn(fairness_key(idea.tag, Fairness.SUB))
 
     def counts(self, fairness: Fairness) -> Mapping[Key, int]:
-        """How many ideas that may be drawn each fairness key holds; keys without any are left out."""
+        """Number of ideas that may be drawn by fairness key; keys without any are left out."""
         counts: Counter[Key] = Counter()
-        for path, number in self._allowed().items():
+        for path, number in self._count_allowed().items():
             counts[path[: DEPTHS[fairness]]] += number
         return counts
 
@@ -102,7 +102,7 @@ class IdeaSelection:
         Raises:
             ValueError: no idea of that key may be drawn.
         """
-        allowed = {path: number for path, number in self._allowed().items() if path[: len(key)] == key}
+        allowed = {path: number for path, number in self._count_allowed().items() if path[: len(key)] == key}
         if allowed == {path: number for path, number in self._stored.items() if path[: len(key)] == key}:
             return self._store.draw(fairness, key, generator)
         path = draw([path for path in sorted(allowed) for _ in range(allowed[path])], generator)
@@ -110,8 +110,8 @@ class IdeaSelection:
         number = int(generator.integers(allowed[path]))
         return own[number] if number < len(own) else self._store.draw(Fairness.SUB, path, generator)
 
-    def _allowed(self) -> dict[Key, int]:
-        """How many ideas each whole path holds, those that may be drawn."""
+    def _count_allowed(self) -> dict[Key, int]:
+        """Number of ideas that may be drawn by whole path."""
         paths = [*self._stored, *(path for path in self._own if path not in self._stored)]
         return {
             path: self._stored.get(path, 0) + len(self._own.get(path, ())) for path in paths if self._may_be_drawn(path)

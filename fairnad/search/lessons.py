@@ -1,4 +1,4 @@
-"""What earlier draws taught, in a few short lines for the next prompts, and ideas that are not worth another draw."""
+"""Lessons: short lines about earlier draws for the next prompts, and ideas that are not drawn again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fairnad.records.lineage import gain
 
 MOST_LESSONS = 4
 MOST_WORDS = 25
-"""Of one lesson."""
+"""Limit for one lesson."""
 
 _IDEA_WORDS = 10
 _REASON_WORDS = 8
@@ -25,20 +25,24 @@ _SAYS_NOTHING = {
     *(FailureKind.DUPLICATE, FailureKind.REVIEW),
     *(FailureKind.CONTEXT, FailureKind.TRUNCATED, FailureKind.BROKEN),
 }
-"""Kinds of failures from which nothing follows for the idea."""
+"""Kinds of failures that say nothing about the idea."""
 
 
 def lessons(history: History, idea: Idea) -> tuple[str, ...]:
-    """At most four lines: the two ideas that gained or lost most, and the two commonest ways to fail.
+    """At most four lines: the two ideas with the largest gain or loss, and the two commonest failures.
 
-    Only draws like this one teach: of the idea's main category where it has a tag, of its kind where it has none;
-    a chain of stage III, whose ideas are yet to be made, learns from all.
+    They come from draws of the same main category, or of the same kind for ideas without a tag. A chain of stage III
+    has no idea yet and uses all draws.
     """
     records = [record for record in history.drawn if _is_alike(record.idea, idea)]
     effects = [(value, record) for record in records if (value := gain(history, record)) is not None]
     effects.sort(key=lambda effect: (-abs(effect[0]), effect[1].place.order))
-    told = [f"{_clipped(record.idea.text, _IDEA_WORDS)}: {_points(value)}" for value, record in effects]
-    shown = list(dict.fromkeys(told))[: MOST_LESSONS // 2]
+    objective = history.objective
+    effect_lines = [
+        f"{_clip(record.idea.text, _IDEA_WORDS)}: {objective.format_gain(value).replace('-', '−')}"
+        for value, record in effects
+    ]
+    shown = list(dict.fromkeys(effect_lines))[: MOST_LESSONS // 2]
     return (*shown, *_failures(records)[: MOST_LESSONS - len(shown)])
 
 
@@ -51,25 +55,21 @@ def _is_alike(earlier: Idea, idea: Idea) -> bool:
 
 
 def _failures(records: Sequence[Record]) -> list[str]:
-    """A line for each (step, kind), the commonest first, with the newest example."""
+    """A line for each (step, kind) with its newest example, the commonest first."""
     groups: defaultdict[tuple[Step, FailureKind], list[Record]] = defaultdict(list)
     for record in records:
         if record.failure is not None and record.failure.kind not in _SAYS_NOTHING:
             groups[record.failure.step, record.failure.kind].append(record)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     return [
-        f"{_clipped(newest.idea.text, _IDEA_WORDS)}: {kind}, {len(group)} of {len(records)}"
-        + (f": {_clipped(newest.failure.message, _REASON_WORDS)}" if newest.failure.message else "")
+        f"{_clip(newest.idea.text, _IDEA_WORDS)}: {kind}, {len(group)} of {len(records)}"
+        + (f": {_clip(newest.failure.message, _REASON_WORDS)}" if newest.failure.message else "")
         for (_, kind), group in ordered
         if (newest := group[-1]).failure is not None
     ]
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f} points".replace("-", "−")
-
-
-def _clipped(text: str, most: int) -> str:
+def _clip(text: str, most: int) -> str:
     words = [word[:_WORD_CHARACTERS] for word in text.split()]
     return " ".join(words).rstrip(".") if len(words) <= most else " ".join(words[:most]).rstrip(".,;:") + " …"
 
@@ -85,7 +85,7 @@ def spent_ideas(records: Iterable[Record]) -> frozenset[str]:
 
 
 class UnspentIdeas:
-    """An :class:`fairnad.ports.IdeaSampler` that draws again where an idea is spent, and gives in where all seem to."""
+    """An :class:`fairnad.ports.IdeaSampler` that skips spent ideas, for a limited number of tries."""
 
     def __init__(self, ideas: IdeaSampler, spent: frozenset[str]) -> None:
         self._ideas, self._spent = ideas, spent

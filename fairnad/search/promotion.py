@@ -1,4 +1,4 @@
-"""Successive halving: many candidates are trained cheaply, and the best are trained again by a better recipe."""
+"""Successive halving: train many candidates cheaply, then the best again by a longer recipe."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """What one recipe brought: evaluations by candidate id, in the order of the rung below.
+    """Evaluations by one recipe, by candidate id, in the order of the rung below.
 
-    Rung 0 is the search itself. Only accuracies of one rung are compared.
+    Rung 0 is the search itself. Only values of one rung are compared.
 
     Raises:
-        ValueError: an evaluation is of another recipe.
+        ValueError: an evaluation belongs to another recipe.
     """
 
     recipe: Recipe
@@ -37,15 +37,20 @@ class Rung:
 
     @property
     def ranking(self) -> tuple[str, ...]:
-        """Candidate ids, best validation accuracy first, ties in the order of the rung below."""
-        return tuple(sorted(self.evaluations, key=lambda candidate_id: -self.evaluations[candidate_id].accuracy))
+        """Candidate ids, the best first, ties in the order of the rung below."""
+
+        def key(candidate_id: str) -> float:
+            evaluation = self.evaluations[candidate_id]
+            return evaluation.objective.sort_key(evaluation.accuracy)
+
+        return tuple(sorted(self.evaluations, key=key))
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is trained once a search has ended: candidates on each rung above it, then the finals.
+    """The trainings after a search: candidates on each higher rung, then the finals.
 
-    ``worth`` is all of it in trainings of the search's own recipe, by number of epochs.
+    ``worth`` is their total length in trainings of the search's own recipe, by number of epochs.
     """
 
     num_promotions: int
@@ -54,12 +59,12 @@ class Ending:
 
     @property
     def num_trainings(self) -> int:
-        """All of it."""
+        """Promotions and finals together."""
         return self.num_promotions + self.num_finals
 
 
 def ending(search: SearchSettings, num_trained: int, recipes: Sequence[Recipe]) -> Ending:
-    """What follows a search that has trained so many, where nobody fails; ``recipes`` are those of the rungs."""
+    """The trainings after a search with ``num_trained`` candidates if none fails; ``recipes``: one per rung."""
     sizes = [num_trained]
     for _ in recipes[1:]:
         sizes.append(len(promoted(range(sizes[-1]), search.promote_one_in, search.finalists)))
@@ -70,5 +75,5 @@ def ending(search: SearchSettings, num_trained: int, recipes: Sequence[Recipe]) 
 
 
 def promoted(ranking: Sequence[Item], one_in: int, least: int) -> tuple[Item, ...]:
-    """The first of every ``one_in``, but not fewer than ``least`` where there are as many."""
+    """The best ``1 / one_in`` of a ranking, at least ``least`` items if the ranking has them."""
     return tuple(ranking[: max(math.ceil(len(ranking) / one_in), least)])

@@ -1,4 +1,4 @@
-"""Stage III: what the next mutation of a chain starts from (paper §4.3.3, F.2.4; Algorithm 2, lines 30–39)."""
+"""Stage III: the starting point of the next mutation of a chain (paper §4.3.3, F.2.4; Algorithm 2, lines 30–39)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from fairnad.records.history import History, Record, better
 
 @dataclass(frozen=True, slots=True)
 class Refinement:
-    """One round of a chain: a_{t−1}, the record the chain stands at, and a_{t−2}, which it was made from.
-
-    ``previous`` is ``None`` where the chain starts at the base, which was made from nothing.
-    """
+    """One round of a chain: ``current`` is a_{t−1}, and ``previous`` is its parent a_{t−2}, ``None`` for the base."""
 
     current: Record
     previous: Record | None
 
     @property
     def improved(self) -> bool:
-        """Whether the last mutation raised the validation accuracy; equal counts as degraded."""
+        """Whether the last mutation improved the objective; equal counts as degraded."""
         return self.previous is None or better(self.current, self.previous)
 
     @property
     def edited(self) -> Record:
-        """The record whose source is to be changed: the current one, or the previous one after a degradation."""
+        """The record to edit: the current one, or the previous one after a degradation."""
         return self.current if self.previous is None or self.improved else self.previous
 
 

@@ -1,18 +1,18 @@
-"""Repair or resample: whether what does not run is worth another call, or a fresh draw brings more (paper §4.4).
+"""Repair or resample: learned as valid candidates per call (paper §4.4).
 
-A fresh draw uses up one of its slot's draws and brings another idea, so it has to promise clearly more for a call
-than a repair does before anything is given up. Where nothing is known, everything is repaired, as in the paper.
+A new draw uses up one draw of its slot, so each of its calls counts twice. With too little data, every failure is
+repaired, as in the paper.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fairnad.records.candidate import INTEGRITY_KINDS, FailureKind
 from fairnad.records.history import History, Record, Repair, is_valid
+from fairnad.search.chooser import Belief, choose
 
 REPAIRABLE = (
     FailureKind.SYNTAX,
@@ -26,69 +26,63 @@ REPAIRABLE = (
     FailureKind.CRASH,
     *sorted(INTEGRITY_KINDS),
 )
-"""The kinds of failures a debugger is asked about."""
+"""The kinds of failures that a debugger is asked to repair."""
 
-MARGIN = 0.5
-"""A repair is given up where it brings less than this share of what a fresh draw brings for a call."""
+FRESH_COST = 2.0
+"""The weight of a call for a new draw, in calls for a repair."""
 
 LEAST_CALLS = 4
-"""So many calls must have gone into a model's repairs before any kind is given up."""
-
-EXPLORED = 0.1
-"""The share of draws that repair everything all the same, so that a change is noticed."""
-
-_PRIOR_CALLS = 2.0
+"""Minimum calls for repairs before any kind is resampled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Yield:
-    """Valid candidates, and the calls they took."""
-
-    num_valid: int
-    num_calls: int
-
-    def smoothed(self, expected: float) -> float:
-        """Valid candidates a call, as if two more calls had brought what was ``expected`` of each."""
-        return (self.num_valid + _PRIOR_CALLS * expected) / (self.num_calls + _PRIOR_CALLS)
+def learn_fresh_draws(records: Sequence[Record]) -> Belief:
+    """Valid candidates that no model had to repair, per call of the mutators."""
+    num_valid = sum(is_valid(record) and not _repairs_by_model(record) for record in records)
+    num_calls = sum("mutation" in call.role for record in records for call in record.calls)
+    return Belief.prior(0.5, FRESH_COST).after(num_valid, num_calls, FRESH_COST * num_calls)
 
 
-def fresh_yield(records: Sequence[Record]) -> Yield:
-    """What first sources bring without a model's repair; ``num_calls`` are those of the mutators."""
-    num_valid = sum(is_valid(record) and not _model_repairs(record) for record in records)
-    return Yield(num_valid, sum("mutation" in call.role for record in records for call in record.calls))
+def learn_repairs(records: Sequence[Record], prior: Belief, kind: FailureKind | None = None) -> Belief:
+    """Candidates that a model's repair made valid, per call of the debugger.
 
+    Repairs without a call are free and do not count.
 
-def repair_yield(records: Sequence[Record], kind: FailureKind | None = None) -> Yield:
-    """What a model's repairs bring: of one kind of failures, or of all.
-
-    A repair counts as valid where its source ran and the candidate passed everything that comes after. Repairs
-    without a call are free, and not counted.
+    Args:
+        kind: the failures that were repaired; ``None``: all.
     """
     num_valid = num_calls = 0
     for record in records:
-        repairs = [repair for repair in _model_repairs(record) if kind in (None, repair.kind)]
+        repairs = [repair for repair in _repairs_by_model(record) if kind in (None, repair.kind)]
         num_calls += sum(repair.num_calls for repair in repairs)
         num_valid += is_valid(record) and any(repair.mended for repair in repairs)
-    return Yield(num_valid, num_calls)
+    return prior.after(num_valid, num_calls, num_calls)
 
 
 def kinds_to_resample(history: History, model: str, generator: np.random.Generator) -> tuple[str, ...]:
     """The kinds of failures after which a fresh draw is better than a repair.
 
+    A kind without repairs by a call uses the statistics of all kinds.
+
     Args:
         history: records of earlier waves.
-        model: who designs, as ``Choices.model`` names it; only its own candidates count.
-        generator: decides whether this draw explores, which repairs everything.
+        model: the designer, as in the decisions of a draw; only its candidates count.
     """
-    explores = generator.random() < EXPLORED
     records = [record for record in history.drawn if record.choices.model == model]
-    repairs = repair_yield(records)
-    if explores or repairs.num_calls < LEAST_CALLS:
+    tried = {repair.kind for record in records for repair in _repairs_by_model(record)}
+    fresh, repairs = learn_fresh_draws(records), learn_repairs(records, Belief.prior(0.5))
+    if repairs.num_trials < LEAST_CALLS + Belief.prior(0.5).num_trials:
         return ()
-    usual = repairs.smoothed(0.5)
-    least = MARGIN * fresh_yield(records).smoothed(0.5)
-    return tuple(str(kind) for kind in REPAIRABLE if repair_yield(records, kind).smoothed(usual) < least)
+
+    def resamples(repair: Belief) -> bool:
+        return choose({"repair": repair, "resample": fresh}, generator) == "resample"
+
+    untried = resamples(repairs)
+    prior = Belief.prior(repairs.success_rate)
+    kinds = (
+        kind for kind in REPAIRABLE if (resamples(learn_repairs(records, prior, kind)) if kind in tried else untried)
+    )
+    return tuple(map(str, kinds))
 
 
-def _model_repairs(record: Record) -> list[Repair]:
+def _repairs_by_model(record: Record) -> list[Repair]:
     return [repair for repair in record.repairs if repair.num_calls]

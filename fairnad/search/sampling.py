@@ -1,4 +1,4 @@
-"""Whom to mutate and by which idea: top-k, Pareto and fair idea sampling (paper §4.3, Algorithm 2)."""
+"""Choice of parents and ideas: top-k, Pareto and fair idea sampling (paper §4.3, Algorithm 2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = tuple[str, ...]
 
 
 class Fairness(StrEnum):
-    """At which level of the attribute tree ideas are drawn uniformly (paper Table 6)."""
+    """The level of the attribute tree over which ideas are drawn uniformly (paper Table 6)."""
 
     NONE = "none"
     """every idea is equally likely"""
@@ -32,20 +32,20 @@ class Fairness(StrEnum):
 
 
 DEPTHS = {Fairness.NONE: 0, Fairness.GRANULARITY: 2, Fairness.MAIN: 3, Fairness.SUB: 4}
-"""How much of a path each level looks at."""
+"""The length of a path's prefix at each level."""
 
 
 def fairness_key(tag: Tag, fairness: Fairness) -> Key:
-    """The part of a tag's path that sampling is fair over; a whole path, never a bare name."""
+    """The prefix of a tag's path over which sampling is fair: a path, never a bare name."""
     path = (str(tag.target), str(tag.granularity), tag.main, tag.sub)
     return path[: DEPTHS[fairness]]
 
 
 def draw_key(keys: Iterable[Key], generator: np.random.Generator) -> Key:
-    """One of the distinct ``keys``, each equally likely whatever the number of ideas behind it.
+    """One of the distinct ``keys``, uniformly, whatever their number of ideas.
 
     Raises:
-        ValueError: there are no keys.
+        ValueError: ``keys`` is empty.
     """
     distinct = sorted(set(keys))
     if not distinct:
@@ -57,7 +57,7 @@ def draw(items: Sequence[Item], generator: np.random.Generator) -> Item:
     """One of ``items``, uniformly.
 
     Raises:
-        ValueError: there are no items.
+        ValueError: ``items`` is empty.
     """
     if not items:
         raise ValueError("there is nothing to draw from")
@@ -65,27 +65,32 @@ def draw(items: Sequence[Item], generator: np.random.Generator) -> Item:
 
 
 def generator(seed: int, place: CandidateId, purpose: str = "") -> np.random.Generator:
-    """The random numbers of one draw: a function of the run's seed and the place alone."""
+    """The random generator of one draw. It depends only on the run's seed, the place and the purpose."""
     words = [seed, place.generation, place.stage.order, place.round, place.slot, place.draw]
     return np.random.default_rng([*words, *purpose.encode()])
 
 
 def cycle(records: Sequence[Record], num_selected: int) -> list[Record]:
-    """``num_selected`` records; fewer than asked for are repeated in turn, none gives none."""
+    """``num_selected`` records, cycling through fewer; empty without records."""
     return [records[i % len(records)] for i in range(num_selected)] if records else []
 
 
 def top_k(history: History, num_selected: int) -> list[Record]:
-    """Parents of stages I and III: the best by validation accuracy (Algorithm 2, lines 14 and 31)."""
+    """Parents of stages I and III: the best of the ranking (Algorithm 2, lines 14 and 31)."""
     return cycle(history.ranking[:num_selected], num_selected)
 
 
 def pareto_parents(history: History, budgets: Sequence[Budget], num_selected: int) -> list[Record]:
-    """Parents of stage II: NSGA-II on validation accuracy against all budgets (Algorithm 2, line 21)."""
-    pool = history.pool
+    """Parents of stage II: NSGA-II on the objective against all budgets (Algorithm 2, line 21)."""
+    pool, key = history.pool, history.objective.sort_key
     rows = []
     for record in pool:
         assert record.evaluation is not None
-        rows.append([-accuracy(record), *(record.evaluation.costs[budget.name] for budget in budgets)])
+        rows.append(
+            [
+                key(accuracy(record)),
+                *(record.evaluation.costs[budget.name] for budget in budgets),
+            ]
+        )
     objectives = np.array(rows, dtype=np.float64).reshape(len(pool), 1 + len(budgets))
     return cycle([pool[i] for i in pareto.select(objectives, num_selected)], num_selected)

@@ -1,4 +1,4 @@
-"""Searches in which no candidate trains any more: when one is stalled, of what, and which setting helps."""
+"""Detects stalled searches, in which no candidate trains any more; finds the commonest failure and advice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from fairnad.records.candidate import INTEGRITY_KINDS, FailureKind, Step
 from fairnad.records.history import History, Record
 
 _OTHER_MODEL = "a model that writes better code (--llm.model, with another --run)"
-_REPAIRS = f"more repairs (--search.max-debugs, with another --run), or {_OTHER_MODEL}"
 _OTHER_IDEAS = "other ideas: name their categories by --pin, or leave some out by --ban"
 
 _ADVICE: dict[FailureKind, str] = {
@@ -26,12 +25,12 @@ _ADVICE: dict[FailureKind, str] = {
     FailureKind.DUPLICATE: _OTHER_IDEAS,
     FailureKind.DIVERGED: "another --recipe, with another --run",
     FailureKind.HOPELESS: "another --recipe, with another --run",
-    FailureKind.REVIEW: "fewer refusals by the person who reviews, or --review none",
+    FailureKind.REVIEW: "fewer rejections by the reviewer, or --review none",
 }
 
 
-class BarrenCount:
-    """Draws in a row without one that trains, counted since a start of the search."""
+class StallCounter:
+    """Counts consecutive draws without a trained candidate since a start of the search."""
 
     def __init__(self, recorded_before: Iterable[str] = ()) -> None:
         """Begin to count.
@@ -43,7 +42,7 @@ class BarrenCount:
         self._number = 0
 
     def add(self, records: Iterable[Record]) -> int:
-        """Count records in their order; the draws in a row up to the last of them."""
+        """Count records in their order; the consecutive failed draws up to the last one."""
         for record in records:
             if record.candidate_id not in self._recorded_before:
                 self._number = 0 if record.trained else self._number + 1
@@ -52,9 +51,9 @@ class BarrenCount:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Why a search is stalled: the commonest failure of its last draws, which ended ``num_failures`` of all draws.
+    """The commonest failure of the last draws of a stalled search.
 
-    ``message`` is what the failing party said the last time, ``advice`` what helps.
+    ``num_failures`` counts it over all draws. ``message`` quotes its newest occurrence; ``advice`` says what helps.
     """
 
     step: Step
@@ -64,10 +63,10 @@ class Stall:
     advice: str
 
 
-def find_stall(history: History, num_barren: int) -> Stall | None:
-    """Of what the last ``num_barren`` draws failed; ``None`` where none did."""
-    failures = [record.failure for record in history.drawn if record.failure is not None][-num_barren:]
-    if not failures or not num_barren:
+def find_stall(history: History, num_failed_in_row: int) -> Stall | None:
+    """The commonest failure of the last ``num_failed_in_row`` draws; ``None`` if none failed."""
+    failures = [record.failure for record in history.drawn if record.failure is not None][-num_failed_in_row:]
+    if not failures or not num_failed_in_row:
         return None
     ((step, kind), _), *_ = Counter((one.step, one.kind) for one in failures).most_common(1)
     message = next(one.message for one in reversed(failures) if (one.step, one.kind) == (step, kind))
@@ -75,10 +74,10 @@ def find_stall(history: History, num_barren: int) -> Stall | None:
 
 
 def advice_for(step: Step, kind: FailureKind) -> str:
-    """What helps against a failure, with the setting to change."""
+    """Advice against a failure, with the setting to change."""
     if kind is FailureKind.TIMEOUT:
         flag = "--lab.train-seconds" if step is Step.TRAIN else "--lab.check-seconds"
         return f"more time for a job ({flag}, with another --run)"
     if kind in INTEGRITY_KINDS:
         return "--lab.integrity warn, with another --run, if the verdict is not what you want"
-    return _ADVICE.get(kind, _REPAIRS)
+    return _ADVICE.get(kind, _OTHER_MODEL)

@@ -1,8 +1,7 @@
-"""The steady schedule: which place of a search is drawn next, and how many candidates are in flight at a time.
+"""The steady-state schedule: draws a candidate whenever a slot is free, without waiting for a stage to end.
 
-The paper's schedule draws a stage, waits for all of it, and draws the next (Algorithm 2). The steady one draws the
-same operators in the same proportions, k₁ : k₂ : k₃·d, but each candidate as soon as there is room for it, from
-parents among those that have finished.
+The paper draws a stage, waits for all of it, and draws the next (Algorithm 2). The steady-state schedule draws the
+same stages in the same proportions, k₁ : k₂ : k₃·d, from parents among the candidates that have finished.
 """
 
 from __future__ import annotations
@@ -10,40 +9,67 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
+from fairnad.domain.budget import Budget
 from fairnad.records.candidate import CandidateId, Stage
 from fairnad.records.history import History
+from fairnad.search.draws import Draw, Slot
+from fairnad.search.strategy import Place, chained_slot, slots_of_stage
 from fairnad.settings.search_settings import SearchSettings
 
 
-class Place(NamedTuple):
-    """A place of the search, which is drawn until a draw of it trains or its draws are spent."""
+class SteadyStateStrategy:
+    """Draws all stages, evenly mixed; see :class:`fairnad.search.strategy.Strategy`."""
 
-    generation: int
-    stage: Stage
-    round: int
-    slot: int
+    def __init__(self, search: SearchSettings, budgets: Sequence[Budget]) -> None:
+        self._search = search
+        self._budgets = budgets
 
-    def drawn(self, number: int) -> CandidateId:
-        """The candidate of its draw ``number``."""
-        return CandidateId(*self, number)
+    def next_slots(self, drawn: Sequence[Slot], history: History, num_wanted: int) -> Sequence[Slot]:
+        """The next ``num_wanted`` slots."""
+        known = {slot.place: slot for slot in drawn}
+        made: list[Slot] = []
+        for _ in range(num_wanted):
+            candidate = next_place(known, history, self._search)
+            slot = self._plan(candidate, known, history)
+            known[candidate] = slot
+            made.append(slot)
+        return made
 
-    @property
-    def before(self) -> Place:
-        """The link of the chain that one of stage refine goes on from."""
-        return self._replace(round=self.round - 1)
+    def _plan(self, candidate: CandidateId, known: Mapping[CandidateId, Slot], history: History) -> Slot:
+        place = Place(*candidate[:4])
+        if place.round == 1:
+            slots = slots_of_stage(place.generation, place.stage, history, self._search, self._budgets)
+            slot = slots[place.slot]
+        else:
+            link = last_draws(known)[place.before]
+            current_id = str(link) if history[str(link)].trained else known[link].current_id
+            slot = chained_slot(place, current_id, history)
+        return replace(slot, candidate_id=str(candidate))
+
+
+class ReplayedDraws:
+    """Repeats the draws of another run, each when the records it was based on exist."""
+
+    def __init__(self, draws: Sequence[Draw]) -> None:
+        self._draws = draws
+
+    def next_slots(self, drawn: Sequence[Slot], history: History, num_wanted: int) -> Sequence[Slot]:
+        """The next slots; ``num_wanted`` is ignored, because the other run had room for them."""
+        waiting = self._draws[len(drawn) :]
+        ready = itertools.takewhile(lambda draw: all(history.get(name) is not None for name in draw.settled), waiting)
+        return [draw.slot for draw in ready]
 
 
 def next_place(drawn: Iterable[CandidateId], history: History, search: SearchSettings) -> CandidateId:
-    """The candidate to be drawn next: a failed place again, or else the first place that can be drawn.
+    """The next candidate: a failed slot again, otherwise the first slot that can be drawn.
 
-    A link of a chain can be drawn once the link before it is over; until then the places behind it go ahead.
+    A round of stage III can be drawn once the round before it is over; until then other slots go ahead.
 
     Args:
         drawn: every candidate but the base that was drawn so far, in flight or recorded.
-        history: the records there are.
+        history: the records so far.
     """
     last = last_draws(drawn)
     for generation in itertools.count():
@@ -58,7 +84,7 @@ def next_place(drawn: Iterable[CandidateId], history: History, search: SearchSet
 
 
 def last_draws(drawn: Iterable[CandidateId]) -> Mapping[Place, CandidateId]:
-    """The last draw of each place that was drawn."""
+    """The last draw of each drawn place."""
     last: dict[Place, CandidateId] = {}
     for candidate in drawn:
         place = Place(candidate.generation, candidate.stage, candidate.round, candidate.slot)
@@ -67,16 +93,16 @@ def last_draws(drawn: Iterable[CandidateId]) -> Mapping[Place, CandidateId]:
 
 
 def is_over(place: Place, last: Mapping[Place, CandidateId], history: History, search: SearchSettings) -> bool:
-    """Whether a place is drawn no more: a draw of it has trained, or all its draws have failed."""
+    """Whether a place is finished: one of its draws has trained, or all have failed."""
     draw = last.get(place)
     record = history.get(str(draw)) if draw is not None else None
     return record is not None and (record.trained or record.place.draw + 1 >= search.max_draws)
 
 
 def places(generation: int, search: SearchSettings) -> Sequence[Place]:
-    """The places of a generation in the order they are drawn, its stages evenly mixed; generation 0 is stage initial.
+    """The places of a generation in drawing order, stages evenly mixed. Generation 0 is the initial stage.
 
-    A generation holds k₁ of stage fair, k₂ of stage pareto and k₃·d of stage refine, the rounds one after the other.
+    A generation holds k₁ places of stage I, k₂ of stage II and k₃·d of stage III, round by round.
     """
     if not generation:
         return list(_slots(0, Stage.INITIAL, search.initial))
@@ -96,10 +122,11 @@ def _slots(generation: int, stage: Stage, number: int, round_number: int = 1) ->
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a search goes, as measured so far.
+    """The measured speed of a search.
 
-    ``proposal_seconds`` is the mean from a draw until the candidate is ready to train, or out; ``training_seconds``
-    the mean of a training; both ``None`` until there is one. ``valid_share`` of the draws train.
+    ``proposal_seconds`` is the mean time from a draw until the candidate is ready to train or has failed,
+    ``training_seconds`` the mean time of a training; both are ``None`` before the first one. ``valid_share`` is the
+    share of draws that train.
     """
 
     proposal_seconds: float | None
@@ -108,15 +135,14 @@ class Pace:
 
 
 def depth(pace: Pace, num_slots: int, most_proposals: int) -> int:
-    """How many candidates are to be in flight: one a slot, and the proposals that keep the slots fed.
+    """The number of candidates to keep in flight: one for each slot, plus proposals to keep the slots busy.
 
-    A slot takes a candidate every ``training_seconds``, so ``num_slots / training_seconds / valid_share`` draws a
-    second are needed, and a draw is proposed for ``proposal_seconds``: their product are the proposals in progress
-    (Little's law). Its square root comes on top, since neither takes always the same time. More would be of no use,
-    and would make the parents of a candidate older by the time it trains.
+    The slots need ``num_slots / training_seconds / valid_share`` draws per second, and a draw takes
+    ``proposal_seconds``; the product is the number of proposals in progress (Little's law). Its square root is added
+    for variation. More candidates in flight would only make parents older.
 
     Args:
-        most_proposals: that may be in progress, the calls of language models allowed at a time.
+        most_proposals: the maximum in progress: the number of concurrent calls of language models.
     """
     if not pace.proposal_seconds or not pace.training_seconds:
         needed = float(num_slots)
@@ -127,14 +153,14 @@ def depth(pace: Pace, num_slots: int, most_proposals: int) -> int:
 
 
 def staleness(draws: Sequence[tuple[str, Sequence[str]]], recorded: Iterable[str]) -> float | None:
-    """How many candidates were recorded between a candidate's draw and its own record, on average.
+    """The mean number of candidates recorded between a candidate's draw and its own record.
 
     Args:
-        draws: every draw in order, with the ids that were recorded since the draw before it.
+        draws: all draws in order, each with the ids recorded since the previous draw.
         recorded: the ids of all records.
 
     Returns:
-        ``None`` without any record of a draw.
+        ``None`` if no draw has a record.
     """
     order: dict[str, int] = {}
     known: dict[str, int] = {}

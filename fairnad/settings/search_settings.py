@@ -1,50 +1,36 @@
-"""Every knob of a search, with its default (paper Table 5). JSON-only: it is also LangGraph's run context."""
+"""The settings of a search with their defaults (paper Table 5). JSON only: they are also LangGraph's run context."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.config import JsonDict
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from fairnad.domain.recipe import Precision
-from fairnad.settings.model_entries import JsonSchemaUse, ModelChoice, ModelEntry, decisive
+from fairnad.roles import ROLES, templates_of
+from fairnad.settings.model_entries import LanguageModelSettings, ModelEntry, decisive
+from fairnad.settings.old_names import update_names
 from fairnad.settings.quantities import Quantity
+from fairnad.settings.role_settings import AgentSettings
+from fairnad.settings.sections import CHANGEABLE, Section
 
-_SHARED = ("temperature", "max_tokens", "concurrency", "json_schema")
-"""Settings of the language model that hold for each of several models, unless its entry says otherwise."""
-
-Implementation = Literal["auto", "llm", "builtin"]
-MixedImplementation = Literal["auto", "llm", "builtin", "llm-then-builtin", "builtin-then-llm"]
-JudgeImplementation = Literal["auto", "llm", "builtin", "llm-then-builtin", "builtin-then-llm", "both"]
 Integrity = Literal["reject", "warn", "off"]
+Part = Literal["debug", "downscale", "judge", "target", "lessons", "modules", "resample"]
 
+MAX_DEBUGS = 2
+"""Repairs of a candidate that does not run (paper Table 5)."""
+MAX_DOWNSCALES = 4
+"""Reductions of a candidate over its limits (paper Table 5)."""
+PROMOTE_ONE_IN = 4
 _MAX_SHOWN = 60
-
-
-def _prompt(role: str, nodes: tuple[str, ...]) -> Any:
-    """A prompt of the pack that can be given another wording; LangGraph Studio shows it at its nodes."""
-    return Field(
-        "",
-        title=f"{role} prompt".capitalize(),
-        description=f"another wording of the pack's {role} prompt, with '# System' and '# User'; empty: the pack's",
-        json_schema_extra={"langgraph_nodes": list(nodes), "langgraph_type": "prompt"},
-    )
-
-
 _MAX_NAME = 40
 """Characters of a run's name that come from a folder's name."""
 
-CHANGEABLE: JsonDict = {"changeable": True}
-"""Marks a setting that may differ when a run is resumed: it decides when to stop, not what is found."""
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class SearchSettings(_Section):
+class SearchSettings(Section):
     """The search itself."""
 
     schedule: Literal["generational", "steady"] = Field(
@@ -52,38 +38,51 @@ class SearchSettings(_Section):
         description="generational: stage after stage, as in the paper; steady: slots never wait for a stage to end",
     )
     initial: int = Field(8, ge=0, description="candidates made from the base before the first generation (k0)")
-    fair: int = Field(8, ge=0, description="parents of stage I, mutation with fair idea sampling (k1)")
-    pareto: int = Field(8, ge=0, description="parents of stage II, Pareto-aware mutation (k2)")
-    refine: int = Field(4, ge=0, description="parents of stage III, iterative refinement (k3)")
+    fair: int = Field(8, ge=0, description="parents in stage I, mutation with fair idea sampling (k1)")
+    pareto: int = Field(8, ge=0, description="parents in stage II, Pareto-aware mutation (k2)")
+    refine: int = Field(4, ge=0, description="parents in stage III, iterative refinement (k3)")
     refine_rounds: int = Field(2, ge=1, description="rounds of stage III for each parent (d)")
-    max_debugs: int = Field(2, ge=0, description="repairs of a candidate that does not run; 0 ablates them")
-    max_downscales: int = Field(4, ge=0, description="reductions of a candidate over budget; 0 ablates them")
-    judge_structure: bool = Field(True, description="ask the structural judge; false ablates it")
-    single_use_above: float = Field(
-        1.5, ge=1, description="above this multiple of a limit the added module is used once"
+    ablate: tuple[Part, ...] = Field(
+        (),
+        description="parts to switch off: debug, downscale, judge, target (the mutation target in prompts), lessons "
+        "(earlier results in prompts), modules (the module library), resample (giving up instead of a repair)",
     )
     scale_base: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="widen the base to just below its limits before the search; auto: unless the task or the mode is "
-        "the paper's, or --base is given",
+        description="widen the base to just below its limits before the search; auto: yes, except for the paper's "
+        "tasks, in paper mode, and with --base",
     )
-    upscale_below: float = Field(0.9, gt=0, le=1, description="below this fraction of a limit a parent is scaled up")
-    upscale_when: Literal["any", "all"] = Field("any", description="how many budgets must have that room")
+    upscale_when: Literal["any", "all"] = Field(
+        "any", description="scale a parent up if any budget, or all budgets, are used by less than 90%"
+    )
     fairness: Literal["none", "granularity", "main", "sub"] = Field(
-        "main", description="level of the attribute tree ideas are drawn fairly over"
+        "main", description="level of the attribute tree at which ideas are drawn fairly"
     )
-    mutation_target: bool = Field(True, description="name the mutation target in the prompt; false ablates it")
-    max_draws: int = Field(4, ge=1, description="draws a slot may spend until one trains")
-    max_barren_draws: int = Field(
+    max_draws: int = Field(4, ge=1, description="draws of a slot until one trains")
+    max_stalled_draws: int = Field(
         24,
         ge=1,
-        description="draws in a row without one that trains, until the search stops",
+        description="stop after this many draws in a row without a trained candidate",
         json_schema_extra=CHANGEABLE,
     )
     finalists: int = Field(3, ge=1, description="best candidates that are retrained with fresh seeds at the end")
-    confirm_seeds: int = Field(3, ge=0, description="fresh seeds base and finalists are retrained with; 0: no result")
-    promote: str = Field("", description="recipes the best of a cheap search are trained again by, a comma between")
-    promote_one_in: int = Field(4, ge=2, description="one candidate in this many is promoted to the next recipe")
+    confirm_seeds: int = Field(
+        3, ge=0, description="fresh seeds for base and finalists; 0: no finals and no result folder"
+    )
+    promote: str = Field(
+        "",
+        description="recipes that retrain the best quarter after a cheap search, separated by commas; /N at the end: "
+        "one candidate in N",
+    )
+
+    @field_validator("promote")
+    @classmethod
+    def _has_a_share(cls, promote: str) -> str:
+        if not re.fullmatch(r"[^/]*(/([2-9]|[1-9][0-9]+))?", promote):
+            raise ValueError(
+                f"expected recipes separated by commas, with an optional /N of 2 or more, found {promote!r}"
+            )
+        return promote
 
     @model_validator(mode="after")
     def _can_go_on(self) -> Self:
@@ -93,127 +92,46 @@ class SearchSettings(_Section):
             )
         return self
 
+    @property
+    def max_debugs(self) -> int:
+        """Repairs of a candidate that does not run."""
+        return 0 if "debug" in self.ablate else MAX_DEBUGS
 
-class LimitSettings(_Section):
-    """When a search stops before it is done; the same command with a higher limit goes on."""
+    @property
+    def max_downscales(self) -> int:
+        """Reductions of a candidate over its limits."""
+        return 0 if "downscale" in self.ablate else MAX_DOWNSCALES
+
+    @property
+    def promotion_recipes(self) -> list[str]:
+        """The recipes of ``promote``, in their order."""
+        names = map(str.strip, self.promote.partition("/")[0].split(","))
+        return [name for name in names if name]
+
+    @property
+    def promote_one_in(self) -> int:
+        """One candidate in this many is promoted to the next recipe."""
+        return int(self.promote.partition("/")[2] or PROMOTE_ONE_IN)
+
+
+class LimitSettings(Section):
+    """When a search stops early; the same command with a higher limit continues it."""
 
     usd: float | None = Field(
-        None, gt=0, description="US dollars its calls may cost; default: any", json_schema_extra=CHANGEABLE
+        None, gt=0, description="US dollars for language models; default: unlimited", json_schema_extra=CHANGEABLE
     )
     tokens: Quantity | None = Field(
         None,
-        description="tokens its calls may read and write, for example 2M; default: any",
+        description="tokens of language models, for example 2M; default: unlimited",
         json_schema_extra=CHANGEABLE,
     )
     hours: float | None = Field(
-        None, gt=0, description="hours it may work, all starts together; default: any", json_schema_extra=CHANGEABLE
+        None, gt=0, description="working hours, all starts together; default: unlimited", json_schema_extra=CHANGEABLE
     )
 
 
-class LanguageModelSettings(_Section):
-    """The language model. The key is read from OPENAI_API_KEY and never stored."""
-
-    model: str = Field("", description="model name; empty: built-in roles, no language model")
-    base_url: str = Field("", description="OpenAI-compatible endpoint", json_schema_extra=CHANGEABLE)
-    models: tuple[ModelEntry, ...] = Field(
-        (), description="several models or endpoints, in place of model and base-url: JSON, or a YAML or JSON file"
-    )
-    choice: ModelChoice = Field("weights", description="how one of several models is chosen for a candidate")
-    json_schema: JsonSchemaUse = Field(
-        "auto", description="replies that are data by JSON schema; auto: if taken", json_schema_extra=CHANGEABLE
-    )
-    requests_per_minute: int = Field(
-        0, ge=0, description="requests a minute; 0: as many as there are", json_schema_extra=CHANGEABLE
-    )
-    tokens_per_minute: int = Field(
-        0, ge=0, description="tokens a minute, of prompts and replies; 0: as many", json_schema_extra=CHANGEABLE
-    )
-    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature")
-    max_tokens: int = Field(8192, ge=16, description="tokens a reply may have", json_schema_extra=CHANGEABLE)
-    timeout_seconds: float = Field(
-        300, gt=0, description="seconds of silence until a call is given up", json_schema_extra=CHANGEABLE
-    )
-    max_retries: int = Field(
-        4, ge=0, description="retries of a call after a passing fault", json_schema_extra=CHANGEABLE
-    )
-    concurrency: int = Field(8, ge=1, description="calls at a time", json_schema_extra=CHANGEABLE)
-    price_input: float = Field(
-        0.0, ge=0, description="US dollars a million tokens read cost; 0: unknown", json_schema_extra=CHANGEABLE
-    )
-    price_output: float = Field(
-        0.0, ge=0, description="US dollars a million tokens written cost; 0: unknown", json_schema_extra=CHANGEABLE
-    )
-    replay: str = Field(
-        "",
-        description="answer from the calls another run recorded, without an endpoint: its name, folder or llm.jsonl",
-        json_schema_extra=CHANGEABLE,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _hand_down(cls, given: Any) -> Any:
-        """What an entry of ``models`` leaves open is as it is given for all."""
-        if not isinstance(given, dict) or not isinstance(given.get("models"), list | tuple):
-            return given
-        shared = {name: given[name] for name in _SHARED if name in given}
-        models = [{**shared, **entry} if isinstance(entry, dict) else entry for entry in given["models"]]
-        return {**given, "models": models}
-
-    @model_validator(mode="after")
-    def _is_one_or_several(self) -> Self:
-        if self.models and (self.model or self.base_url):
-            raise ValueError("expected --llm.models, or --llm.model with --llm.base-url, found both: leave one out")
-        models = {entry.title: entry.model for entry in self.models}
-        for entry in self.models:
-            if entry.model != models[entry.title]:
-                found = f"{entry.model} and {models[entry.title]}"
-                raise ValueError(f"expected one model of the name {entry.title}, found {found}: give each its own name")
-        return self
-
-    @property
-    def entries(self) -> tuple[ModelEntry, ...]:
-        """Every model at every endpoint; none where no language model is configured."""
-        if not self.model:
-            return self.models
-        shared = {name: getattr(self, name) for name in ModelEntry.model_fields if name in type(self).model_fields}
-        return (ModelEntry(**shared),)
-
-    @property
-    def title(self) -> str:
-        """The names of all models, empty where no language model is configured."""
-        return ", ".join(dict.fromkeys(entry.title for entry in self.entries))
-
-
-class AgentSettings(_Section):
-    """Who plays each role; auto: as ``mode`` says where a language model is configured, else built in."""
-
-    mode: Literal["best", "paper"] = Field(
-        "best", description="best: the mix of roles that wastes least; paper: a language model in every role, as it is"
-    )
-    mutator: MixedImplementation = Field("auto", description="carries an idea out")
-    idea_mutator: MixedImplementation = Field("auto", description="makes the ideas of stage III")
-    debugger: MixedImplementation = Field("auto", description="mends what does not run")
-    downscaler: MixedImplementation = Field("auto", description="brings a candidate under its budgets")
-    structural_judge: JudgeImplementation = Field("auto", description="decides whether the architecture has changed")
-    repair: Literal["always", "learned"] = Field(
-        "learned", description="what does not run is repaired, or drawn anew where that was learned to bring more"
-    )
-    lessons: bool = Field(True, description="show the mutators what earlier ideas of the category came to")
-    library: int = Field(
-        4, ge=0, le=20, description="checked modules the mutator is offered to compose from, by what they do; 0: none"
-    )
-    mutation_format: Literal["full", "edit", "module", "auto"] = Field(
-        "auto",
-        description="how a language model writes a mutation: the whole file, edits of the parent, or a new module "
-        "alone, which the program places; auto: whichever has done best",
-    )
-    librarian: Implementation = Field(
-        "auto", description="understands and answers questions", json_schema_extra=CHANGEABLE
-    )
-
-
-class EmbeddingSettings(_Section):
-    """What makes vectors of ideas and questions. The key is read from OPENAI_API_KEY and never stored."""
+class EmbeddingSettings(Section):
+    """The model that makes vectors of ideas and questions. The key is read from OPENAI_API_KEY and never stored."""
 
     model: str = Field(
         "", description="embedding model; empty: hashed words, no download", json_schema_extra=CHANGEABLE
@@ -221,28 +139,20 @@ class EmbeddingSettings(_Section):
     base_url: str = Field("", description="OpenAI-compatible endpoint with /embeddings", json_schema_extra=CHANGEABLE)
 
 
-class ChatSettings(_Section):
-    """Questions about ideas and runs."""
-
-    limit: int = Field(8, ge=1, le=50, description="ideas or candidates in an answer", json_schema_extra=CHANGEABLE)
-    turns: int = Field(4, ge=0, description="earlier questions a question may refer to", json_schema_extra=CHANGEABLE)
-
-
-class LabSettings(_Section):
+class LabSettings(Section):
     """Where generated code runs."""
 
-    slots: int = Field(0, ge=0, description="trainings at a time; 0: as fit", json_schema_extra=CHANGEABLE)
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where candidates are trained")
-    streams_per_gpu: int = Field(
-        2, ge=1, description="trainings that share a GPU (paper §5.1)", json_schema_extra=CHANGEABLE
+    slots: int = Field(
+        0, ge=0, description="parallel trainings; 0: two on each GPU, or one per core", json_schema_extra=CHANGEABLE
     )
-    threads: int = Field(1, ge=1, description="threads of a training; they change its numbers in the last digits")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device of the trainings")
+    threads: int = Field(1, ge=1, description="threads per training; another number changes the last digits")
     precision: Precision = Field("float32", description="of training passes; bfloat16: mixed precision")
-    compile: bool = Field(False, description="train by torch.compile; needs a C++ compiler that jobs may run")
+    compile: bool = Field(False, description="train with torch.compile; needs a C++ compiler inside the sandbox")
     validate_every: int = Field(
         0,
         ge=0,
-        description="validate after every so many epochs, to be looked at only; 0: after the last",
+        description="also validate after every N epochs, for display; 0: only after the last",
         json_schema_extra=CHANGEABLE,
     )
     address: str = Field(
@@ -250,90 +160,97 @@ class LabSettings(_Section):
         description="Ray cluster to train on: auto, host:port or ray://host:port; empty: this machine",
         json_schema_extra=CHANGEABLE,
     )
-    check_seconds: float = Field(20, gt=0, description="wall-clock limit of a check")
+    check_seconds: float = Field(20, gt=0, description="time limit of a check")
     train_seconds: float = Field(
-        86400, gt=0, description="limit of a training in processor seconds; by the wall clock it is four times that"
+        86400, gt=0, description="limit of a training in processor seconds; its time limit is four times as long"
     )
-    memory: Quantity = Field(8e9, description="bytes of memory a job may take beyond the warm server's own")
-    output: Quantity = Field(1e6, description="bytes a job may print before it is killed")
+    memory: Quantity = Field(8e9, description="bytes of memory per job")
     isolation: Literal["auto", "A", "B", "C", "D", "E"] = Field(
-        "auto", description="how jobs are shut in, A is best; auto: the best there is", json_schema_extra=CHANGEABLE
-    )
-    allow_weak_isolation: bool = Field(
-        False,
-        description="let a language model's code run at isolation D or E, where it can read your files",
+        "auto",
+        description="isolation level of jobs, A is the strongest; auto: the strongest available, at least C for code "
+        "of a language model; D or E: accept this weak level",
         json_schema_extra=CHANGEABLE,
     )
     source_policy: bool = Field(
         True, description="refuse sources by their text before they run; false: for tests and diagnosis"
     )
     integrity: Integrity = Field(
-        "reject", description="candidates with batch leakage, hidden weights and the like: refused, told, or not judged"
+        "reject", description="candidates with batch leakage, hidden weights and the like: reject, warn, or off"
     )
 
 
-class RunContext(_Section):
-    """All that decides a run."""
+class RunContext(Section):
+    """All settings of a run."""
 
-    run: str = Field("", description="name of the run folder; empty: made of task and seed")
-    runs: str = Field("runs", description="folder the run folders lie in")
-    task: str = Field("digits", description="data set to search on")
-    data: str = Field("data", description="folder the data sets lie in; with task folder that of the class folders")
-    splits: str = Field(
-        "", description="folder of the official NAS-Bench-201 split files; empty: nasbench201-splits in the data folder"
-    )
-    split_seed: int = Field(0, ge=0, description="seed of the split where own images come in none")
-    image_size: int = Field(0, ge=0, description="side of the images in pixels; 0: the task's own")
+    run: str = Field("", description="name of the run folder; empty: task and seed")
+    runs: str = Field("runs", description="folder with all run folders")
+    task: str = Field("digits", description="data set; folder: your own images")
+    data: str = Field("data", description="folder with the data sets; with task folder, your images by class")
+    split_seed: int = Field(0, ge=0, description="seed of the split of your own images")
+    image_size: int = Field(0, ge=0, description="side of the images in pixels; 0: the task's default")
     flip: float | None = Field(
-        None, ge=0, le=1, description="share of training images that are mirrored; default: the task's"
+        None, ge=0, le=1, description="fraction of training images that are mirrored; default: the task's"
     )
     base: str = Field("", description="base model: a name of the pack or a Python file; empty: the task's default")
     recipe: str = Field("", description="training recipe; empty: the task's default")
-    epochs: int = Field(0, ge=0, description="epochs of a training; 0: the recipe's")
-    archs: int = Field(32, ge=1, description="candidates to train", json_schema_extra=CHANGEABLE)
-    seed: int = Field(0, ge=0, description="seed of everything random")
-    max_params: Quantity | None = Field(None, description="limit on parameters, for example 1.5M; default: the task's")
-    max_flops: Quantity | None = Field(None, description="limit on FLOPs (multiply-adds an image), for example 0.2G")
+    epochs: int = Field(0, ge=0, description="epochs per training; 0: the recipe's default")
+    archs: int = Field(32, ge=1, description="number of candidates to train", json_schema_extra=CHANGEABLE)
+    seed: int = Field(0, ge=0, description="random seed")
+    max_params: Quantity | None = Field(
+        None, description="limit on parameters, for example 1.5M; default: the task's limit or 4× the base model"
+    )
+    max_flops: Quantity | None = Field(
+        None, description="limit on multiply-adds per image, for example 0.2G; default: like --max-params"
+    )
     max_latency_ms: Quantity | None = Field(
-        None, description="limit on the milliseconds an image takes, measured in the lab; default: none"
+        None, description="limit on measured milliseconds per image; default: unlimited"
     )
     max_activation_memory: Quantity | None = Field(
-        None, description="limit on the bytes of intermediate results alive at once for an image; default: none"
+        None, description="limit on bytes of intermediate results per image; default: unlimited"
     )
     pack: str = Field("vision", description="prompt pack: a name or a folder")
-    ideas: str = Field("", description="knowledge folder or idea file (JSON lines); empty: the pack's")
+    ideas: str = Field("", description="knowledge folder or idea file (JSON lines); empty: the pack's ideas")
     pin: tuple[str, ...] = Field(
-        (),
-        description="categories ideas are drawn from, all others rest; a name or a path",
-        json_schema_extra=CHANGEABLE,
+        (), description="draw ideas only from these categories (name or path)", json_schema_extra=CHANGEABLE
     )
     ban: tuple[str, ...] = Field(
-        (), description="categories no idea is drawn from; a name or a path", json_schema_extra=CHANGEABLE
+        (), description="draw no idea from these categories (name or path)", json_schema_extra=CHANGEABLE
     )
     review: Literal["none", "ideas", "candidates"] = Field(
-        "none", description="what a person approves, edits or refuses before it goes on", json_schema_extra=CHANGEABLE
+        "none", description="what you approve, edit or reject before it is used", json_schema_extra=CHANGEABLE
     )
-    mutation_prompt: str = _prompt("mutation", ("candidate", "mutate"))
-    mutation_edit_prompt: str = _prompt("mutation edit", ("candidate", "mutate"))
-    mutation_module_prompt: str = _prompt("mutation module", ("candidate", "mutate"))
-    debug_prompt: str = _prompt("debug", ("candidate", "debug"))
-    debug_edit_prompt: str = _prompt("debug edit", ("candidate", "debug"))
-    downscale_prompt: str = _prompt("downscale", ("candidate", "downscale"))
-    downscale_edit_prompt: str = _prompt("downscale edit", ("candidate", "downscale"))
-    idea_mutation_improved_prompt: str = _prompt("idea mutation improved", ("candidate", "mutate"))
-    idea_mutation_degraded_prompt: str = _prompt("idea mutation degraded", ("candidate", "mutate"))
-    idea_mutation_edit_prompt: str = _prompt("idea mutation edit", ("candidate", "mutate"))
-    structural_judge_prompt: str = _prompt("structural judge", ("candidate", "judge"))
+    prompts: dict[str, str] = Field(
+        {},
+        description="your wordings of prompts of the pack, each NAME=FILE, for example mutation=my.md",
+    )
     grace_seconds: float = Field(
-        20, ge=0, description="seconds running jobs get after Ctrl-C or SIGTERM", json_schema_extra=CHANGEABLE
+        20,
+        ge=0,
+        description="seconds until jobs are killed after Ctrl-C or SIGTERM",
+        json_schema_extra=CHANGEABLE,
     )
-    search: SearchSettings = Field(SearchSettings(), description="the search itself")
-    llm: LanguageModelSettings = Field(LanguageModelSettings(), description="the language model")
-    limit: LimitSettings = Field(LimitSettings(), description="when to stop before the search is done")
+    search: SearchSettings = Field(SearchSettings(), description="the search")
+    llm: LanguageModelSettings = Field(LanguageModelSettings(), description="language models")
+    limit: LimitSettings = Field(LimitSettings(), description="when the search stops early")
     agents: AgentSettings = Field(AgentSettings(), description="who plays each role")
-    embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="the vectors ideas are searched by")
-    chat: ChatSettings = Field(ChatSettings(), description="questions about ideas and runs")
+    embedding: EmbeddingSettings = Field(EmbeddingSettings(), description="vectors of ideas and questions")
     lab: LabSettings = Field(LabSettings(), description="where generated code runs")
+
+    @field_validator("prompts")
+    @classmethod
+    def _are_known(cls, prompts: dict[str, str]) -> dict[str, str]:
+        known = templates_of("search")
+        for name in prompts:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+                advice = f"did you mean {near[0]}?" if near else f"expected some of {', '.join(known)}"
+                raise ValueError(f"unknown prompt {name}; {advice}")
+        return {name: text for name, text in prompts.items() if text}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _update_names(cls, given: Any, info: ValidationInfo) -> Any:
+        return update_names(given, info)
 
     @model_validator(mode="after")
     def _can_be_reviewed(self) -> Self:
@@ -351,7 +268,7 @@ class RunContext(_Section):
 
     @property
     def run_name(self) -> str:
-        """The run's name, made of task and seed where none is given; of own images, of their folder's name."""
+        """The given name, or task and seed; for your own images, the folder's name and the seed."""
         return self.run or f"{self._task_name}-{self.seed}"
 
     @property
@@ -361,32 +278,43 @@ class RunContext(_Section):
         name = re.split(r"[/\\]+", self.data.rstrip("/\\"))[-1]
         return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:_MAX_NAME] or self.task
 
-    @property
-    def prompt_wordings(self) -> dict[str, str]:
-        """The prompts that are worded otherwise than in the pack, by the role they have there."""
-        suffix = "_prompt"
-        given = {name: getattr(self, name) for name in type(self).model_fields if name.endswith(suffix)}
-        return {name.removesuffix(suffix): text for name, text in given.items() if text}
-
 
 def changed_settings(old: RunContext, new: RunContext) -> list[str]:
-    """Flags whose values differ and may not, when a run is resumed; see :data:`CHANGEABLE`."""
-    return _differences(old, new, "")
+    """Flags whose values differ although a resumed run may not change them; see :data:`CHANGEABLE`."""
+    return [
+        f"--{name.replace('_', '-')} (was {_shorten(before)}, now {_shorten(after)})"
+        for name, before, after in _differences(old, new)
+        if name not in ("run", "runs")
+    ]
 
 
-def _differences(old: BaseModel, new: BaseModel, prefix: str) -> list[str]:
-    names = []
+def _differences(old: BaseModel, new: BaseModel, prefix: str = "") -> Iterator[tuple[str, object, object]]:
     for name, field in type(old).model_fields.items():
         before, after = getattr(old, name), getattr(new, name)
         if name == "models":
-            before, after = decisive(before), decisive(after)
-        if isinstance(before, BaseModel):
-            names += _differences(before, after, f"{prefix}{name}.")
-        elif before != after and field.json_schema_extra != CHANGEABLE and name not in ("run", "runs"):
-            names.append(f"--{prefix}{name}".replace("_", "-") + f" (was {_short(before)}, now {_short(after)})")
-    return names
+            yield from _model_differences(decisive(before), decisive(after))
+        elif name == "players":
+            for role in (role.name for role in ROLES.values() if role.graph == "search"):
+                if (one := before.get(role, "auto")) != (other := after.get(role, "auto")):
+                    yield f"agents.players {role}", one, other
+        elif isinstance(before, BaseModel):
+            yield from _differences(before, after, f"{prefix}{name}.")
+        elif before != after and field.json_schema_extra != CHANGEABLE:
+            yield f"{prefix}{name}", before, after
 
 
-def _short(value: object) -> str:
+def _model_differences(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> Iterator[tuple[str, Any, Any]]:
+    if len(old) == len(new) == 1 and old[0]["model"] == new[0]["model"]:
+        for name, field in ModelEntry.model_fields.items():
+            before, after = (entry.get(name, field.default) for entry in (old[0], new[0]))
+            if before != after:
+                yield f"llm.{name}", before, after
+    elif old != new:
+        titles = (", ".join(entry["name"] for entry in entries) for entries in (old, new))
+        before, after = titles
+        yield ("llm.model", before, after) if before != after else ("llm.models", list(old), list(new))
+
+
+def _shorten(value: object) -> str:
     text = " ".join(str(value).split())
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"

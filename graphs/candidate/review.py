@@ -1,13 +1,14 @@
-"""A person's hand: ideas and sources wait for approval, an edit or a refusal, in LangGraph Studio or at a terminal.
+"""Human review: ideas and sources wait for approval, edit or rejection, in LangGraph Studio or at a terminal.
 
-Every decision is a step that happens once, so that a resumed search asks nothing twice. A decision is ``"approve"``,
-``"reject"`` or ``{"edit": "…"}``; the ideas of a wave are shown together and answered by one decision for all, or by
-``{candidate id: decision}``, where ids left out are approved.
+A decision is ``"approve"``, ``"reject"`` or ``{"edit": "…"}``. The ideas of a wave are shown together and answered by
+one decision for all, or by ``{candidate id: decision}``; ids left out are approved. Each decision is a stored step, so
+a resumed search asks nothing twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,23 +17,23 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from fairnad.domain import budget
-from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget, mutation_targets
+from fairnad.errors import RunFolderError
+from fairnad.ideas.idea import IdeaKind, MutationTarget, mutation_targets
 from fairnad.ports import Proposal
-from fairnad.records.candidate import CandidateId, Failure, FailureKind, Step, plain
+from fairnad.records.candidate import Failure, FailureKind, Step
 from fairnad.search import sampling
+from fairnad.search.draws import Draw
 from graphs.candidate import step_text as story
-from graphs.candidate.state import CandidateInput, CandidateState
-from graphs.runtime.steps import PROPOSAL
-from graphs.runtime.tagging import reworded, run_tagger
+from graphs.runtime.steps import PROPOSAL, REVIEW_IDEA
+from graphs.runtime.tagging import reword, run_tagger
 
 if TYPE_CHECKING:
-    from graphs.runtime.run_services import Bench
-
-REVIEW_IDEA = "review idea"
+    from graphs.candidate.work import Work
+    from graphs.runtime.run_services import RunServices
 
 
 class Edit(TypedDict):
-    """The text that takes the place of what was shown."""
+    """The replacement for the shown text."""
 
     edit: str
 
@@ -44,54 +45,78 @@ DECISIONS: TypeAdapter[Literal["approve", "reject"] | dict[str, Decision]] = Typ
 )
 
 
-async def review_ideas(bench: Bench, wave: Sequence[CandidateInput]) -> list[CandidateInput]:
-    """The wave with what a person decided about its ideas.
+async def review_ideas(run: RunServices, draws: Sequence[Draw], texts: Mapping[str, str]) -> list[Draw]:
+    """The draws of a wave after review; changed and refused ones are stored.
 
-    Ideas are shown where ``--review ideas`` is set. Those of stage refine are made together with their source and
-    cannot be shown before it; the base has none.
+    With ``--review ideas`` a reviewer decides. Ideas of stage refine are created together with their source and cannot
+    be reviewed earlier; the base has no idea.
+
+    Args:
+        texts: the ideas in the state of the search, by candidate id; a text that was changed there counts as an edit.
+
+    Raises:
+        RunFolderError: the idea of a recorded candidate was changed in the state.
     """
     decided: dict[str, Decision] = {}
-    for candidate in wave:
-        found = await bench.steps.find(candidate["candidate_id"], REVIEW_IDEA, 0, DECISION)
-        decided |= {candidate["candidate_id"]: found} if found is not None else {}
-    shown = [c for c in wave if c["candidate_id"] not in decided and c["idea"]["text"]]
-    if shown and bench.context.review == "ideas":
-        answers = _ask_for_ideas(bench, shown)
-        await asyncio.to_thread(_note, bench, answers)
+    for draw in draws:
+        found = await run.steps.find(draw.candidate_id, REVIEW_IDEA, 0, DECISION)
+        if found is not None:
+            decided[draw.candidate_id] = found
+        elif draw.idea.text and texts.get(draw.candidate_id, draw.idea.text) != draw.idea.text:
+            await asyncio.to_thread(refuse_if_recorded, run, draw.candidate_id, texts[draw.candidate_id])
+            decided[draw.candidate_id] = {"edit": texts[draw.candidate_id]}
+    shown = [draw for draw in draws if draw.candidate_id not in decided and draw.idea.text]
+    if shown and run.context.review == "ideas":
+        answers = _ask_for_ideas(shown)
+        await asyncio.to_thread(_store, run, answers)
         decided |= answers
-    return await asyncio.to_thread(_apply, bench, wave, decided)
+    return await asyncio.to_thread(_apply, run, draws, decided)
 
 
-async def review_candidate(bench: Bench, state: CandidateState, source: str) -> Proposal | Failure:
-    """What a person made of a candidate that is about to be trained: its source, another one, or a refusal."""
-    candidate_id, version = state["candidate_id"], state["version"]
+async def review_candidate(work: Work, version: int, source: str) -> Proposal | Failure:
+    """The source of a candidate after review, right before training; a failure if the reviewer rejects it."""
 
     async def decide() -> Proposal | Failure:
         decision: Decision = "approve"
-        if bench.context.review == "candidates":
-            decision = _ask_for_candidate(await _shown(bench, state, source))
+        if work.run.context.review == "candidates":
+            decision = _ask_for_candidate(await _describe_candidate(work, version, source))
         if decision == "approve":
             return Proposal(source, prompt="")
         if decision == "reject":
             return Failure(Step.REVIEW, FailureKind.REVIEW, "a person refused the candidate")
         return Proposal(decision["edit"], prompt="", note="edited by a person")
 
-    return await bench.steps.once(candidate_id, Step.REVIEW, version + 1, PROPOSAL, decide)
+    return await work.run.steps.once(work.draw.candidate_id, Step.REVIEW, version + 1, PROPOSAL, decide)
 
 
-def _note(bench: Bench, decisions: Mapping[str, Decision]) -> None:
+def refuse_if_recorded(run: RunServices, candidate_id: str, idea: str) -> None:
+    """Refuse to change the idea or parent of a recorded candidate.
+
+    Raises:
+        RunFolderError: the candidate is recorded, with another idea.
+    """
+    record = run.folder.history.find_record(candidate_id)
+    if record is not None and record.idea.text != idea:
+        raise RunFolderError(
+            f"{candidate_id} is recorded in {run.folder.path} with another parent or idea; to change earlier steps, "
+            "fork the run into a new folder: "
+            f"`python -m graphs.search fork {shlex.quote(f'{run.context.run_name}@CHECKPOINT')} NEW`"
+        )
+
+
+def _store(run: RunServices, decisions: Mapping[str, Decision]) -> None:
     for candidate_id, decision in decisions.items():
-        bench.folder.history.add_step(candidate_id, REVIEW_IDEA, 0, {"result": decision})
+        run.folder.history.add_step(candidate_id, REVIEW_IDEA, 0, {"result": decision})
 
 
-def _ask_for_ideas(bench: Bench, shown: Sequence[CandidateInput]) -> dict[str, Decision]:
-    """A decision for each candidate; asked again as long as the answer is none."""
+def _ask_for_ideas(shown: Sequence[Draw]) -> dict[str, Decision]:
+    """Ask for a decision on each draw until the answer is valid."""
     from langgraph.types import interrupt
 
-    ids = [candidate["candidate_id"] for candidate in shown]
+    ids = [draw.candidate_id for draw in shown]
     question: dict[str, Any] = {
         "review": "ideas",
-        "ideas": [_shown_idea(bench, candidate) for candidate in shown],
+        "ideas": [_describe_idea(draw) for draw in shown],
         "answer": 'approve, reject, or {candidate id: approve, reject or {"edit": "another text"}}',
     }
     while True:
@@ -100,14 +125,14 @@ def _ask_for_ideas(bench: Bench, shown: Sequence[CandidateInput]) -> dict[str, D
             decisions = DECISIONS.validate_python(answer)
             if isinstance(decisions, str):
                 return dict.fromkeys(ids, decisions)
-            _check(bench, decisions, shown)
+            _check(decisions, shown)
             return {candidate_id: decisions.get(candidate_id, "approve") for candidate_id in ids}
         except ValueError as error:
-            question = question | {"error": _said(error)}
+            question = question | {"error": _describe_error(error)}
 
 
 def _ask_for_candidate(question: dict[str, Any]) -> Decision:
-    """The decision about one candidate; asked again as long as the answer is none."""
+    """Ask for the decision on one candidate until the answer is valid."""
     from langgraph.types import interrupt
 
     while True:
@@ -115,84 +140,83 @@ def _ask_for_candidate(question: dict[str, Any]) -> Decision:
         try:
             return DECISION.validate_python(answer)
         except ValidationError as error:
-            question = question | {"error": _said(error)}
+            question = question | {"error": _describe_error(error)}
 
 
-def _check(bench: Bench, decisions: Mapping[str, Decision], shown: Sequence[CandidateInput]) -> None:
-    """Refuse what cannot be applied.
+def _check(decisions: Mapping[str, Decision], shown: Sequence[Draw]) -> None:
+    """Check that decisions can be applied.
 
     Raises:
-        ValueError: a candidate is not there, or an edited text is no idea.
+        ValueError: a candidate is unknown, or an edited text is empty or too long.
     """
-    known = {candidate["candidate_id"]: candidate for candidate in shown}
+    known = {draw.candidate_id: draw for draw in shown}
     for candidate_id, decision in decisions.items():
         if candidate_id not in known:
             raise ValueError(f"expected candidates of this wave ({', '.join(known)}), found {candidate_id!r}")
         if isinstance(decision, dict):
-            replace(bench.idea(known[candidate_id]), text=decision["edit"])
+            replace(known[candidate_id].idea, text=decision["edit"])
             if not decision["edit"].strip():
                 raise ValueError(f"expected an idea in words for {candidate_id}, found none")
 
 
-def _apply(bench: Bench, wave: Sequence[CandidateInput], decided: Mapping[str, Decision]) -> list[CandidateInput]:
-    """The wave after the decisions; those left out are approved."""
-    applied: list[CandidateInput] = []
-    for candidate in wave:
-        decision = decided.get(candidate["candidate_id"], "approve")
-        if decision == "approve":
-            applied.append(candidate)
-        elif decision == "reject":
-            applied.append({**candidate, "refused": True})
-        else:
-            applied.append(_edited(bench, candidate, " ".join(decision["edit"].split())))
+def _apply(run: RunServices, draws: Sequence[Draw], decided: Mapping[str, Decision]) -> list[Draw]:
+    applied = []
+    for draw in draws:
+        decision = decided.get(draw.candidate_id, "approve")
+        if decision == "reject":
+            draw = replace(draw, refused=True)
+        elif decision != "approve":
+            draw = _reword(run, draw, " ".join(decision["edit"].split()))
+        if decision != "approve":
+            run.draws.change(draw)
+        applied.append(draw)
     return applied
 
 
-def _edited(bench: Bench, candidate: CandidateInput, text: str) -> CandidateInput:
-    """A candidate with its idea in other words, and what follows from them: their tag, and a target that suits it.
+def _reword(run: RunServices, draw: Draw, text: str) -> Draw:
+    """A draw with an edited idea, its new tag, and a suitable target.
 
-    What was chosen with the old idea in view, lessons and modules on offer, is left out.
+    Lessons and modules were chosen for the old idea and are removed.
     """
-    idea = reworded(bench.idea(candidate), text, run_tagger(bench.context, bench.pack))
-    target, targets = MutationTarget(candidate["target"]), mutation_targets(idea)
+    idea = reword(draw.idea, text, run_tagger(run.context, run.pack))
+    target, targets = draw.target, mutation_targets(idea)
     if target is not MutationTarget.ANY and target not in targets:
-        place = CandidateId.parse(candidate["candidate_id"])
-        target = sampling.draw(targets, sampling.generator(bench.context.seed, place, "edited idea"))
-    choices = replace(bench.choices(candidate), lessons=(), parts=())
-    edited: CandidateInput = {**candidate, "idea": plain(idea), "target": str(target), "choices": plain(choices)}
-    return {**edited, "idea_edited": True}
+        target = sampling.draw(targets, sampling.generator(run.context.seed, draw.slot.place, "edited idea"))
+    choices = replace(draw.choices, lessons=(), parts=())
+    return replace(draw, idea=idea, target=target, choices=choices, idea_edited=True)
 
 
-def _shown_idea(bench: Bench, candidate: CandidateInput) -> dict[str, str]:
-    idea: Idea = bench.idea(candidate)
+def _describe_idea(draw: Draw) -> dict[str, str]:
+    idea = draw.idea
     return {
-        "candidate_id": candidate["candidate_id"],
-        "parent_id": candidate["parent_id"],
+        "candidate_id": draw.candidate_id,
+        "parent_id": draw.slot.parent_id,
         "about": str(idea.tag) if idea.tag and idea.kind is IdeaKind.KNOWLEDGE else str(idea.kind),
-        "target": candidate["target"],
+        "target": str(draw.target),
         "idea": idea.text,
     }
 
 
-async def _shown(bench: Bench, state: CandidateState, source: str) -> dict[str, Any]:
-    report = (await bench.version(state["candidate_id"], state["version"])).report
-    assert report is not None, "what is reviewed has run"
-    shares = budget.load(report.costs, bench.budgets)
-    mutation = await bench.steps.find(state["candidate_id"], Step.MUTATE, 0, PROPOSAL)
-    idea = mutation.idea if isinstance(mutation, Proposal) and mutation.idea else bench.idea(state)
+async def _describe_candidate(work: Work, version: int, source: str) -> dict[str, Any]:
+    run, draw = work.run, work.draw
+    report = (await run.version(draw.candidate_id, version)).report
+    assert report is not None, "a reviewed source has run"
+    shares = budget.load(report.costs, run.budgets)
+    mutation = await run.steps.find(draw.candidate_id, Step.MUTATE, 0, PROPOSAL)
+    idea = mutation.idea if isinstance(mutation, Proposal) and mutation.idea else draw.idea
     return {
         "review": "candidate",
-        "candidate_id": state["candidate_id"],
-        "parent_id": state["parent_id"],
+        "candidate_id": draw.candidate_id,
+        "parent_id": draw.slot.parent_id,
         "idea": idea.text,
         "costs": story.costs_text({"costs": report.costs, "shares": shares}),
-        "diff": story.diff_text(await bench.source(state["parent_id"]), source),
+        "diff": story.diff_text(await run.source(draw.slot.parent_id), source),
         "source": source,
         "answer": 'approve, reject or {"edit": "the whole source, changed"}',
     }
 
 
-def _said(error: ValueError) -> str:
+def _describe_error(error: ValueError) -> str:
     if isinstance(error, ValidationError):
         return f"expected what 'answer' says, found {story.short(repr(error.errors()[0]['input']))}"
     return str(error)

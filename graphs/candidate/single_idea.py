@@ -1,4 +1,4 @@
-"""The candidate graph by itself, as a server has it: a single idea becomes a candidate of its run."""
+"""The candidate graph for a single idea, on a server: the idea becomes a candidate of its run."""
 
 from __future__ import annotations
 
@@ -13,34 +13,33 @@ from typing_extensions import TypedDict
 from fairnad.errors import SettingsError
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget, mutation_targets
 from fairnad.records.candidate import CandidateId, Stage
-from fairnad.records.draw_decisions import NO_CHOICES
 from fairnad.search import sampling
+from fairnad.search.draws import Draw, Slot
 from fairnad.settings.search_settings import RunContext
 from graphs.candidate.graph import add_steps
-from graphs.candidate.state import CandidateInput, CandidateOutput, CandidateState, Draw, Slot
+from graphs.candidate.state import CandidateInput, CandidateOutput, CandidateState
 from graphs.runtime.registry import services
-from graphs.runtime.tagging import reworded, run_tagger
-from graphs.search.planning import candidate_input
+from graphs.runtime.tagging import reword, run_tagger
 
 if TYPE_CHECKING:
-    from graphs.runtime.run_services import Bench
+    from graphs.runtime.run_services import RunServices
 
 
 class SingleIdea(TypedDict, total=False):
-    """What the graph is started with: an idea in words, and whom it is carried out on.
+    """The input: an idea as text, and its parent.
 
-    ``parent`` is the id of a candidate of the run; without it the base model is taken. It is not kept in the thread.
+    ``parent`` is the id of a candidate of the run, by default the base model. The thread stores neither.
     """
 
-    idea: str
+    idea: Annotated[str, EphemeralValue]
     parent: Annotated[str, EphemeralValue]
 
 
 async def draw(state: SingleIdea, runtime: Runtime[RunContext]) -> CandidateInput:
-    """Make the idea a candidate of stage initial, in a slot behind those of the search and of earlier single ideas.
+    """Draw the idea as a candidate of stage initial, in a slot after all slots of the search and earlier ideas.
 
     Raises:
-        SettingsError: there is no idea, it is too long, or the run has no such parent.
+        SettingsError: the idea is empty or too long, or the parent is unknown.
         UserError: the pack's lexicon or ideas cannot be read.
     """
     return await asyncio.to_thread(_draw, await services(runtime.context), state)
@@ -58,37 +57,28 @@ def build(
     return graph
 
 
-def _draw(bench: Bench, given: SingleIdea) -> CandidateInput:
-    parent, history = given.get("parent", ""), bench.folder.history
+def _draw(run: RunServices, given: SingleIdea) -> CandidateInput:
+    parent, history = given.get("parent", ""), run.folder.history
     if parent and history.find_record(parent) is None:
-        raise SettingsError(f"parent: {bench.folder.path} has no candidate {parent!r}; leave it out for the base model")
-    place = CandidateId(0, Stage.INITIAL, 1, _free_slot(bench), 0)
-    idea = _idea(bench, given.get("idea"))
+        raise SettingsError(f"parent: {run.folder.path} has no candidate {parent!r}; leave it out for the base model")
+    idea = _read_idea(run, given.get("idea"))
+    place = CandidateId(0, Stage.INITIAL, 1, _free_slot(run), 0)
     target = MutationTarget.ANY
-    if bench.context.search.mutation_target:
-        target = sampling.draw(mutation_targets(idea), sampling.generator(bench.context.seed, place, "target"))
-    slot = Slot(
-        slot=place.slot,
-        parent_id=parent,
-        kind=str(idea.kind),
-        current_id="",
-        previous_id="",
-        num_draws=0,
-        trained_id="",
-    )
-    review = bench.context.review == "candidates"
-    return candidate_input(place, slot, Draw(idea, target, NO_CHOICES), bench.context.search, review=review)
+    if "target" not in run.context.search.ablate:
+        target = sampling.draw(mutation_targets(idea), sampling.generator(run.context.seed, place, "target"))
+    run.draws.add(Draw(Slot(str(place), parent, str(idea.kind)), idea, target))
+    return {"candidate_id": str(place)}
 
 
-def _idea(bench: Bench, given: object) -> Idea:
-    text = given if isinstance(given, str) else ""  # what an earlier idea of this thread was made into is no text
+def _read_idea(run: RunServices, given: object) -> Idea:
+    text = given if isinstance(given, str) else ""
     try:
-        return reworded(Idea("", IdeaKind.MUTATED), " ".join(text.split()), run_tagger(bench.context, bench.pack))
+        return reword(Idea("", IdeaKind.MUTATED), " ".join(text.split()), run_tagger(run.context, run.pack))
     except ValueError as error:
         raise SettingsError(f"idea: {error}") from error
 
 
-def _free_slot(bench: Bench) -> int:
-    places = [CandidateId.parse(name) for name in bench.folder.history.candidate_ids()]
+def _free_slot(run: RunServices) -> int:
+    places = [CandidateId.parse(name) for name in run.folder.history.candidate_ids()]
     taken = [place.slot for place in places if (place.generation, place.stage) == (0, Stage.INITIAL)]
-    return max([bench.context.search.initial - 1, *taken]) + 1
+    return max([run.context.search.initial - 1, *taken]) + 1

@@ -1,4 +1,4 @@
-"""What a step changed, in the short form the state carries for people."""
+"""Short lines about the steps of a candidate, for display."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ def diff_text(before: str, after: str) -> str:
 
 
 def proposal_text(step: Step, proposal: Proposal, before: str) -> str:
-    """What a new source changes, with the note of whoever made it and the idea behind it."""
-    said = [change_text(before, proposal.source), proposal.note, proposal.idea.text if proposal.idea else ""]
-    said += [f"not taken: {proposal.discarded}"] if proposal.discarded else []
-    return short(f"{step}: {'; '.join(part for part in said if part)}")
+    """A line about a new source: its changes, the role's note and the idea."""
+    parts = [change_text(before, proposal.source), proposal.note, proposal.idea.text if proposal.idea else ""]
+    parts += [f"not taken: {proposal.discarded}"] if proposal.discarded else []
+    return short(f"{step}: {'; '.join(part for part in parts if part)}")
 
 
 def change_text(before: str, after: str) -> str:
-    """How many lines came and went."""
+    """The number of added and removed lines."""
     changes = [line[0] for line in difflib.ndiff(before.splitlines(), after.splitlines())]
     return f"+{changes.count('+')} −{changes.count('-')} lines"
 
 
 def failure_text(failure: Failure) -> str:
-    """Why a source does not run, and the shapes at the line that fails, where they are known."""
+    """Why a source does not run, with the shapes at the failing line if they are known."""
     *_, shapes = ["", *failure.shape_trace.splitlines()]
-    told = f"{failure.step}: {failure.kind}: {failure.message}"
-    return short(f"{told}; {shapes.strip()}" if shapes.startswith("  ") else told)
+    line = f"{failure.step}: {failure.kind}: {failure.message}"
+    return short(f"{line}; {shapes.strip()}" if shapes.startswith("  ") else line)
 
 
 def costs_text(answer: Mapping[str, Any]) -> str:
-    """Costs with their shares of the limits, as the tool ``evaluate_budget`` answers."""
+    """A line with the costs and their shares of the limits, from an answer of the tool ``evaluate_budget``."""
     shares = answer["shares"]
     return ", ".join(
         f"{name} {quantity_text(cost)} ({share_text(shares[name])} of its limit)"
@@ -54,12 +54,12 @@ def costs_text(answer: Mapping[str, Any]) -> str:
 
 
 def training_text(answer: Mapping[str, Any]) -> str:
-    """The accuracy, or why there is none, as the tool ``train_candidate`` answers."""
+    """A line with the accuracy or the failure, from an answer of the tool ``train_candidate``."""
     if "accuracy" in answer:
         return f"accuracy {answer['accuracy']:.4f}"
     return short(f"{answer['failure']['kind']}: {answer['failure']['message']}")
 
 
 def short(text: str) -> str:
-    """``text`` cut to a line's length."""
+    """``text``, cut to one line."""
     return text if len(text) <= MAX_LINE_CHARACTERS else f"{text[: MAX_LINE_CHARACTERS - 1]}…"

@@ -1,6 +1,5 @@
-"""Questions about ideas and runs: understand → retrieve → answer, as a LangGraph graph whose steps are fixed.
+"""Questions about ideas and runs, as a LangGraph graph: understand → retrieve → answer.
 
-``python -m graphs.chat`` asks it; :mod:`graphs.served` holds it for a LangGraph server. Everything here only reads:
-runs are opened as ``python -m graphs.search show`` opens them, and the idea store for reading alone. What is written is
-the conversation itself, where a thread is named.
+``python -m graphs.chat`` asks it. Runs are only read. The chat writes the conversation of a named thread, and the index
+of the ideas if it is missing.
 """

@@ -1,4 +1,4 @@
-"""What a run says to a question about single candidates: what became of one, its ancestors, how two differ."""
+"""Evidence about single candidates: their steps and outcome, their ancestors, their differences."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from fairnad.errors import SettingsError
 from fairnad.formatting import count_text, printable, quantity_text, share_text, signed_share_text, signed_text
 from fairnad.ideas.conversation import Evidence
 from fairnad.records.history import Record
-from fairnad.records.lineage import accuracy_change, gain, lineage
+from fairnad.records.lineage import (
+    accuracy_change,
+    children,
+    class_names,
+    cost_changes,
+    diff_lines,
+    gain,
+    lineage,
+    rank,
+)
 from graphs.candidate.step_text import change_text
-from graphs.cli.commands.diff import classes, cost_changes, unified
-from graphs.cli.commands.show import children, rank
-from graphs.cli.commands.story import story
+from graphs.report.step_history import describe_steps
 from graphs.runtime.stored_runs import StoredRun
 
 _MOST_DIFF_LINES = 60
@@ -21,13 +28,13 @@ _MOST_CHILDREN = 12
 
 
 def find_candidate(run: StoredRun, name: str) -> str:
-    """The id of a candidate a person names: as :meth:`StoredRun.find`, or by its number in the order of drawing.
+    """The id of a candidate, by name (see :meth:`StoredRun.find`) or by the number of its draw.
 
     Args:
         name: a number counts draws from 1; 0 is the base.
 
     Raises:
-        SettingsError: it fits none, or several.
+        SettingsError: the name matches no candidate, or several.
     """
     if not name.isdecimal():
         return run.find(name)
@@ -39,13 +46,13 @@ def find_candidate(run: StoredRun, name: str) -> str:
     return drawn[number - 1].candidate_id
 
 
-def tell_candidate(run: StoredRun, name: str) -> list[Evidence]:
-    """What a candidate is, and what became of it, step by step."""
+def describe_candidate(run: StoredRun, name: str) -> list[Evidence]:
+    """A candidate with its steps and its outcome."""
     candidate_id = find_candidate(run, name)
     record = run.history.get(candidate_id)
-    steps = [f"    {step}: {result}" for step, result in story(run.store.steps(candidate_id))]
+    steps = [f"    {step}: {result}" for step, result in describe_steps(run.store.steps(candidate_id))]
     if record is None:
-        text = f"[{candidate_id}] of run {run.name} is not recorded yet: it is under way, or waits for the search."
+        text = f"[{candidate_id}] of run {run.name} is not recorded yet: it is in progress, or waits for the search."
         return [Evidence("\n".join([text, *map(printable, steps)]), candidates=(candidate_id,))]
     number = f" is draw {name} of run {run.name}; it" if name.isdecimal() else f" of run {run.name}"
     lines = [f"[{candidate_id}]{number} {outcome(record)}", *_details(run, record)]
@@ -54,13 +61,13 @@ def tell_candidate(run: StoredRun, name: str) -> list[Evidence]:
     if steps:
         lines += ["    steps:", *(f"    {step}" for step in steps)]
     ideas = (record.idea.idea_id,) if record.idea.text else ()
-    others = [record.parent_id, record.duplicate_of, *(child.candidate_id for child in children(run, record))]
+    others = [record.parent_id, record.duplicate_of, *(child.candidate_id for child in children(run.history, record))]
     candidates = tuple(dict.fromkeys([candidate_id, *filter(None, others[: _MOST_CHILDREN + 2])]))
     return [Evidence("\n".join(map(printable, lines)), ideas, candidates)]
 
 
 def outcome(record: Record) -> str:
-    """What became of a candidate, in a clause."""
+    """The outcome of a candidate, as a clause."""
     if record.evaluation is not None:
         return f"was trained: accuracy {record.evaluation.accuracy:.4f}"
     assert record.failure is not None, "a record has an evaluation or a failure"
@@ -79,53 +86,54 @@ def _details(run: StoredRun, record: Record) -> Iterator[str]:
         parent = run.history.get(record.parent_id)
         yield f"    parent [{record.parent_id}]" + (f" {outcome(parent)}" if parent is not None else "")
     if record.evaluation is not None:
-        gained, place = gain(run.history, record), rank(run, record)
-        told = [f"{signed_text(gained)} over its parent"] if gained is not None else []
-        told += [f"rank {place} of {len(run.history.ranking)}"] if place is not None else []
-        told += [costs_text(run, record)]
-        yield f"    {', '.join(told)}"
+        gained, place = gain(run.history, record), rank(run.history, record)
+        parts = [f"{signed_text(gained)} over its parent"] if gained is not None else []
+        parts += [f"rank {place} of {len(run.history.ranking)}"] if place is not None else []
+        parts += [costs_text(run, record)]
+        yield f"    {', '.join(parts)}"
     if record.num_debugs or record.num_downscales:
         yield f"    {count_text(record.num_debugs, 'debug')}, {count_text(record.num_downscales, 'downscale')}"
-    following = children(run, record)[:_MOST_CHILDREN]
+    following = children(run.history, record)[:_MOST_CHILDREN]
     if following:
         yield "    children: " + ", ".join(f"[{child.candidate_id}]" for child in following)
 
 
 def costs_text(run: StoredRun, record: Record) -> str:
     """The costs of a trained candidate, with their shares of the limits."""
-    assert record.evaluation is not None, "only trained candidates are asked for"
+    assert record.evaluation is not None, "only trained candidates have costs"
     costs = record.evaluation.costs
     shares = load(costs, [budget for budget in run.budgets if budget.name in costs])
-    told = [
+    shares_text = [
         f"{quantity_text(cost)} {name}" + (f" ({share_text(shares[name])} of its limit)" if name in shares else "")
         for name, cost in costs.items()
     ]
-    return ", ".join(told)
+    return ", ".join(shares_text)
 
 
-def tell_lineage(run: StoredRun, name: str) -> list[Evidence]:
-    """The ancestors of a candidate, the oldest first, with what each step gained."""
+def describe_lineage(run: StoredRun, name: str) -> list[Evidence]:
+    """The ancestors of a candidate, the oldest first, with the gain of each step."""
     candidate_id = find_candidate(run, name)
     record = run.history.get(candidate_id)
     if record is None:
-        return tell_candidate(run, name)
+        return describe_candidate(run, name)
     line = lineage(run.history, record)
     head = f"[{candidate_id}] of run {run.name} comes from {count_text(len(line) - 1, 'ancestor')}, the oldest first:"
-    return [Evidence(head, candidates=(candidate_id,)), *(_ancestor(run, one) for one in line)]
+    ancestors = [summarize_candidate(run, one, gain(run.history, one), "its parent") for one in line]
+    return [Evidence(head, candidates=(candidate_id,)), *ancestors]
 
 
-def _ancestor(run: StoredRun, record: Record) -> Evidence:
-    gained = gain(run.history, record)
-    told = [outcome(record)]
-    told += [f"{signed_text(gained)} over its parent"] if gained is not None else []
-    told += [costs_text(run, record)] if record.evaluation is not None else []
+def summarize_candidate(run: StoredRun, record: Record, gained: float | None, reference: str) -> Evidence:
+    """A candidate in one line, its idea in a second; ``gained`` is its gain in accuracy over ``reference``."""
+    parts = [outcome(record)]
+    parts += [f"{signed_text(gained)} over {reference}"] if gained is not None else []
+    parts += [costs_text(run, record)] if record.evaluation is not None else []
     idea = f"\n    idea [{record.idea.idea_id}]: {record.idea.text}" if record.idea.text else ""
     ideas = (record.idea.idea_id,) if record.idea.text else ()
-    return Evidence(printable(f"[{record.candidate_id}] {', '.join(told)}{idea}"), ideas, (record.candidate_id,))
+    return Evidence(printable(f"[{record.candidate_id}] {', '.join(parts)}{idea}"), ideas, (record.candidate_id,))
 
 
-def tell_difference(run: StoredRun, names: Sequence[str]) -> list[Evidence]:
-    """How two candidates differ: accuracy, costs, classes, source."""
+def describe_difference(run: StoredRun, names: Sequence[str]) -> list[Evidence]:
+    """The differences of two candidates: accuracy, costs, classes, source."""
     first, second = (_recorded(run, name) for name in names[:2])
     head = f"From [{first.candidate_id}], which {outcome(first)}, to [{second.candidate_id}], which {outcome(second)}:"
     lines = [head]
@@ -135,13 +143,16 @@ def tell_difference(run: StoredRun, names: Sequence[str]) -> list[Evidence]:
     for name, (before, after) in cost_changes(first, second).items():
         percent = f" ({signed_share_text((after - before) / before)})" if before else ""
         lines.append(f"    {name} {quantity_text(before)} → {quantity_text(after)}{percent}")
-    for word, found in (("added", classes(second) - classes(first)), ("removed", classes(first) - classes(second))):
+    for word, found in (
+        ("added", class_names(second) - class_names(first)),
+        ("removed", class_names(first) - class_names(second)),
+    ):
         if found:
             lines.append(f"    classes {word}: {', '.join(sorted(found))}")
     if second.idea.text:
         lines.append(f"    idea of the second [{second.idea.idea_id}]: {second.idea.text}")
     lines.append(f"    source: {change_text(first.source, second.source)}")
-    changed = unified(first, second)
+    changed = diff_lines(first, second)
     lines += changed[:_MOST_DIFF_LINES]
     if len(changed) > _MOST_DIFF_LINES:
         lines.append(f"… {len(changed) - _MOST_DIFF_LINES} more lines: python -m graphs.search diff shows them all")

@@ -1,4 +1,4 @@
-"""A conversation with the chat's graph: one question after the other, tokens as they arrive."""
+"""A conversation with the chat's graph: questions in turn, answers streamed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agents.librarian import citable
 from agents.replies.citations import check_citations, settled_part
 from fairnad.settings.search_settings import RunContext
 from graphs.chat.graph import EVIDENCE, build
-from graphs.chat.shelf import close_shelves
+from graphs.chat.services import REGISTRY
 from graphs.runtime.checkpointer import COMMON_FOLDER, thread_id
 from store.run_folder import CHECKPOINTS_NAME
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Conversation:
-    """One thread of questions; ``async with`` opens and closes what it needs.
+    """One thread of questions; an async context manager.
 
-    Without a thread's name the conversation is forgotten with the process, and nothing is written. With one it lies
-    beside the checkpoints a server keeps of such threads, below the runs.
+    A thread without a name ends with the process. A named thread is stored in the runs folder, with the checkpoints of
+    the server's threads.
     """
 
     def __init__(self, context: RunContext, thread: str = "") -> None:
@@ -40,7 +40,7 @@ class Conversation:
 
     async def __aexit__(self, *error: object) -> None:
         await self._opened.aclose()
-        close_shelves()
+        await REGISTRY.release(self._context)
 
     async def _checkpointer(self) -> BaseCheckpointSaver[Any]:
         from langgraph.checkpoint.memory import InMemorySaver
@@ -53,15 +53,14 @@ class Conversation:
         return await self._opened.enter_async_context(AsyncSqliteSaver.from_conn_string(str(place)))
 
     async def ask(self, question: str, show: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
-        """The state of the conversation after an answer; see :class:`graphs.chat.state.ChatState`.
+        """The state of the conversation after the answer.
 
         Args:
-            show: is given the answer piece by piece, as a language model writes it; ids that were not found are never
-                shown. An answer that no model wrote comes in one piece.
+            show: called with each piece of the streamed answer, without unknown ids; a built-in answer is one piece.
 
         Raises:
             UserError: the pack, the ideas or the run cannot be read.
-            EndpointError: the endpoint is gone for good.
+            EndpointError: the endpoint does not answer.
         """
         config: RunnableConfig = {"configurable": {"thread_id": thread_id(f"chat/{self._thread}")}}
         stream = self._graph.astream(
@@ -73,7 +72,7 @@ class Conversation:
         )
         state: dict[str, Any] = {}
         shown = _Shown(show)
-        part: Any  # what it is depends on the mode
+        part: Any  # its type depends on the mode
         async for mode, part in stream:
             if mode == "values":
                 state = part
@@ -86,7 +85,7 @@ class Conversation:
 
 
 class _Shown:
-    """What of an answer that is arriving has been shown."""
+    """The part of a streamed answer that has been shown."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show
@@ -96,7 +95,7 @@ class _Shown:
         self.known: set[str] = set()
 
     def hear(self, message: object) -> None:
-        """Take a token in; an answer that is begun anew after a fault is shown from its beginning."""
+        """Add a token; an answer that restarts after an error is shown from its beginning."""
         if not isinstance(message, AIMessageChunk):
             return
         if message.id != self._message_id:
@@ -108,7 +107,7 @@ class _Shown:
         self._go_on(check_citations(settled_part(self._heard), self.known).text)
 
     def finish(self, answer: str) -> None:
-        """Show the rest of the answer; all of it where it is another one than was heard."""
+        """Show the rest of the answer, or all of it if it differs from the streamed one."""
         if not answer.startswith(self._shown):
             self._show(" …\n")
             self._shown = ""

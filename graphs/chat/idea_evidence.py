@@ -1,4 +1,4 @@
-"""What the idea store says to a question, and what a run has made of these ideas."""
+"""Evidence about ideas, with the results of a run that used them."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from fairnad.ideas.idea import Idea
 from fairnad.ideas.idea_filter import IdeaFilter, filter_text
 from fairnad.records.history import History, Record
 from fairnad.records.lineage import accuracy_change
-from graphs.chat.shelf import Shelf
+from graphs.chat.services import ChatServices
 
 _POOL = 5
-"""How many times as many ideas are ranked by cost or year as are shown, where they were found by meaning."""
+"""Number of ideas found by meaning and then ranked by cost or year, as a multiple of the shown ideas."""
 _MOST_CATEGORIES = 20
 
 
-def find_ideas(shelf: Shelf, asked: Understanding, limit: int, history: History | None) -> list[Evidence]:
-    """The ideas a question asks for, with what the run made of them; the first entry says how many there are."""
+def find_ideas(services: ChatServices, asked: Understanding, limit: int, history: History | None) -> list[Evidence]:
+    """The requested ideas with their results in the run; the first entry gives their number."""
     if asked.ideas:
-        return _named(shelf, asked.ideas, history)
+        return _named(services, asked.ideas, history)
     if not asked.filters and not asked.text and asked.preference is Preference.CLOSEST:
         hint = "The question names no subject: ask for a category, a year, or what an idea should do."
-        return [Evidence(hint), *count_ideas(shelf, asked)]
-    passing = shelf.ideas.find(asked.filters)
+        return [Evidence(hint), *count_ideas(services, asked)]
+    passing = services.ideas.find(asked.filters)
     if not passing:
-        return _instead(shelf, asked, history)
-    ranked = _ranked(shelf, asked, limit, passing, history)
+        return _instead(services, asked, history)
+    ranked = _ranked(services, asked, limit, passing, history)
     kind = filter_text(asked.filters)
     subject = f"{kind}; " if kind else ""
     order = {
-        Preference.CHEAP: "those first that cost little, by their wording and by what the run measured",
+        Preference.CHEAP: "the cheapest first, by their wording and by what the run measured",
         Preference.NEWEST: "the newest first",
-        Preference.CLOSEST: f"those closest to {asked.text!r} first" if asked.text else "in the order of their ids",
+        Preference.CLOSEST: f"the closest to {asked.text!r} first" if asked.text else "in the order of their ids",
     }[asked.preference]
     head = f"{len(ranked)} of {count_text(len(passing), 'idea')} ({subject}{order}):"
     return [Evidence(head), *(_idea(idea, history) for idea in ranked)]
 
 
-def similar_ideas(shelf: Shelf, asked: Understanding, limit: int, history: History | None) -> list[Evidence]:
-    """The ideas closest in meaning to the one that is named."""
+def similar_ideas(services: ChatServices, asked: Understanding, limit: int, history: History | None) -> list[Evidence]:
+    """The ideas closest in meaning to the named one."""
     if not asked.ideas:
-        return find_ideas(shelf, asked, limit, history)
-    named = shelf.ideas.get(asked.ideas[0])
+        return find_ideas(services, asked, limit, history)
+    named = services.ideas.get(asked.ideas[0])
     if named is None:
         return [_unknown(asked.ideas[0])]
-    found = shelf.ideas.neighbours(named.idea_id, asked.filters, limit=limit)
+    found = services.ideas.neighbours(named.idea_id, asked.filters, limit=limit)
     head = Evidence(f"Ideas close to [{named.idea_id}] {named.text}", ideas=(named.idea_id,))
     return [head, *(_idea(idea, history, f"similarity {similarity:.2f}") for idea, similarity in found)]
 
 
-def count_ideas(shelf: Shelf, asked: Understanding) -> list[Evidence]:
-    """How many ideas there are of each category that is asked for; exact."""
-    passing = shelf.ideas.find(asked.filters)
+def count_ideas(services: ChatServices, asked: Understanding) -> list[Evidence]:
+    """The exact number of ideas of each requested category."""
+    passing = services.ideas.find(asked.filters)
     kind = filter_text(asked.filters)
-    head = f"{count_text(len(passing), 'idea')}{f' ({kind})' if kind else ''} of {len(shelf.ideas)}"
+    head = f"{count_text(len(passing), 'idea')}{f' ({kind})' if kind else ''} of {len(services.ideas)}"
     is_narrow = bool(asked.filters.mains or asked.filters.subs)
     counts: Counter[str] = Counter()
     for idea in passing:
-        assert idea.tag is not None, "the store holds ideas with a tag"
+        assert idea.tag is not None, "all ideas in the store have a tag"
         counts[str(idea.tag if is_narrow else idea.tag.category)] += 1
     rows = counts.most_common(_MOST_CATEGORIES)
     lines = [f"{number:>5}  {category}" for category, number in rows]
@@ -72,8 +72,8 @@ def count_ideas(shelf: Shelf, asked: Understanding) -> list[Evidence]:
     return [Evidence("\n".join([head + (":" if lines else ""), *lines]))]
 
 
-def _named(shelf: Shelf, names: Sequence[str], history: History | None) -> list[Evidence]:
-    found = [(name, shelf.ideas.get(name)) for name in names]
+def _named(services: ChatServices, names: Sequence[str], history: History | None) -> list[Evidence]:
+    found = [(name, services.ideas.get(name)) for name in names]
     return [_idea(idea, history) if idea is not None else _unknown(name) for name, idea in found]
 
 
@@ -81,41 +81,41 @@ def _unknown(name: str) -> Evidence:
     return Evidence(f"The store holds no idea {name}.")
 
 
-def _instead(shelf: Shelf, asked: Understanding, history: History | None) -> list[Evidence]:
-    """What comes closest where nothing passes the filters: first without the years, then by meaning alone."""
-    none = f"No idea of {len(shelf.ideas)} is {filter_text(asked.filters) or 'there'}."
+def _instead(services: ChatServices, asked: Understanding, history: History | None) -> list[Evidence]:
+    """The closest ideas if none passes the filters: first without the years, then by meaning alone."""
+    none = f"No idea of {len(services.ideas)} is {filter_text(asked.filters) or 'there'}."
     ageless = replace(asked.filters, since=None, until=None, title="")
-    passing = shelf.ideas.find(ageless) if ageless != asked.filters else ()
+    passing = services.ideas.find(ageless) if ageless != asked.filters else ()
     if passing:
         years = sorted({idea.source.year for idea in passing if idea.source.year is not None})
-        span = f"; theirs are of {years[0]} to {years[-1]}" if years else ""
-        head = f"{none} {count_text(len(passing), 'idea')} would be but for the year{span}. The latest:"
+        span = f", from {years[0]} to {years[-1]}" if years else ""
+        head = f"{none} {count_text(len(passing), 'idea')} without the year{span}. The latest:"
         latest = sorted(passing, key=lambda idea: -(idea.source.year or 0))[:3]
         return [Evidence(head), *(_idea(idea, history) for idea in latest)]
     words = asked.text or " ".join((*asked.filters.subs, *asked.filters.mains))
-    closest = shelf.ideas.search(words, IdeaFilter(without=asked.filters.without), limit=3) if words else []
+    closest = services.ideas.search(words, IdeaFilter(without=asked.filters.without), limit=3) if words else []
     head = f"{none} Closest in meaning:" if closest else none
     return [Evidence(head), *(_idea(idea, history) for idea, _ in closest)]
 
 
 def _ranked(
-    shelf: Shelf, asked: Understanding, limit: int, passing: Sequence[Idea], history: History | None
+    services: ChatServices, asked: Understanding, limit: int, passing: Sequence[Idea], history: History | None
 ) -> list[Idea]:
     if asked.text:
         pool = limit if asked.preference is Preference.CLOSEST else limit * _POOL
-        ideas = [idea for idea, _ in shelf.ideas.search(asked.text, asked.filters, limit=pool)]
+        ideas = [idea for idea, _ in services.ideas.search(asked.text, asked.filters, limit=pool)]
     else:
         ideas = list(passing)
     if asked.preference is Preference.CHEAP:
-        ideas.sort(key=lambda idea: -_thrift(shelf, idea, history))
+        ideas.sort(key=lambda idea: -_thrift(services, idea, history))
     elif asked.preference is Preference.NEWEST:
         ideas.sort(key=lambda idea: -(idea.source.year or 0))
     return ideas[:limit]
 
 
-def _thrift(shelf: Shelf, idea: Idea, history: History | None) -> float:
-    """How little an idea is likely to cost: what a run measured counts more than any wording."""
-    wording = shelf.saving.count(idea.text) - shelf.costly.count(idea.text)
+def _thrift(services: ChatServices, idea: Idea, history: History | None) -> float:
+    """The likely cost of an idea; measured costs count more than its wording."""
+    wording = services.saving.count(idea.text) - services.costly.count(idea.text)
     aim = 1 if idea.tag is not None and idea.tag.target is Target.EFFICIENCY else 0
     changes = [change for change in map(_cost_change, _trials(history, idea)) if change is not None]
     # A tenth more cost outweighs one word.
@@ -123,7 +123,7 @@ def _thrift(shelf: Shelf, idea: Idea, history: History | None) -> float:
 
 
 def _trials(history: History | None, idea: Idea) -> list[tuple[Record, Record]]:
-    """(parent, child) of every trained candidate a run made by an idea."""
+    """(parent, child) of every trained candidate with that idea."""
     if history is None:
         return []
     pairs = ((history.get(record.parent_id), record) for record in history.trained if record.idea.text == idea.text)
@@ -155,7 +155,7 @@ def _ids(trials: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def _trial_texts(idea: Idea, history: History | None) -> Iterator[tuple[str, str]]:
-    """(candidate id, what came of it) for every candidate a run made by an idea."""
+    """(candidate id, outcome) of every candidate with that idea."""
     for record in history.drawn if history is not None else ():
         if record.idea.text != idea.text:
             continue
@@ -165,6 +165,6 @@ def _trial_texts(idea: Idea, history: History | None) -> Iterator[tuple[str, str
         parent = history.get(record.parent_id) if history is not None else None
         gained = accuracy_change(parent, record) if parent is not None else None
         rise = _cost_change((parent, record)) if parent is not None else None
-        told = [f"accuracy {signed_text(gained)} over its parent" if gained is not None else "trained"]
-        told += [f"cost {signed_share_text(rise)}"] if rise is not None else []
-        yield record.candidate_id, f"tried in [{record.candidate_id}]: {', '.join(told)}"
+        parts = [f"accuracy {signed_text(gained)} over its parent" if gained is not None else "trained"]
+        parts += [f"cost {signed_share_text(rise)}"] if rise is not None else []
+        yield record.candidate_id, f"tried in [{record.candidate_id}]: {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""What every command does with an error that was to be expected: one line, and an exit status that says which."""
+"""Reports expected errors of all commands: one line on stderr, and an exit status."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from prompts.paths import ensure_home
 from tools.output import open_missing_streams, until_reader_leaves
 
 LIMIT_REACHED = 3
-"""The exit status of a run that a limit on money, tokens or hours has stopped."""
+"""The exit status of a run that reached a limit on money, tokens or hours."""
 
 
 def report_errors(work: Callable[[], int]) -> int:
-    """The exit status of ``work``, with expected errors in one line on stderr; 0 where the reader has left."""
+    """Run ``work`` and return its exit status, 0 after a closed output; expected errors are one line on stderr."""
     open_missing_streams()
     ensure_home()
     return until_reader_leaves(lambda: _report(work))

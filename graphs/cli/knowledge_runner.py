@@ -1,4 +1,4 @@
-"""Runs a graph of building from the command line: progress, stop, resume."""
+"""Runs a knowledge graph from the command line: progress, stop, resume."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 from fairnad.settings.knowledge_settings import KnowledgeContext
 from graphs.cli.stop_signals import stop_signals
-from graphs.knowledge.registry import bench_of, release
+from graphs.knowledge.services import REGISTRY
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph
 
 _MOST_STEPS = 1_000_000
-"""A build takes three steps a wave; LangGraph wants to know when to give up."""
+"""LangGraph's limit on steps; a build takes three per wave."""
 
-Tell = Callable[[dict[str, Any]], None]
+Show = Callable[[dict[str, Any]], None]
 
 
-def run_graph(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, tell: Tell) -> dict[str, Any] | int:
-    """The final state of a graph; or 130 or 143 where it was stopped. What was finished is never done again.
+def run_graph(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, show: Show) -> dict[str, Any] | int:
+    """The final state of a graph, or 130 or 143 if it was stopped. Finished steps are never repeated.
 
     Args:
-        tell: is given the state after every step.
+        show: called with the state after every step.
 
     Raises:
-        FairnadError: the build cannot begin or go on.
+        FairnadError: the build cannot start or continue.
     """
-    return asyncio.run(_run(graph, context, tell))
+    return asyncio.run(_run(graph, context, show))
 
 
-async def _run(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, tell: Tell) -> dict[str, Any] | int:
+async def _run(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, show: Show) -> dict[str, Any] | int:
     try:
-        await bench_of(context)
-        work = asyncio.ensure_future(_follow(graph, context, tell))
+        await REGISTRY.get(context)
+        work = asyncio.ensure_future(_follow(graph, context, show))
         with stop_signals() as stopping:
             futures: set[asyncio.Future[Any]] = {work, stopping}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
@@ -45,18 +45,18 @@ async def _run(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext,
                 with contextlib.suppress(asyncio.CancelledError):
                     await work
         if work.cancelled():
-            print("stopped; the same command goes on where it was", file=sys.stderr)
+            print("stopped; the same command continues", file=sys.stderr)
             return 128 + stopping.result()
         return work.result()
     finally:
-        await release(context)
+        await REGISTRY.release(context)
 
 
-async def _follow(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, tell: Tell) -> dict[str, Any]:
+async def _follow(graph: StateGraph[Any, Any, Any, Any], context: KnowledgeContext, show: Show) -> dict[str, Any]:
     compiled = graph.compile()
     state: dict[str, Any] = {}
     stream = compiled.astream({}, {"recursion_limit": _MOST_STEPS}, context=context, stream_mode="values")
     async for values in stream:
         state = dict(values)
-        tell(state)
+        show(state)
     return state

@@ -1,4 +1,4 @@
-"""A person's hand at the terminal: shows what waits, takes yes, no or an edit, and answers the graph."""
+"""Review at the terminal: shows each idea or candidate, asks for yes, no or an edit, and resumes the graph."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _LINE_BYTES = 4096
 
 
 async def answer(waiting: Sequence[Interrupt], context: RunContext, follower: Follower) -> Command[Any]:
-    """What a person at the terminal says to everything the graph waits for.
+    """Ask at the terminal for every decision the graph waits for.
 
     Raises:
-        ReviewError: the input is no terminal, or ends.
+        ReviewError: stdin is not a terminal, or ends.
     """
     from langgraph.types import Command
 
     if not sys.stdin.isatty():
         raise ReviewError(
-            f"a person has to decide (--review {context.review}), and the input is no terminal; nothing is lost: "
+            f"--review {context.review} needs your decision, but stdin is not a terminal; nothing is lost: "
             "run the same command in a terminal, or answer in LangGraph Studio"
         )
     console = make_console(stderr=True)  # stdout belongs to the progress of the search
@@ -46,7 +46,7 @@ async def answer(waiting: Sequence[Interrupt], context: RunContext, follower: Fo
 
 async def _ask(console: Console, question: Mapping[str, Any]) -> Decision | dict[str, Decision]:
     if question.get("error"):
-        console.print(f"not taken: {question['error']}", markup=False)
+        console.print(f"not accepted: {question['error']}", markup=False)
     if question["review"] == "candidate":
         console.print(f"\n{question['candidate_id']}  from {question['parent_id']}", markup=False)
         console.print(f"{question['idea']}\n\n{question['diff']}\n\n{question['costs']}", markup=False)
@@ -75,7 +75,7 @@ async def _decide(console: Console, question: str, text: str, suffix: str) -> De
 
 
 async def _read_line() -> str:
-    """A line of the terminal, read so that Ctrl-C ends the waiting.
+    """Read a line from the terminal; Ctrl-C cancels the wait.
 
     Raises:
         ReviewError: the input has ended.
@@ -89,12 +89,12 @@ async def _read_line() -> str:
         loop.remove_reader(descriptor)
     line = os.read(descriptor, _LINE_BYTES)
     if not line:
-        raise ReviewError("the input has ended before a person decided; nothing is lost: run the same command again")
+        raise ReviewError("stdin ended before you decided; nothing is lost: run the same command again")
     return line.decode(errors="replace").strip()
 
 
 async def _edit(console: Console, text: str, suffix: str) -> str:
-    """The text after a visit to the person's editor; as it was where the editor fails."""
+    """Edit the text in the user's editor; unchanged if the editor fails."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="fairnad-review-") as folder:
         file = Path(folder) / f"review{suffix}"

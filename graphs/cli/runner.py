@@ -9,83 +9,82 @@ import functools
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fairnad.search.draw_choices import missing_prompt_text
+from fairnad.settings.casting import describe_players
 from fairnad.settings.search_settings import RunContext
-from graphs.cli.arguments import SPOKEN, Presentation
+from graphs.cli.arguments import INTERACTIVE, Presentation
 from graphs.cli.exit_status import LIMIT_REACHED
-from graphs.cli.output.progress import Follower, follow
+from graphs.cli.output.progress import follow
 from graphs.cli.output.terminal import make_console
 from graphs.cli.review_prompt import answer
 from graphs.cli.stop_signals import stop_signals
-from graphs.report.result_folder import publish_result
 from graphs.report.run_files import write_run_files
 from graphs.report.task_text import task_text
 from graphs.runtime.base_scaling import base_text
-from graphs.runtime.checkpointer import newest_thread, thread_id
 from graphs.runtime.isolation import isolation_text
 from graphs.runtime.registry import release, services
-from graphs.runtime.roles import describe, form_text
-from graphs.runtime.run_services import Bench
-from graphs.runtime.slot_use import note_slot_use
+from graphs.runtime.run_services import RunServices
+from graphs.runtime.slot_use import store_slot_use
+from graphs.search.running import drive_search, read_result
 from store.disk import storage_error
 from tools.output import until_reader_leaves
 
 if TYPE_CHECKING:
-    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.types import Interrupt
     from rich.console import Console
 
-EXIT_STATUS = {"finished": 0, "barren": 1}
+EXIT_STATUS = {"finished": 0, "stalled": 1}
 _PATIENCE_SECONDS = 3
-"""Opening a run that takes longer is worth a line."""
+"""Seconds until a line says that the run is being opened."""
 _READER_LEFT = 128 + signal.SIGPIPE
 
 
-def run(context: RunContext, presentation: Presentation = SPOKEN) -> int:
-    """Start a search, or go on with it where it was left, and tell of it as asked.
+def run(context: RunContext, presentation: Presentation = INTERACTIVE) -> int:
+    """Start or resume a search, and show its progress.
 
     Returns:
         The exit status, see :func:`graphs.cli.search_command.main`.
 
     Raises:
-        FairnadError: the search cannot begin or cannot go on; what was recorded is kept.
+        FairnadError: the search cannot start or continue; its records are kept.
     """
     work = functools.partial(asyncio.run, _run(context, presentation))
     status = until_reader_leaves(work, _READER_LEFT)
     if status == _READER_LEFT:
-        print("stopped: nobody reads the output any more; the same command goes on", file=sys.stderr)
+        print("stopped: the output was closed; the same command continues", file=sys.stderr)
     return status
 
 
 async def _run(context: RunContext, presentation: Presentation) -> int:
     is_spoken = not (presentation.quiet or presentation.json)
-    console = make_console()  # stdout may not be able to print every file's name
+    console = make_console()  # replaces characters that stdout cannot encode
     with stop_signals() as stopping:
         if is_spoken:
-            console.print(f"FairNAD: {describe(context)}")
+            console.print(f"FairNAD: {describe_players(context)}")
         try:
-            bench = await _open(context, stopping, console if is_spoken else None)
-            if bench is None:
-                print("stopped before the search began", file=sys.stderr)
+            live = await _open(context, stopping, console if is_spoken else None)
+            if live is None:
+                print("stopped before the search started", file=sys.stderr)
                 return 128 + stopping.result()
             if is_spoken:
-                console.print(task_text(bench.task.report, bench.budgets))
-                if text := base_text(context, bench.base):
+                console.print(task_text(live.task.report, live.budgets))
+                if text := base_text(context, live.base):
                     console.print(text)
-                console.print(isolation_text(context, bench.lab.isolation))
-                if text := form_text(context, bench.pack):
+                console.print(isolation_text(context, live.lab.isolation))
+                if text := missing_prompt_text(context, live.pack.name, live.pack.has):
                     console.print(text)
-            with _full_disk_in_one_line(bench.folder.path):
-                async with _compiled(bench) as graph:
-                    return await _search(graph, bench, presentation, stopping)
+            with _full_disk_in_one_line(live.folder.path):
+                return await _search(live, presentation, stopping)
         finally:
             await release(context)
 
 
-async def _open(context: RunContext, stopping: asyncio.Future[int], console: Console | None) -> Bench | None:
-    """The bench; ``None`` where a signal came while images were read or the sandbox started."""
+async def _open(context: RunContext, stopping: asyncio.Future[int], console: Console | None) -> RunServices | None:
+    """The services of the run; ``None`` if a signal arrived while they were opened."""
     opening = asyncio.ensure_future(services(context))
     futures: set[asyncio.Future[Any]] = {opening, stopping}
     done, _ = await asyncio.wait(futures, timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -97,12 +96,12 @@ async def _open(context: RunContext, stopping: asyncio.Future[int], console: Con
         opening.cancel()
         return None
     opening.result()
-    return await services(context)  # asked for again: a bench stays open as long as a task lives that asks
+    return await services(context)  # from this task, so that they stay open as long as it runs
 
 
 @contextlib.contextmanager
 def _full_disk_in_one_line(folder: Path) -> Iterator[None]:
-    """What LangGraph's checkpoints and the jobs' files say of a full disk, as the stores say it.
+    """Report a full disk found by LangGraph's checkpointer or by a job as a storage error.
 
     Raises:
         StorageError: the disk is full.
@@ -116,78 +115,32 @@ def _full_disk_in_one_line(folder: Path) -> Iterator[None]:
         raise
 
 
-@contextlib.asynccontextmanager
-async def _compiled(bench: Bench) -> AsyncIterator[CompiledStateGraph[Any, Any, Any, Any]]:
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+async def _search(live: RunServices, presentation: Presentation, stopping: asyncio.Future[int]) -> int:
+    with follow(live, await live.history(), presentation) as progress:
 
-    from graphs.search.graph import build
+        async def ask(interrupts: Sequence[Interrupt]) -> Any:
+            return await answer(interrupts, live.context, progress)
 
-    async with AsyncSqliteSaver.from_conn_string(str(bench.folder.checkpoints)) as saver:
-        yield build().compile(name="search", checkpointer=saver)
-
-
-async def _search(
-    graph: CompiledStateGraph[Any, Any, Any, Any],
-    bench: Bench,
-    presentation: Presentation,
-    stopping: asyncio.Future[int],
-) -> int:
-    thread = await asyncio.to_thread(newest_thread, bench.folder.checkpoints) or thread_id(bench.context.run_name)
-    config = {"configurable": {"thread_id": thread}}
-    start = await _starting_point(graph, config)
-    with follow(bench, await bench.history(), presentation) as progress:
-        search = asyncio.ensure_future(_follow(graph, bench, config, start, progress))
-        reached = bench.purse.watch()
+        search = asyncio.ensure_future(drive_search(live, progress, ask))
+        reached = live.spend_limit.watch()
         futures: set[asyncio.Future[Any]] = {search, stopping, reached}
         await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         if not search.done():
-            progress.stopping(bench.context.grace_seconds)
-            await bench.stop(bench.context.grace_seconds)
+            progress.stopping(live.context.grace_seconds)
+            await live.stop(live.context.grace_seconds)
             search.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await search
-            await note_slot_use(bench)
-            await write_run_files(bench, None)
+            await store_slot_use(live)
+            await write_run_files(live, None)
             if not stopping.done():
-                progress.limited(reached.result(), bench.folder.path)
+                progress.limited(reached.result(), live.folder.path)
                 return LIMIT_REACHED
-            progress.stopped(stopping.result(), bench.folder.path)
+            progress.stopped(stopping.result(), live.folder.path)
             return 128 + stopping.result()
-    outcome = search.result()
-    if outcome["result"] is not None:
-        folder = await asyncio.to_thread(publish_result, bench.folder.path)
-        outcome["result"] = outcome["result"] | {"folder": str(folder)}
-    progress.finished(await bench.history(), outcome)
-    return EXIT_STATUS[outcome["outcome"]]
-
-
-async def _starting_point(graph: CompiledStateGraph[Any, Any, Any, Any], config: Any) -> Any:
-    """The input that starts a search or one that has ended, ``None`` to go on from the last checkpoint."""
-    values = (await graph.aget_state(config)).values
-    return {} if not values or values.get("outcome") else None
-
-
-async def _follow(
-    graph: CompiledStateGraph[Any, Any, Any, Any], bench: Bench, config: Any, start: Any, progress: Follower
-) -> dict[str, Any]:
-    """Run the graph to its end; where it waits for a person, ask at the terminal."""
-    told = {record.candidate_id for record in (await bench.history()).records}
-    while True:
-        stream = graph.astream(
-            start, config, context=bench.context, stream_mode=["custom", "tasks"], subgraphs=True, durability="sync"
-        )
-        event: Any
-        async for _, mode, event in stream:
-            if mode == "custom" and "step" in event:
-                progress.task(event["step"])
-            elif mode == "custom" and "progress" in event:
-                progress.working(event["progress"])
-            elif mode == "custom" and event["recorded"] not in told:
-                told.add(event["recorded"])
-                progress.recorded(await bench.record(event["recorded"]))
-            elif mode == "tasks":
-                progress.task(event)
-        state = await graph.aget_state(config)
-        if not state.interrupts:
-            return dict(state.values)
-        start = await answer(state.interrupts, bench.context, progress)
+    state = search.result()
+    result = await read_result(live, state)
+    if result.result_folder is not None:
+        state["result"] = state["result"] | {"folder": str(result.result_folder)}
+    progress.finished(result.history, state)
+    return EXIT_STATUS[result.outcome]

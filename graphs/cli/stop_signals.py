@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP as something that can be waited for beside the work they are to stop."""
+"""SIGINT, SIGTERM and SIGHUP as a future, to wait for together with the work."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tools.output import point_at_nothing
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[asyncio.Future[int]]:
-    """A future that holds the number of the first signal to stop; a second one ends the process at once.
+    """A future with the number of the first stop signal; a second signal ends the process at once.
 
-    Nothing is tidied up then, as after ``kill -9``: the kernel closes the channel to the sandbox, which kills its jobs.
+    The second signal skips all cleanup, as ``kill -9`` does. The sandbox notices the closed channel and kills its jobs.
     """
     loop = asyncio.get_running_loop()
     caught: asyncio.Future[int] = loop.create_future()
@@ -26,7 +26,7 @@ def stop_signals() -> Iterator[asyncio.Future[int]]:
         if caught.done():
             _end_at_once(128 + number)
         for descriptor in terminals:
-            if not os.isatty(descriptor):  # the terminal is gone, and every write would fail
+            if not os.isatty(descriptor):  # the terminal is gone: every write would fail
                 point_at_nothing(descriptor)
         caught.set_result(number)
 
@@ -42,9 +42,9 @@ def stop_signals() -> Iterator[asyncio.Future[int]]:
 
 
 def _end_at_once(status: int) -> NoReturn:
-    """Leave without unwinding, which would close stores while tasks and threads still write to them."""
-    with contextlib.suppress(OSError):  # nobody may read them any more
-        show_cursor = "\x1b[?25h" if sys.stdout.isatty() else ""  # a display of progress hides it
+    """Exit without cleanup, which would close stores while tasks and threads still write to them."""
+    with contextlib.suppress(OSError):  # stdout may be closed
+        show_cursor = "\x1b[?25h" if sys.stdout.isatty() else ""  # the progress display hides it
         print(end=show_cursor, flush=True)
     with contextlib.suppress(OSError):
         print("stopped at once; the same command resumes the run", file=sys.stderr, flush=True)
@@ -52,6 +52,6 @@ def _end_at_once(status: int) -> NoReturn:
 
 
 def handled_signals() -> list[signal.Signals]:
-    """The signals that stop a command in good order: SIGHUP too, unless ``nohup`` has switched it off."""
+    """The signals that stop a command; SIGHUP is left out under ``nohup``."""
     is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return [signal.SIGINT, signal.SIGTERM, *(() if is_kept else (signal.SIGHUP,))]

@@ -1,1 +1,1 @@
-"""Building knowledge: the bench the nodes work at, the graphs of one paper and of all references, what is told."""
+"""Building knowledge: the attribute tree from reference models, the idea base from papers."""

@@ -1,4 +1,4 @@
-"""The bench knowledge is built at: live objects made once per folder, and the steps its nodes take, each once."""
+"""The services of building knowledge: the live objects of one knowledge folder, and the steps of its nodes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ from fairnad.ideas.knowledge import (
     ProblemKind,
     ReferenceModel,
 )
-from fairnad.ports import BUILT_IN, Errand
+from fairnad.ports import BUILT_IN, CallContext
 from fairnad.records.candidate import Failure
+from fairnad.search.model_choice import entries_of_role
+from fairnad.settings.casting import name_players
 from fairnad.settings.knowledge_settings import KnowledgeContext
+from graphs.runtime.registry import Registry
 from graphs.runtime.replay import refuse_replay
 from graphs.runtime.steps import Steps
 from graphs.runtime.tagging import make_tagger
@@ -38,13 +41,20 @@ if TYPE_CHECKING:
     from tools.papers.library import PaperLibrary
 
 Value = TypeVar("Value")
+METHOD_CHARACTERS = 24_000
+"""Maximum characters of a paper's method section."""
+CODE_CHARACTERS = 24_000
+"""Maximum characters of a reference model in one prompt."""
+REQUEST_SECONDS = 3.0
+"""Pause between two requests to a web site, as arXiv asks for."""
+_BUILT_IN_READERS = 16
 _MOST_UNREACHED = 4
-"""Papers in a row for which the endpoint did not answer; the rest are then left for the next start."""
+"""Consecutive calls without an answer of the endpoint, after which the other papers wait for the next start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What stage 2 made of a paper; ``section`` is the heading of what was read, empty where none was found."""
+    """Stage 2 of a paper; ``section`` is the heading of the text that was read, empty if no heading was found."""
 
     extraction: Extraction
     section: str
@@ -57,11 +67,11 @@ FINDINGS: TypeAdapter[Findings | Failure] = TypeAdapter(Findings | Failure)
 
 
 @dataclass
-class KnowledgeBench:
-    """Everything a node of building needs of the world.
+class KnowledgeServices:
+    """What the nodes of a build or a structuring need.
 
-    ``papers`` are those the sources list, by id; ``problems`` what was wrong with sources and models of this start.
-    ``num_unreached`` counts the calls in a row that found no endpoint.
+    ``problems`` lists the problems with sources, models and papers in this start; ``num_unreached`` counts consecutive
+    calls without an answer of the endpoint.
     """
 
     context: KnowledgeContext
@@ -73,64 +83,128 @@ class KnowledgeBench:
     library: PaperLibrary
     language_model: LanguageModel | None
     steps: Steps
-    papers: dict[str, Paper] = field(default_factory=dict)
-    references: dict[str, ReferenceModel] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     num_unreached: int = 0
+    papers: dict[str, Paper] = field(default_factory=dict)
+    _references: dict[str, ReferenceModel] = field(default_factory=dict)
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the endpoint is gone, so that nobody is asked any more in this start."""
+        """Whether the endpoint stopped answering; this start then makes no further calls."""
         return self.num_unreached >= _MOST_UNREACHED
 
-    async def list_papers(self) -> list[str]:
-        """The ids of all papers the sources name, in their order.
+    async def list_papers(self) -> Mapping[str, Paper]:
+        """The papers of all sources by id, in order; read once.
 
         Raises:
-            KnowledgeError: there is none.
+            KnowledgeError: nothing was found.
         """
-        papers, problems = await asyncio.to_thread(self.library.list_papers, self.context.sources)
-        self.problems += problems
-        if not papers:
-            why = "; ".join(f"{problem.where}: {problem.kind} ({problem.message})" for problem in problems[:3])
-            raise KnowledgeError(f"expected papers to read, found none: {why or 'name files, folders or addresses'}")
-        self.papers = {paper.paper_id: paper for paper in papers}
-        return list(self.papers)
+        if not self.papers:
+            papers, problems = await asyncio.to_thread(self.library.list_papers, self.context.sources)
+            self.problems += problems
+            if not papers:
+                why = self.describe_problems() or "name files, folders or addresses"
+                raise KnowledgeError(f"expected papers to read, found none: {why}")
+            self.papers = {paper.paper_id: paper for paper in papers}
+        return self.papers
+
+    async def list_references(self) -> Mapping[str, ReferenceModel]:
+        """The reference models, or their parts, by key; read once.
+
+        Raises:
+            KnowledgeError: nothing was found.
+        """
+        if not self._references:
+            models = await asyncio.to_thread(self._read_references)
+            self._references = {f"{model.name} {model.part}": model for model in models}
+            if not models:
+                why = self.describe_problems() or "the pack names none in knowledge/knowledge.toml"
+                raise KnowledgeError(f"expected reference models, found none: {why}")
+        return self._references
+
+    def _read_references(self) -> list[ReferenceModel]:
+        from tools.reference_sources import read_reference
+
+        models: list[ReferenceModel] = []
+        for reference in self.knowledge.references:
+            found = read_reference(reference.name, reference.module, reference.entries, CODE_CHARACTERS)
+            if isinstance(found, Problem):
+                self.problems.append(found)
+            else:
+                models += found
+        return models
+
+    def describe_problems(self) -> str:
+        """The first problems in one line."""
+        return "; ".join(f"{problem.where}: {problem.kind} ({problem.message})" for problem in self.problems[:3])
 
     async def describe(self, paper_id: str) -> Paper | Problem:
-        """The paper with title and abstract. A site that does not answer is asked again at the next start."""
-        return await self._once(paper_id, "describe", DESCRIBED, lambda: self._describe(self.papers[paper_id]))
+        """The paper with title and abstract. If a site does not answer, the next start tries again."""
+
+        async def make() -> Paper | Problem:
+            from tools.papers.documents import DocumentError
+
+            paper = (await self.list_papers())[paper_id]
+            try:
+                return await asyncio.to_thread(self.library.describe, paper)
+            except DocumentError as error:
+                return Problem(error.kind, paper.title or paper.link, str(error))
+
+        return await self._once(paper_id, "describe", DESCRIBED, make)
 
     async def judge(self, paper: Paper) -> PaperVerdict | Failure | Problem:
         """Stage 1."""
-        errand = Errand(paper.paper_id, 0, 0)
-        return await self._asked(
-            paper.title,
-            lambda: self.steps.once(paper.paper_id, "filter", 0, VERDICT, lambda: self.reader.judge(errand, paper)),
+        context = CallContext(paper.paper_id, 0, 0)
+        return await self._ask(
+            paper.title, paper.paper_id, "filter", VERDICT, lambda: self.reader.judge(context, paper)
         )
 
     async def extract(self, paper: Paper) -> Reading | Failure | Problem:
         """Stage 2."""
-        return await self._asked(
-            paper.title, lambda: self._once(paper.paper_id, "extract", READING, lambda: self._read(paper))
-        )
+        return await self._ask(paper.title, paper.paper_id, "extract", READING, lambda: self._read(paper))
+
+    async def _read(self, paper: Paper) -> Reading | Failure | Problem:
+        from tools.papers.documents import DocumentError
+
+        try:
+            passage = await asyncio.to_thread(self.library.read, paper, METHOD_CHARACTERS)
+        except DocumentError as error:
+            return Problem(error.kind, paper.title or paper.link, str(error))
+        found = await self.reader.extract(CallContext(paper.paper_id, 0, 0), paper, passage)
+        return Reading(found, passage.section) if isinstance(found, Extraction) else found
 
     async def structure(self, key: str) -> Findings | Failure | Problem:
         """The attributes of one reference model or part of one."""
-        model = self.references[key]
-        errand = Errand(f"reference {key}", 0, 0)
-        return await self._asked(
+        model = (await self.list_references())[key]
+        context = CallContext(f"reference {key}", 0, 0)
+        return await self._ask(
             model.name,
-            lambda: self.steps.once(
-                errand.candidate_id, "structure", 0, FINDINGS, lambda: self.structurer.structure(errand, model)
-            ),
+            context.candidate_id,
+            "structure",
+            FINDINGS,
+            lambda: self.structurer.structure(context, model),
         )
 
+    async def _ask(
+        self, where: str, key: str, step: str, adapter: TypeAdapter[Value], make: Callable[[], Awaitable[Value]]
+    ) -> Value | Problem:
+        """The answer of a role. An unreachable endpoint is a problem of this paper, and then of all later papers."""
+        if self.is_cut_off:
+            return Problem(ProblemKind.ENDPOINT, where, "not asked, because the endpoint had stopped answering")
+        try:
+            value = await self._once(key, step, adapter, make)
+        except EndpointError as error:
+            self.num_unreached += 1
+            self.problems.append(Problem(ProblemKind.ENDPOINT, where, str(error)))
+            return self.problems[-1]
+        self.num_unreached = 0
+        return value
+
     async def _once(
-        self, paper_id: str, step: str, adapter: TypeAdapter[Value], make: Callable[[], Awaitable[Value]]
+        self, key: str, step: str, adapter: TypeAdapter[Value], make: Callable[[], Awaitable[Value]]
     ) -> Value:
-        """Like :meth:`graphs.runtime.steps.Steps.once`, but what a site kept back is not stored and is tried again."""
-        stored = await self.steps.find(paper_id, step, 0, adapter)
+        """Like :meth:`graphs.runtime.steps.Steps.once`, but the failure of a site is not stored, so it is retried."""
+        stored = await self.steps.find(key, step, 0, adapter)
         if stored is not None:
             return stored
         value = await make()
@@ -141,74 +215,68 @@ class KnowledgeBench:
         async def made() -> Value:
             return value
 
-        return await self.steps.once(paper_id, step, 0, adapter, made)
+        return await self.steps.once(key, step, 0, adapter, made)
 
-    async def _describe(self, paper: Paper) -> Paper | Problem:
-        from tools.papers.documents import DocumentError
+    def reading_basis(self) -> Mapping[str, object]:
+        """The settings that decide how papers are read, for the folder to compare."""
+        from store.knowledge_folder import tree_text
 
-        try:
-            return await asyncio.to_thread(self.library.describe, paper)
-        except DocumentError as error:
-            return Problem(error.kind, paper.title or paper.link, str(error))
+        return {
+            "pack": f"{self.knowledge.pack.name} {self.knowledge.pack.digest}",
+            "tree": hashlib.sha256(tree_text(self.tree).encode()).hexdigest()[:12],
+            "reader": player(self.context, "reader"),
+            "--unstructured": not self.context.uses_tree,
+            "--method-characters": METHOD_CHARACTERS,
+        }
 
-    async def _read(self, paper: Paper) -> Reading | Failure | Problem:
-        from tools.papers.documents import DocumentError
-
-        try:
-            passage = await asyncio.to_thread(self.library.read, paper, self.context.method_characters)
-        except DocumentError as error:
-            return Problem(error.kind, paper.title or paper.link, str(error))
-        found = await self.reader.extract(Errand(paper.paper_id, 0, 0), paper, passage)
-        return Reading(found, passage.section) if isinstance(found, Extraction) else found
-
-    async def _asked(self, where: str, ask: Callable[[], Awaitable[Value]]) -> Value | Problem:
-        """What a role answers; that the endpoint is gone is a problem of this paper, and of those after it."""
-        if self.is_cut_off:
-            return Problem(ProblemKind.ENDPOINT, where, "not asked, because the endpoint had stopped answering")
-        try:
-            value = await ask()
-        except EndpointError as error:
-            self.num_unreached += 1
-            self.problems.append(Problem(ProblemKind.ENDPOINT, where, str(error)))
-            return self.problems[-1]
-        self.num_unreached = 0
-        return value
+    def structuring_basis(self) -> Mapping[str, object]:
+        """The settings that decide how reference models are structured, for the folder to compare."""
+        return {
+            "pack": f"{self.knowledge.pack.name} {self.knowledge.pack.digest}",
+            "structurer": player(self.context, "structurer"),
+            "--code-characters": CODE_CHARACTERS,
+        }
 
     async def close(self) -> None:
-        """Give the folder back."""
+        """Close the language model, the library and the folder."""
         if self.language_model is not None:
             await self.language_model.aclose()
         await asyncio.to_thread(self.library.close)
         await asyncio.to_thread(self.folder.close)
 
 
+def num_papers_at_once(context: KnowledgeContext) -> int:
+    """The number of papers read in parallel: the sum of the parallel calls of all reader models."""
+    return sum(entry.concurrency for entry in entries_of_role(context.llm.models, "reader")) or _BUILT_IN_READERS
+
+
 def player(context: KnowledgeContext, role: str) -> str:
-    """Who plays a role: the language model's name, or ``built-in``.
+    """The player of a role: the name of the language model, or ``built-in``.
 
     Raises:
-        SettingsError: the role asks for a language model, and none is configured.
+        SettingsError: the role requires a language model, and none is configured.
     """
-    wanted = getattr(context.agents, role)
-    if wanted == "llm" and not context.llm.title:
-        raise SettingsError(f"--agents.{role} llm: no language model is configured; set --llm.model or --llm.models")
-    found = context.llm.title if context.llm.title and wanted != "builtin" else BUILT_IN
-    if role == "reader" and context.unstructured and found == BUILT_IN:
+    found = name_players(context, (role,))[role]
+    if role == "reader" and not context.uses_tree and found == BUILT_IN:
         raise SettingsError(
-            "--unstructured: expected a language model as the reader, found the built-in one, which knows papers by "
-            "the tree alone; set --llm.model, or leave --unstructured out"
+            "--tree none: expected a language model as the reader, found the built-in reader, which needs the tree; "
+            "set --llm.model, or omit --tree"
         )
     return found
 
 
-async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
-    """The bench for these settings; everything a user can get wrong is found here.
+async def open_services(context: KnowledgeContext) -> KnowledgeServices:
+    """Open the services for these settings; this finds every mistake of the user.
 
     Raises:
         UserError: a setting, the pack, the tree or the folder cannot be used.
     """
+    from agents.attribute_structurer import LanguageModelAttributeStructurer
+    from agents.builtin.attribute_structurer import BuiltinAttributeStructurer
     from agents.llm.client import LanguageModel
     from prompts.knowledge_pack import load_knowledge_pack
     from store.knowledge_folder import KnowledgeFolder
+    from tools.papers import sites
     from tools.papers.fetching import PoliteFetcher
     from tools.papers.library import PaperLibrary
 
@@ -219,17 +287,21 @@ async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
     try:
         tree = await asyncio.to_thread(read_tree, context, knowledge)
         model = LanguageModel(context.llm, folder.steps) if any(by_model.values()) else None
-        fetcher = PoliteFetcher(folder.path / ".fetched", seconds_between=context.request_seconds)
-        return KnowledgeBench(
+        structurer = (
+            LanguageModelAttributeStructurer(model, knowledge)
+            if model is not None and by_model["structurer"]
+            else BuiltinAttributeStructurer(knowledge.lexicon)
+        )
+        reader_model = model if by_model["reader"] else None
+        fetcher = PoliteFetcher(folder.path / ".fetched", seconds_between=REQUEST_SECONDS)
+        return KnowledgeServices(
             context=context,
             folder=folder,
             knowledge=knowledge,
             tree=tree,
-            structurer=_structurer(knowledge, model if by_model["structurer"] else None),
-            reader=await asyncio.to_thread(
-                make_reader, context, knowledge, tree, model if by_model["reader"] else None
-            ),
-            library=PaperLibrary(fetcher, context.arxiv),
+            structurer=structurer,
+            reader=await asyncio.to_thread(make_reader, context, knowledge, tree, reader_model),
+            library=PaperLibrary(fetcher, sites.ARXIV_INTERFACE),
             language_model=model,
             steps=Steps(folder.steps),
         )
@@ -238,8 +310,17 @@ async def open_bench(context: KnowledgeContext) -> KnowledgeBench:
         raise
 
 
+REGISTRY: Registry[KnowledgeContext, KnowledgeServices] = Registry(
+    open_services,
+    lambda context: context.out,
+    busy=KnowledgeError,
+    remedy="wait until that ends, or choose another --out",
+)
+"""Open services by their folder."""
+
+
 def read_tree(context: KnowledgeContext, knowledge: KnowledgePack) -> AttributeTree:
-    """The tree papers are read with: the one named, the one structured in the out folder, or the pack's.
+    """The attribute tree for reading papers: from ``--tree``, from the ``--out`` folder, or from the pack.
 
     Raises:
         PackError: the file is missing or malformed.
@@ -247,42 +328,20 @@ def read_tree(context: KnowledgeContext, knowledge: KnowledgePack) -> AttributeT
     from prompts.pack_files import read_attribute_tree
     from store.knowledge_folder import TREE_NAME
 
-    if context.tree:
+    if context.tree and context.uses_tree:
         return read_attribute_tree(Path(context.tree))
     structured = Path(context.out) / TREE_NAME
     return read_attribute_tree(structured) if structured.is_file() else knowledge.pack.attribute_tree
 
 
-def reading_basis(bench: KnowledgeBench) -> Mapping[str, object]:
-    """What decides how papers are read, in words a person can compare."""
-    from store.knowledge_folder import tree_text
-
-    return {
-        "pack": f"{bench.knowledge.pack.name} {bench.knowledge.pack.digest}",
-        "tree": hashlib.sha256(tree_text(bench.tree).encode()).hexdigest()[:12],
-        "reader": player(bench.context, "reader"),
-        "--unstructured": bench.context.unstructured,
-        "--method-characters": bench.context.method_characters,
-    }
-
-
 def make_reader(
     context: KnowledgeContext, knowledge: KnowledgePack, tree: AttributeTree, model: LanguageModel | None
 ) -> PaperReader:
-    """The paper reader these settings name."""
+    """The paper reader of these settings."""
     from agents.builtin.paper_reader import BuiltinPaperReader
     from agents.paper_reader import LanguageModelPaperReader
 
     tagger = make_tagger(knowledge.pack, tree)
     if model is None:
         return BuiltinPaperReader(knowledge.lexicon, tagger)
-    return LanguageModelPaperReader(model, knowledge, tree, tagger.tag if context.unstructured else None)
-
-
-def _structurer(knowledge: KnowledgePack, model: LanguageModel | None) -> AttributeStructurer:
-    from agents.attribute_structurer import LanguageModelAttributeStructurer
-    from agents.builtin.attribute_structurer import BuiltinAttributeStructurer
-
-    if model is None:
-        return BuiltinAttributeStructurer(knowledge.lexicon)
-    return LanguageModelAttributeStructurer(model, knowledge)
+    return LanguageModelPaperReader(model, knowledge, tree, tagger.tag if not context.uses_tree else None)

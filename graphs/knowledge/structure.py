@@ -5,100 +5,85 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typing_extensions import TypedDict
 
 from fairnad.errors import KnowledgeError
-from fairnad.ideas.knowledge import Attribute, Findings, Problem, ProblemKind, ReferenceModel
-from fairnad.ideas.structuring import merge_findings
+from fairnad.ideas.knowledge import Attribute, Findings, Problem, ProblemKind
+from fairnad.ideas.structuring import Change, ChangeKind, Structuring, merge_findings
 from fairnad.records.candidate import Failure, plain
 from fairnad.settings.knowledge_settings import KnowledgeContext
-from graphs.knowledge.registry import bench_of, release
+from graphs.knowledge.services import REGISTRY
 
 if TYPE_CHECKING:
     from langgraph.graph.state import StateGraph
     from langgraph.runtime import Runtime
 
-    from graphs.knowledge.services import KnowledgeBench
+_FAILURE_KINDS = {
+    "Overly specific attributes": (ChangeKind.ONE_MODEL_KEPT, ChangeKind.ONE_MODEL_DROPPED),
+    "Inconsistent categorization": (ChangeKind.SEVERAL_CATEGORIES,),
+    "Missing attributes": (ChangeKind.EMPTY,),
+}
+"""The three kinds of failures in the paper (C.2)."""
 
 
 class ReferenceInput(TypedDict):
-    """One reference model or part of one, by its key."""
+    """One reference model, or a part of it, by its key."""
 
     key: str
 
 
 class StructureState(TypedDict, total=False):
-    """A structuring; the attributes that were found are in the steps of the folder."""
+    """A structuring; also the update that its nodes return. The attributes are stored as steps of the folder."""
 
     keys: list[str]
     structured: Annotated[list[str], operator.add]
     summary: dict[str, Any]
 
 
-class StructureUpdate(TypedDict, total=False):
-    """What a node may write."""
-
-    keys: list[str]
-    structured: list[str]
-    summary: dict[str, Any]
-
-
-async def list_references(state: StructureState, runtime: Runtime[KnowledgeContext]) -> StructureUpdate:
-    """Read the source of every reference model, in parts where it is long."""
-    from graphs.knowledge.services import player
-
-    bench = await bench_of(runtime.context)
-    basis = {
-        "pack": f"{bench.knowledge.pack.name} {bench.knowledge.pack.digest}",
-        "structurer": player(runtime.context, "structurer"),
-        "--code-characters": runtime.context.code_characters,
-    }
-    await asyncio.to_thread(bench.folder.settle, "references", basis)
-    found = await asyncio.to_thread(_read_references, bench)
-    bench.references = {f"{model.name} {model.part}": model for model in found}
-    if not bench.references:
-        raise KnowledgeError(f"expected reference models, found none: {_problems_text(bench)}")
-    return {"keys": list(bench.references)}
+async def list_references(state: StructureState, runtime: Runtime[KnowledgeContext]) -> StructureState:
+    """Read the source of every reference model, in parts if it is long."""
+    services = await REGISTRY.get(runtime.context)
+    await asyncio.to_thread(services.folder.settle, "references", services.structuring_basis())
+    return {"keys": list(await services.list_references())}
 
 
-async def structure(state: ReferenceInput, runtime: Runtime[KnowledgeContext]) -> StructureUpdate:
-    """The attributes of one model."""
-    bench = await bench_of(runtime.context)
-    await bench.structure(state["key"])
+async def structure(state: ReferenceInput, runtime: Runtime[KnowledgeContext]) -> StructureState:
+    """Name the attributes of one model."""
+    services = await REGISTRY.get(runtime.context)
+    await services.structure(state["key"])
     return {"structured": [state["key"]]}
 
 
-async def merge(state: StructureState, runtime: Runtime[KnowledgeContext]) -> StructureUpdate:
-    """One tree of all, with a report of everything that was changed and why."""
-    from graphs.knowledge.structuring_text import report_text
-
-    bench = await bench_of(runtime.context)
+async def merge(state: StructureState, runtime: Runtime[KnowledgeContext]) -> StructureState:
+    """Merge all attributes into one tree, with a report of every change and its reason."""
+    services = await REGISTRY.get(runtime.context)
+    references = await services.list_references()
     attributes: dict[str, list[Attribute]] = defaultdict(list)
     for key in state["keys"]:
-        name, found = bench.references[key].name, await bench.structure(key)
+        name, found = references[key].name, await services.structure(key)
         if isinstance(found, Findings):
             attributes[name] += found.attributes
         elif isinstance(found, Failure):
-            bench.problems.append(Problem(ProblemKind.REPLY, key, found.message))
+            services.problems.append(Problem(ProblemKind.REPLY, key, found.message))
         else:
-            bench.problems.append(found)
+            services.problems.append(found)
     findings = [Findings(name, tuple(found)) for name, found in attributes.items()]
     if not any(found.attributes for found in findings):
-        await release(runtime.context)
-        raise KnowledgeError(f"expected attributes of reference models, found none: {_problems_text(bench)}")
-    result = merge_findings(bench.knowledge.template, findings, min_models=runtime.context.min_models)
-    await asyncio.to_thread(bench.folder.write_tree, result.tree)
-    text = report_text(result, list(attributes), bench.problems)
-    await asyncio.to_thread(bench.folder.write_text, "structuring.md", text)
-    await release(runtime.context)
+        raise KnowledgeError(f"expected attributes of reference models, found none: {services.describe_problems()}")
+    result = merge_findings(services.knowledge.template, findings, min_models=runtime.context.min_models)
+    await asyncio.to_thread(services.folder.write_tree, result.tree)
+    text = "\n".join(_report(result, list(attributes), services.problems)).rstrip() + "\n"
+    await asyncio.to_thread(services.folder.write_text, "structuring.md", text)
+    await REGISTRY.release_when_unused(runtime.context)
     summary = {
         "models": list(attributes),
         "num_main": len(result.tree.categories),
-        "num_sub": sum(map(len, result.tree.categories.values())),
+        "num_sub": _num_sub(result),
         "changes": plain(result.changes),
-        "problems": plain(bench.problems),
+        "problems": plain(services.problems),
     }
     return {"summary": summary}
 
@@ -110,11 +95,13 @@ def send_references(state: StructureState) -> list[Any]:
     return [Send("structure", ReferenceInput(key=key)) for key in state["keys"]]
 
 
-def build() -> StateGraph[StructureState, KnowledgeContext, StructureState, StructureState]:
+def build(
+    settings: type[KnowledgeContext] = KnowledgeContext,
+) -> StateGraph[StructureState, KnowledgeContext, StructureState, StructureState]:
     """The graph of a structuring."""
     from langgraph.graph import END, START, StateGraph
 
-    graph = StateGraph(StructureState, context_schema=KnowledgeContext)
+    graph = StateGraph(StructureState, context_schema=settings)
     for node in (list_references, structure, merge):
         graph.add_node(node)
     graph.add_edge(START, "list_references")
@@ -124,19 +111,36 @@ def build() -> StateGraph[StructureState, KnowledgeContext, StructureState, Stru
     return graph
 
 
-def _read_references(bench: KnowledgeBench) -> list[ReferenceModel]:
-    from tools.reference_sources import read_reference
-
-    models: list[ReferenceModel] = []
-    for reference in bench.knowledge.references:
-        found = read_reference(reference.name, reference.module, reference.entries, bench.context.code_characters)
-        if isinstance(found, Problem):
-            bench.problems.append(found)
-        else:
-            models += found
-    return models
+def _num_sub(result: Structuring) -> int:
+    return sum(map(len, result.tree.categories.values()))
 
 
-def _problems_text(bench: KnowledgeBench) -> str:
-    told = (f"{problem.where}: {problem.message}" for problem in bench.problems[:3])
-    return "; ".join(told) or "the pack names none in knowledge/knowledge.toml"
+def _report(result: Structuring, models: Sequence[str], problems: Sequence[Problem]) -> Iterator[str]:
+    """``structuring.md``: the tree with its support, and every change."""
+    yield from ("# Attribute structuring", "")
+    yield f"{len(models)} reference models: {', '.join(models)}."
+    yield from (f"{len(result.tree.categories)} main categories, {_num_sub(result)} sub-categories.", "")
+    yield from (f"- {problem.where}: {problem.kind}. {problem.message}" for problem in problems)
+    yield from ("", "## Tree", "", "In brackets: the number of models with the attribute.", "")
+    for category, subs in result.tree.categories.items():
+        names = ", ".join(f"{sub} ({result.support[f'{category} / {sub}']})" for sub in subs)
+        yield f"- {category}: {names or '-'}"
+    yield from ("", "## Failures the paper names", "")
+    for title, kinds in _FAILURE_KINDS.items():
+        yield from _section(f"### {title}", [change for change in result.changes if change.kind in kinds])
+    yield from ("## Cleaned up", "")
+    for kind in ChangeKind:
+        if not any(kind in kinds for kinds in _FAILURE_KINDS.values()):
+            yield from _section(
+                f"### {kind.capitalize()}", [change for change in result.changes if change.kind is kind]
+            )
+
+
+def _section(heading: str, changes: Sequence[Change]) -> Iterator[str]:
+    yield from (heading, "")
+    for change in changes:
+        detail = f" → {change.detail}" if change.detail else ""
+        models = f" [{', '.join(change.models)}]" if change.models else ""
+        yield f"- {change.name or 'empty'}: {change.category}{detail}{models}"
+    yield from ([] if changes else ["None."])
+    yield ""

@@ -2,6 +2,6 @@
 
 import sys
 
-from graphs.report.html_report import main
+from graphs.cli.report_command import main
 
 sys.exit(main())

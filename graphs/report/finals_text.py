@@ -1,4 +1,4 @@
-"""What the finals say about the search, in one sentence."""
+"""The outcome of the finals in one sentence."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from fairnad.search.finals import Finals
 
 
 def verdict_text(finals: Finals) -> str:
-    """Whether the winner is ahead of the control, or of the base, by more than the noise."""
+    """Say whether the winner is ahead of the control (or the base) by more than the noise."""
     reference = finals.base_title
     if finals.winner_id == finals.base_id:
         what = "the control, the base widened to the limits" if finals.control_id else "the base"
-        return f"No finalist has a higher mean validation accuracy than {what}: it is the result."
+        return f"No finalist has a better mean validation {finals.objective.name} than {what}: it is the result."
     compared = finals.comparison
     if compared is None:
         return f"Winner and {reference} trained with no seed in common: they cannot be compared."
     images = "held-out images" if compared.images == "held out" else "validation images"
     difference = compared.difference
-    points = f"{100 * difference.mean:+.1f}"
+    scale, unit = finals.objective.scale, finals.objective.unit
+    points = f"{scale * difference.mean:+.1f}"
     if difference.deviation is None or difference.low is None or difference.high is None:
-        return f"Winner − {reference}: {points} points on {images}, one seed; that says nothing about the noise."
+        return f"Winner − {reference}: {points} {unit} on {images}, one seed; that says nothing about the noise."
     spread = (
-        f"± {100 * difference.deviation:.1f} points on {images} (mean ± s.d. of {difference.n} paired seeds, "
-        f"95% interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
+        f"± {scale * difference.deviation:.1f} {unit} on {images} (mean ± s.d. of {difference.n} paired seeds, "
+        f"95% interval {scale * difference.low:+.1f} to {scale * difference.high:+.1f})"
     )
     if difference.exceeds_noise:
         return f"The winner is ahead of the {reference} by {points[1:]} {spread}."
@@ -33,17 +34,17 @@ def verdict_text(finals: Finals) -> str:
 
 
 def comparison_facts(finals: Finals | None) -> dict[str, Any] | None:
-    """The same for programs.
+    """The same as JSON data.
 
     ``with`` (``control`` or ``base``), ``images`` (``held out`` or ``validation``), ``mean``, ``n``, ``deviation``,
     ``low`` and ``high`` (the 95% interval; accuracies in [0, 1]), ``exceeds_noise`` and ``text``; ``None`` before the
-    finals. Where the base itself won, ``with`` and ``text`` alone.
+    finals. If the base itself won, only ``with`` and ``text``.
     """
     if finals is None:
         return None
-    told: dict[str, Any] = {"with": finals.base_title, "text": verdict_text(finals)}
+    facts: dict[str, Any] = {"with": finals.base_title, "text": verdict_text(finals)}
     compared = finals.comparison
     if compared is None:
-        return told
+        return facts
     difference = compared.difference
-    return told | {"images": compared.images, **asdict(difference), "exceeds_noise": difference.exceeds_noise}
+    return facts | {"images": compared.images, **asdict(difference), "exceeds_noise": difference.exceeds_noise}

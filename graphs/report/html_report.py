@@ -1,11 +1,7 @@
-"""The report of a run: one HTML file of all that was tried, to be read without a network or a program.
-
-``python -m graphs.report NAME`` writes the report of a run again from its history, also while it is running.
-"""
+"""The report of a run: one HTML file that needs neither a network nor a program."""
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +11,6 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from fairnad.domain.budget import Budget
-from fairnad.errors import SettingsError
 from fairnad.formatting import duration_text, quantity_text, rate_text, share_text, spread_text
 from fairnad.ideas.attribute_tree import Category
 from fairnad.ideas.idea import IdeaKind
@@ -25,19 +20,13 @@ from fairnad.records.history import History, Record, accuracy
 from fairnad.records.lineage import gain, lineage
 from fairnad.records.spending import by_stage
 from fairnad.search.finals import Finals
+from fairnad.settings.casting import describe_players
 from fairnad.settings.search_settings import RunContext
-from graphs.cli.arguments import Parser
-from graphs.cli.exit_status import report_errors
-from graphs.cli.output.spending import usd_text, yield_text
 from graphs.report.charts import charts
 from graphs.report.finals_text import verdict_text
-from graphs.runtime.limits import resolve_budgets, stored_budgets
-from graphs.runtime.roles import describe
-from graphs.runtime.stored_runs import find_run, run_folders
-from graphs.search.finals import find_finals
+from graphs.report.spending_text import usd_text, yield_text
+from graphs.runtime.stored_runs import open_run
 from store.disk import write_whole
-from store.history_store import FILE_NAME, SqliteHistory
-from store.run_folder import read_context
 
 REPORT_NAME = "report.html"
 TEMPLATE_NAME = "report.html"
@@ -64,7 +53,7 @@ def write_report(
     winner = history[finals.winner_id] if finals is not None else best
     contents = {
         "context": context,
-        "designer": describe(context),
+        "designer": describe_players(context),
         "budgets": budgets,
         "history": history,
         "finals": finals,
@@ -113,7 +102,7 @@ def _template() -> Template:
 
 
 def _compared(history: History, winner: Record | None, base_title: str) -> list[tuple[str, Record]]:
-    """What stands side by side: base, best, and the winner of the finals where it is neither of them."""
+    """The columns of the comparison: base, best, and the winner of the finals if it is neither of them."""
     records = [(base_title, history.base), ("best", history.best if history.trained else None), ("winner", winner)]
     compared: dict[str, tuple[str, Record]] = {}
     for name, record in records:
@@ -124,13 +113,13 @@ def _compared(history: History, winner: Record | None, base_title: str) -> list[
 
 
 def raised(history: History) -> Mapping[Stage, float]:
-    """By how much the candidates of each stage raised the best so far, which begins with the base."""
+    """How much the candidates of each stage improved the best value so far, starting from the base."""
     gains: defaultdict[Stage, float] = defaultdict(float)
     trained = [record for record in history.records if record.trained]
-    highest = accuracy(trained[0]) if trained else 0.0
+    best = accuracy(trained[0]) if trained else 0.0
     for record in trained:
-        gains[record.stage] += max(accuracy(record) - highest, 0.0)
-        highest = max(accuracy(record), highest)
+        gains[record.stage] += max(history.objective.gain(accuracy(record), best), 0.0)
+        best = history.objective.best([best, accuracy(record)])
     return gains
 
 
@@ -139,7 +128,7 @@ def _drawn_in(history: History, stage: Stage) -> History:
 
 
 class CategoryResult(NamedTuple):
-    """How the knowledge ideas of a main category did; ``gains`` are those over parents that can be compared."""
+    """Results of the knowledge ideas of a main category; ``gains`` are those over comparable parents."""
 
     category: Category
     num_drawn: int
@@ -158,7 +147,7 @@ class CategoryResult(NamedTuple):
 
 
 def categories(history: History) -> list[CategoryResult]:
-    """Every main category that was drawn, the highest mean gain first, those without one last."""
+    """Every main category that was drawn, sorted by mean gain; those without a gain come last."""
     drawn: defaultdict[Category, list[Record]] = defaultdict(list)
     for record in history.drawn:
         if record.idea.kind is IdeaKind.KNOWLEDGE and record.idea.tag is not None:
@@ -189,48 +178,10 @@ def calls(history: History) -> Mapping[str, Sequence[Call]]:
 
 
 def rewrite(path: Path) -> Path:
-    """Write the report of the run in folder ``path`` from what the folder holds, and return where it lies.
+    """Write the report of the run in folder ``path`` from its history and return the path of the report.
 
     Raises:
         UserError: the folder holds no run, the run's pack or task is gone, or the report cannot be written.
     """
-    context = read_context(path)
-    with contextlib.closing(SqliteHistory(path / FILE_NAME, read_only=True)) as store:
-        history = History(store.records())
-        finals = find_finals(store, history)
-        budgets = stored_budgets(store)
-    return write_report(path, context, budgets or _stated_budgets(context), history, finals)
-
-
-def _find(folder: Path) -> Path:
-    """The run folder a person means; a name that is no folder is one of a run in the usual place."""
-    runs = Path(RunContext.model_fields["runs"].default)
-    is_name = not folder.is_dir() and folder.parent == Path() and run_folders(runs)
-    return find_run(runs, folder.name) if is_name else folder
-
-
-def _stated_budgets(context: RunContext) -> Sequence[Budget]:
-    from prompts.loader import load_pack
-
-    pack = load_pack(context.pack)
-    if context.task not in pack.tasks:
-        raise SettingsError(f"the run is of task {context.task}, which the pack {pack.name} no longer has")
-    defaults = pack.tasks[context.task]
-    return resolve_budgets(context, defaults, context.image_size or defaults.image_size)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report of a run and print where it lies.
-
-    Returns:
-        0, or 2 where the folder holds no run or the report cannot be written.
-    """
-    parser = Parser(prog="python -m graphs.report", description="Writes the report of a run.", allow_abbrev=False)
-    parser.add_argument("folder", type=Path, help="name of a run below runs, or a run folder")
-
-    def work() -> int:
-        options = parser.parse_args(arguments)
-        print(rewrite(_find(options.folder)))
-        return 0
-
-    return report_errors(work)
+    with open_run(path) as run:
+        return write_report(path, run.context, run.read_budgets(), run.history, run.finals)

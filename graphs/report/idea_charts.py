@@ -1,4 +1,4 @@
-"""The counts of ideas as a page with bar charts, Figure 2's view: where the bars and texts lie; a template draws."""
+"""Bar charts of the number of ideas per category (paper Figure 2), as coordinates that a template draws."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 from fairnad.formatting import share_text
 from fairnad.ideas.attribute_tree import AttributeTree
 from fairnad.ideas.idea import Idea
-from fairnad.ideas.imbalance import Imbalance, Yield, counts, imbalance, path_text
+from fairnad.search.imbalance import Imbalance, Yield, counts, imbalance, path_text
 from fairnad.search.sampling import Fairness, Key
 
 WIDTH, LABEL, ROW, TOP = 760, 330, 18, 8
-"""In the units of an SVG; ``LABEL`` is the room for names to the left of the bars."""
+"""SVG units; ``LABEL`` is the space for names left of the bars."""
 _NUMBERS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One category: ``y`` is the middle of its row, ``length`` that of its bar; main categories are ``bold``."""
+    """One category: ``y`` is the middle of its row, ``length`` the length of its bar; main categories are ``bold``."""
 
     name: str
     number: int
@@ -30,19 +30,19 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """The main categories of one target and granularity, each with its sub-categories below it."""
+    """The main categories of one target and granularity, each followed by its sub-categories."""
 
     title: str
     bars: Sequence[Bar]
 
     @property
     def height(self) -> int:
-        """Of the whole drawing."""
+        """The height of the drawing."""
         return 2 * TOP + ROW * len(self.bars)
 
 
 def bar_charts(ideas: Sequence[Idea], tree: AttributeTree) -> list[BarChart]:
-    """One chart a target and granularity; all have one scale, so that their bars can be compared."""
+    """One chart per target and granularity, all with the same scale."""
     mains, subs = (counts(ideas, tree, level) for level in (Fairness.MAIN, Fairness.SUB))
     most = max([*mains.values(), 1])
     charts = []
@@ -62,7 +62,7 @@ def bar_charts(ideas: Sequence[Idea], tree: AttributeTree) -> list[BarChart]:
 
 
 def write_chart(path: Path, ideas: Sequence[Idea], tree: AttributeTree, used: Mapping[Key, Yield]) -> None:
-    """Write the page, which needs nothing else to be read.
+    """Write the page as one self-contained HTML file.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.

@@ -1,4 +1,4 @@
-"""The model card of a result: what the network is, how it was found and measured, and what it is not for."""
+"""The model card of a result: the network, how it was found and measured, and its limits."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fairnad.formatting import share_text, spread_text
 from fairnad.records.candidate import Stage
 from fairnad.records.lineage import gain, lineage
+from fairnad.settings.casting import describe_players
 from graphs.report.finals_text import verdict_text
 from graphs.report.task_text import task_text
-from graphs.runtime.roles import describe
 
 if TYPE_CHECKING:
     from fairnad.records.history import History, Record
     from fairnad.search.finals import Finals
     from fairnad.search.promotion import Rung
-    from graphs.runtime.run_services import Bench
+    from graphs.runtime.run_services import RunServices
 
 TEMPLATE_NAME = "model_card.md.jinja"
 _PACKAGES = ("torch", "numpy", "pillow", "safetensors", "onnx")
 
 
-def make_card(bench: Bench, history: History, finals: Finals, rungs: Sequence[Rung], findings: Sequence[str]) -> str:
+def make_card(
+    run: RunServices, history: History, finals: Finals, rungs: Sequence[Rung], findings: Sequence[str]
+) -> str:
     """The card as Markdown.
 
     Args:
-        findings: what was found out about the files of the result, a line each.
+        findings: one line per check of the result files.
     """
     winner = history[finals.winner_id]
-    assert winner.evaluation is not None, "only what has trained takes part in the finals"
+    assert winner.evaluation is not None, "finalists are trained"
     contents = {
-        "context": bench.context,
-        "designer": describe(bench.context),
-        "task": bench.task,
-        "task_text": task_text(bench.task.report, bench.budgets),
-        "budgets": bench.budgets,
+        "context": run.context,
+        "designer": describe_players(run.context),
+        "task": run.task,
+        "task_text": task_text(run.task.report, run.budgets),
+        "budgets": run.budgets,
         "evaluation": winner.evaluation,
         "finals": finals,
         "verdict": verdict_text(finals),
@@ -56,12 +58,12 @@ def make_card(bench: Bench, history: History, finals: Finals, rungs: Sequence[Ru
 
 
 def plain_text(text: str) -> str:
-    """What a language model wrote, on one line and with nothing in it that Markdown or HTML would obey."""
+    """Text of a language model on one line, with all Markdown and HTML escaped."""
     return re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", " ".join(text.split()))
 
 
 def change_text(record: Record) -> str:
-    """What was done to the parent, where that is known, then the idea behind it; as Markdown."""
+    """The change to the parent, if known, and the idea behind it, as Markdown."""
     idea = plain_text(record.idea.text)
     if record.idea.tag is not None:
         idea += f" ({plain_text(str(record.idea.tag))})"

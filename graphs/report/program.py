@@ -1,4 +1,4 @@
-"""``best.py``: a network's source with a command line below it that needs nothing of this project."""
+"""``best.py``: the source of a network with a command line that works without this project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tools.datasets.image_formats import CONVERT_ONE, FOREIGN_SUFFIXES, FORMATS, IMAGE_SUFFIXES, MAX_PIXELS
+from tools.datasets.image_decoding import CONVERT_ONE, FOREIGN_SUFFIXES, FORMATS, IMAGE_SUFFIXES, MAX_PIXELS
 from tools.jobs.decorators import without_compiling_decorators
 
 TEMPLATE_NAME = "best.py.jinja"
@@ -20,14 +20,14 @@ _READING = {
     "max_pixels": MAX_PIXELS,
     "convert": CONVERT_ONE,
 }
-"""Files are read by the rules that held for the search."""
+"""The same rules for reading images as in the search."""
 
 
 def make_program(source: str, *, candidate_id: str, run_name: str) -> str:
     """The text of ``best.py``.
 
-    A source's own ``if __name__ == "__main__"`` and decorators that compile are left out, and what the command line
-    calls its functions gives way to the names the source already uses.
+    Drops the source's own ``if __name__ == "__main__"`` and decorators that compile. Functions of the command line are
+    renamed if the source already uses their names.
     """
     text = without_main_guard(without_compiling_decorators(source))
     environment = Environment(
@@ -48,7 +48,7 @@ def make_program(source: str, *, candidate_id: str, run_name: str) -> str:
 
 
 def without_main_guard(source: str) -> str:
-    """The source without what runs only when it is started as a program."""
+    """The source without its ``if __name__ == "__main__"`` blocks."""
     lines = source.splitlines(keepends=True)
     for node in reversed(ast.parse(source).body):
         if isinstance(node, ast.If) and "__name__" in _names(node.test):

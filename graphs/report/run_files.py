@@ -1,4 +1,4 @@
-"""The files of a run that people and other programs read."""
+"""Writes the exported files and the report of a run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fairnad.search.finals import Finals
-    from graphs.runtime.run_services import Bench
+    from graphs.runtime.run_services import RunServices
 
 
-async def write_run_files(bench: Bench, finals: Finals | None) -> None:
-    """Sources, calls and the report.
+async def write_run_files(bench: RunServices, finals: Finals | None) -> None:
+    """Export sources and calls, and write the report.
 
     Args:
-        finals: how base and finalists did with fresh seeds; ``None`` before the end.
+        finals: ``None`` before the end of the search.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.

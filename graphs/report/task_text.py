@@ -1,4 +1,4 @@
-"""What people are told about the images of a run before it begins."""
+"""The images of a task in words: shown before a search, and in the model card."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fairnad.domain.task import TaskReport
 from fairnad.formatting import printable, quantity_text
 
 _UNEVEN = 3
-"""From this ratio of the largest class to the smallest on it is worth a sentence."""
+"""The ratio of the largest to the smallest class above which the imbalance is mentioned."""
 
 _MOST_CLASSES = 30
-"""So many classes are named."""
+"""How many classes are named."""
 
 
 def task_text(report: TaskReport, budgets: Sequence[Budget]) -> str:
-    """One paragraph: what is trained, validated and held out, what was left out and why, and the limits."""
+    """One paragraph: the number of images in each split, files that are left out, and the limits."""
     place = f" ({report.place})" if report.place else ""
     counts = [f"{report.num_train:,} to train on", f"{report.num_validation:,} to validate"]
     if report.num_held_out is not None:
@@ -31,7 +31,7 @@ def task_text(report: TaskReport, budgets: Sequence[Budget]) -> str:
 
 
 def classes_text(report: TaskReport) -> list[str]:
-    """The classes of the user's own images, each with the number of images to train on; of many the first ones."""
+    """The first classes of the user's own images, with their number of training images."""
     if report.task != "folder":
         return []
     counts = [f"{name} ({count:,})" for name, count in report.class_counts.items()]
@@ -40,7 +40,7 @@ def classes_text(report: TaskReport) -> list[str]:
 
 
 def left_out_text(report: TaskReport) -> list[str]:
-    """How many files are not used, by reason and with an example; empty where all are."""
+    """How many files are left out, by reason and with an example; empty if none are."""
     parts = [
         f"{count:,} {reason} ({report.examples[reason][0]}{', …' if count > 1 else ''})"
         for reason, count in report.left_out.items()

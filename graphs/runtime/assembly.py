@@ -1,4 +1,4 @@
-"""Opens a bench: reads what is given, opens the run folder, starts the lab, casts the roles."""
+"""Opens the services of a run: reads the inputs, opens the run folder, starts the lab, makes the roles."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import threading
 from typing import TYPE_CHECKING
 
 from fairnad.ports import CallLog
-from fairnad.search.stalls import BarrenCount
+from fairnad.search.draw_choices import offers_modules
+from fairnad.search.stalls import StallCounter
+from fairnad.settings.casting import asks_model
 from fairnad.settings.search_settings import RunContext
+from graphs.runtime.async_candidates import AsyncCandidates
 from graphs.runtime.base_scaling import settle_base
-from graphs.runtime.draw_choices import has_library
+from graphs.runtime.draws import Draws, draws_to_follow
 from graphs.runtime.ending import refuse_after_final_test
-from graphs.runtime.idea_base import make_embedder, open_ideas, selecting
+from graphs.runtime.idea_base import make_embedder, make_selector, open_ideas
 from graphs.runtime.inputs import check_pack, check_recipe, read_inputs
 from graphs.runtime.isolation import refuse_weak_isolation
 from graphs.runtime.limits import settle_budgets
-from graphs.runtime.module_library import Library
-from graphs.runtime.replay import check_replay, recorded_calls
-from graphs.runtime.roles import cast, make_roles
-from graphs.runtime.run_services import Bench
-from graphs.runtime.spend_limit import Purse, check_prices
+from graphs.runtime.module_library import NUM_MODULES, RunLibrary
+from graphs.runtime.replay import check_replay, find_recorded_calls
+from graphs.runtime.roles import make_roles
+from graphs.runtime.run_services import RunServices
+from graphs.runtime.spend_limit import SpendLimit, check_prices
 from graphs.runtime.steps import Steps
-from graphs.search.async_candidates import Flights
-from graphs.search.steady_draws import draws_to_follow
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from tools.lab import TorchLab
 
 
-async def open_bench(context: RunContext) -> Bench:
-    """The bench for these settings. Everything the user can get wrong is found here, before any work is done.
+async def open_services(context: RunContext) -> RunServices:
+    """Open the services for these settings; this finds every mistake of the user before any work starts.
 
     Raises:
         UserError: a setting, the pack, the data, the ideas or the run folder cannot be used.
@@ -43,27 +44,27 @@ async def open_bench(context: RunContext) -> Bench:
     from store.run_folder import RunFolder, refuse_changes_of_run
     from tools.lab import TorchLab
 
-    by_model = any(cast(context).values())
+    by_model = asks_model(context)
     check_prices(context)
     check_replay(context)
-    to_follow = await asyncio.to_thread(draws_to_follow, context)
+    followed = await asyncio.to_thread(draws_to_follow, context)
     await asyncio.to_thread(refuse_changes_of_run, context)
     stop = threading.Event()
     try:
         inputs = await asyncio.to_thread(read_inputs, context, stop)
     finally:
-        stop.set()  # whoever stops waiting for the images ends their reading
+        stop.set()  # a cancelled start also stops reading images
     pack = inputs.pack
     ideas = await asyncio.to_thread(open_ideas, context, pack)
-    select = await asyncio.to_thread(selecting, context, pack, ideas)
+    select = await asyncio.to_thread(make_selector, context, pack, ideas)
     async with contextlib.AsyncExitStack() as undo:
         folder = await asyncio.to_thread(RunFolder.open, context)
         undo.push_async_callback(asyncio.to_thread, folder.close)
         await asyncio.to_thread(_settle_pack, folder, pack)
         await asyncio.to_thread(refuse_after_final_test, context, folder.history)
-        purse = Purse(folder.ledger, context.limit)
-        undo.push_async_callback(purse.close)
-        await purse.open()
+        spend_limit = SpendLimit(folder.ledger, context.limit)
+        undo.push_async_callback(spend_limit.close)
+        await spend_limit.open()
         limited = [budget.name for budget in inputs.stated_budgets]
         lab = await asyncio.to_thread(TorchLab, inputs.task, inputs.recipe, context.lab, folder.scratch, limited)
         undo.push_async_callback(lab.close)
@@ -74,9 +75,9 @@ async def open_bench(context: RunContext) -> Bench:
         base = await settle_base(inputs.base_source, lab.check, budgets, steps, scales=inputs.scales_base)
         await asyncio.to_thread(folder.note_task, inputs.task.report)
         calls = await asyncio.to_thread(_call_log, context, folder, pack.digest) if by_model else folder.history
-        model = LanguageModel(context.llm, calls, ledger=purse) if by_model else None
+        model = LanguageModel(context.llm, calls, ledger=spend_limit) if by_model else None
         records = await asyncio.to_thread(folder.history.records)
-        bench = Bench(
+        run = RunServices(
             context=context,
             folder=folder,
             pack=pack,
@@ -85,23 +86,23 @@ async def open_bench(context: RunContext) -> Bench:
             budgets=budgets,
             base=base,
             lab=lab,
-            purse=purse,
+            spend_limit=spend_limit,
             language_model=model,
             library=await _library(context, pack, folder, steps, lab, undo),
             select=select,
             roles=make_roles(context, pack, model, lab, budgets, select(())),
             steps=steps,
-            flights=Flights(),
-            to_follow=to_follow,
-            barren=BarrenCount(record.candidate_id for record in records),
+            draws=Draws(folder.history, followed),
+            async_candidates=AsyncCandidates(),
+            stalled=StallCounter(record.candidate_id for record in records),
         )
-        check_recipe(await bench.history(), inputs.recipe, folder.path)
+        check_recipe(await run.history(), inputs.recipe, folder.path)
         undo.pop_all()
-    return bench
+    return run
 
 
 def _settle_pack(folder: RunFolder, pack: Pack) -> None:
-    """Fix the pack for the run, once it has a record; a run of before this was noted goes on with today's files."""
+    """Store the pack's files with a new run. Runs of versions that did not store them use today's files."""
     if folder.history.records():
         check_pack(folder.history, pack, folder.path)
     folder.history.note_pack(pack.digest, pack.files)
@@ -109,24 +110,24 @@ def _settle_pack(folder: RunFolder, pack: Pack) -> None:
 
 async def _library(
     context: RunContext, pack: Pack, folder: RunFolder, steps: Steps, lab: TorchLab, undo: contextlib.AsyncExitStack
-) -> Library | None:
-    """The modules a mutator may compose from; ``None`` where no language model mutates, or none are wanted."""
-    if not has_library(context):
+) -> RunLibrary | None:
+    """The module library for mutators; ``None`` if no language model mutates, or if it is switched off."""
+    if not offers_modules(context):
         return None
     from store.module_store import ChromaModuleStore
 
     store = ChromaModuleStore(make_embedder(context))
-    library = Library(pack, store, folder.history, steps, lab.check, context.agents.library)
+    library = RunLibrary(pack, store, folder.history, steps, lab.check, NUM_MODULES)
     undo.push_async_callback(asyncio.to_thread, library.close)
     await library.open()
     return library
 
 
 def _call_log(context: RunContext, folder: RunFolder, pack_digest: str) -> CallLog:
-    """Where calls are stored, and where their answers come from in place of an endpoint."""
+    """The log that calls are written to, and the recorded answers to replay."""
     from store.call_file import ReplayedCalls
 
     log = folder.call_log(pack_digest)
     if not context.llm.replay:
         return log
-    return ReplayedCalls(log, recorded_calls(context.llm.replay, context.runs), pack_digest)
+    return ReplayedCalls(log, find_recorded_calls(context.llm.replay, context.runs), pack_digest)

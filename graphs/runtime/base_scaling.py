@@ -1,4 +1,4 @@
-"""Where a search starts: the base model as it is, or widened to just below the limits."""
+"""The base model of a search: as given, or widened to just below the limits."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from fairnad.settings.search_settings import RunContext
 
 SCALE = "scale"
-"""The step that settles the base; its result is stored, so that a resumed run keeps its base."""
+"""The step that chooses the base; its stored result keeps the base of a resumed run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
     """The base model of a search.
 
-    ``note`` says which widths were raised before the search, empty where the base is as given. ``shares`` are its
-    costs as shares of the limits, empty where it does not run.
+    ``note`` lists the widths that were raised before the search, empty for a base as given. ``shares`` are its costs as
+    shares of the limits, empty if it does not run.
     """
 
     source: str
@@ -36,7 +36,7 @@ class Base:
 
     @property
     def is_scaled(self) -> bool:
-        """Whether the search widened it; it is then the control of the finals."""
+        """Whether the search widened it; it is then the control in the finals."""
         return bool(self.note)
 
 
@@ -46,8 +46,8 @@ _BASE: TypeAdapter[Base] = TypeAdapter(Base)
 def wants_scaling(context: RunContext, defaults: TaskDefaults) -> bool:
     """Whether the base is widened before the search.
 
-    The paper's tasks and paper mode start from the paper's base, and a base the user names is kept, unless
-    ``search.scale_base`` says otherwise.
+    With ``search.scale_base="auto"``, the paper's tasks and paper mode keep the paper's base, and ``--base`` keeps the
+    named base.
     """
     wanted = context.search.scale_base
     if wanted != "auto":
@@ -56,7 +56,7 @@ def wants_scaling(context: RunContext, defaults: TaskDefaults) -> bool:
 
 
 async def make_base(source: str, check: Check, budgets: Sequence[Budget], *, scales: bool) -> Base:
-    """The base for a search: widened to the limits where ``scales`` says so and there is room."""
+    """The base for a search, widened to the limits if ``scales`` is set and there is room."""
     from agents.builtin.limit_scaler import widen_to_limits
 
     scaled = await widen_to_limits(source, check, budgets) if scales else None
@@ -67,7 +67,7 @@ async def make_base(source: str, check: Check, budgets: Sequence[Budget], *, sca
 
 
 async def settle_base(source: str, check: Check, budgets: Sequence[Budget], steps: Steps, *, scales: bool) -> Base:
-    """The base of a run, made once. A run whose base was proposed before bases were widened keeps that one."""
+    """The base of a run, made once. A run from before bases were widened keeps its base."""
 
     async def make() -> Base:
         proposed = await steps.find(BASE_ID, Step.MUTATE, 0, PROPOSAL)
@@ -79,7 +79,7 @@ async def settle_base(source: str, check: Check, budgets: Sequence[Budget], step
 
 
 def base_text(context: RunContext, base: Base) -> str:
-    """One line on where the search starts, empty where there is nothing to say."""
+    """One line about the base; empty for a base as given that uses its limits well."""
     from agents.builtin.limit_scaler import LEAST_SHARE
 
     if not base.shares:
@@ -90,7 +90,7 @@ def base_text(context: RunContext, base: Base) -> str:
         return f"Base: widened to the limits before the search, {base.note}; it uses {shares}. It is the control."
     if context.base and share < LEAST_SHARE:
         return (
-            f"WARNING: the base {context.base} uses only {share_text(share)} of its tightest limit, {name}, and a "
-            "search from there is unlikely to beat a network of full size; --search.scale-base always widens it first."
+            f"WARNING: the base {context.base} uses only {share_text(share)} of its tightest limit, {name}; a search "
+            "from it is unlikely to beat a full-size network. --search.scale-base always widens it first."
         )
     return ""

@@ -1,7 +1,7 @@
-"""Where LangGraph's checkpoints lie: in the run folder, whether the command line or a server works on the run.
+"""LangGraph's checkpoints in the run folders, for the command line and for a server.
 
-``langgraph.json`` names :func:`make`. A server asks for a thread by its id alone, so the folder is found by it: a run
-that the command line began has an id made of its name, and one begun on a server lies where its settings said.
+``langgraph.json`` names :func:`make`. A server requests a thread only by its id, so this module finds the folder by id.
+The command line derives the id from the run's name; for threads of a server, the settings of the run name the folder.
 """
 
 from __future__ import annotations
@@ -29,26 +29,25 @@ if TYPE_CHECKING:
 RUNS_VARIABLE = "FAIRNAD_RUNS"
 _CONTENT_ERRORS = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 COMMON_FOLDER = ".server"
-"""Below the runs: the checkpoints of threads that belong to no run, such as single candidates."""
+"""Folder in the runs folder for checkpoints of threads without a run, such as chats."""
 
 
 def thread_id(run_name: str) -> str:
-    """The thread of a run that the command line began: a UUID made of its name, as servers want it."""
+    """The thread of a run of the command line: a UUID derived from its name, since servers require UUIDs."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"fairnad:{run_name}"))
 
 
-def named(context: RunContext, thread: str) -> RunContext:
-    """The settings with a name for their run: the id of its thread where they give none.
+def name_run(context: RunContext, thread: str) -> RunContext:
+    """The settings with a run name; the default is the id of the thread.
 
-    Threads of the command line are derived from the run's name. Their runs, and those outside of any thread, are named
-    after task and seed.
+    Runs of the command line, and runs outside a thread, are named after task and seed.
     """
     name = context.run_name
     return context.model_copy(update={"run": name if context.run or thread in ("", thread_id(name)) else thread})
 
 
 def newest_thread(checkpoints: Path) -> str:
-    """The thread that was worked on last, empty where there is none.
+    """The newest thread, empty without a thread.
 
     Raises:
         RunFolderError: the file is damaged.
@@ -59,19 +58,19 @@ def newest_thread(checkpoints: Path) -> str:
 
 @contextlib.asynccontextmanager
 async def make() -> AsyncIterator[RunCheckpointer]:
-    """The checkpointer of a server, over the runs in the folder ``FAIRNAD_RUNS`` names (default ``runs``)."""
+    """The checkpointer of a server, for the runs folder ``FAIRNAD_RUNS`` (default ``runs``)."""
     async with contextlib.AsyncExitStack() as opened:
         yield RunCheckpointer(Path(os.environ.get(RUNS_VARIABLE, "runs")), opened)
 
 
 class RunCheckpointer(BaseCheckpointSaver[str]):
-    """One checkpointer over the files of all runs; asynchronous methods only."""
+    """One checkpointer for the files of all runs; asynchronous methods only."""
 
     def __init__(self, runs: Path, opened: contextlib.AsyncExitStack) -> None:
-        """Nothing is opened yet.
+        """Open nothing yet.
 
         Args:
-            opened: closes the files in the end.
+            opened: closes the files at the end.
         """
         super().__init__()
         self._runs = runs
@@ -81,7 +80,7 @@ class RunCheckpointer(BaseCheckpointSaver[str]):
         self._opening = asyncio.Lock()
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """The checkpoint a configuration names, the newest of the thread where it names none."""
+        """The checkpoint named in a configuration, by default the newest of the thread."""
         saver = await self._find(config)
         return None if saver is None else await saver.aget_tuple(config)
 
@@ -106,19 +105,19 @@ class RunCheckpointer(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint; what is stored first of a thread decides where all of it lies."""
+        """Store a checkpoint; the first one of a thread decides on the folder of the thread."""
         saver = await self._find_or_begin(config)
         return await saver.aput(config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store what a task wrote, which may come before the checkpoint it belongs to."""
+        """Store the writes of a task, which may arrive before their checkpoint."""
         saver = await self._find_or_begin(config)
         await saver.aput_writes(config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Forget the checkpoints of a thread; the records of its run stay."""
+        """Delete the checkpoints of a thread; the records of its run stay."""
         saver = await self._find({"configurable": {"thread_id": thread_id}})
         if saver is not None:
             await saver.adelete_thread(thread_id)
@@ -139,18 +138,18 @@ class RunCheckpointer(BaseCheckpointSaver[str]):
     def _search(self, thread: str) -> Path | None:
         query = "SELECT thread_id FROM checkpoints WHERE thread_id = ? LIMIT 1"
         for place in sorted(self._runs.glob(f"*/{CHECKPOINTS_NAME}")):
-            with contextlib.suppress(RunFolderError):  # a damaged file is no reason not to serve the others
+            with contextlib.suppress(RunFolderError):  # a damaged file must not block the others
                 if any(_ask(place, query, thread)):
                     return place
         return None
 
     def _new_place(self, config: RunnableConfig) -> Path:
-        """Where the checkpoints of a new thread go: the server repeats a run's settings in its configuration."""
-        told = config["configurable"]
-        if (told.get("graph_id") or config.get("metadata", {}).get("graph_id")) != "search":
+        """The folder for the checkpoints of a new thread, from the settings in its configuration."""
+        configurable = config["configurable"]
+        if (configurable.get("graph_id") or config.get("metadata", {}).get("graph_id")) != "search":
             return self._runs / COMMON_FOLDER / CHECKPOINTS_NAME
-        given = {name: told[name] for name in ("run", "runs", "task", "data", "seed") if name in told}
-        context = named(RunContext.model_validate({"runs": str(self._runs), **given}), _thread(config))
+        given = {name: configurable[name] for name in ("run", "runs", "task", "data", "seed") if name in configurable}
+        context = name_run(RunContext.model_validate({"runs": str(self._runs), **given}), _thread(config))
         is_plain = Path(context.run_name).name == context.run_name
         folder = Path(context.runs) / context.run_name if is_plain else self._runs / COMMON_FOLDER
         return folder / CHECKPOINTS_NAME
@@ -171,7 +170,7 @@ def _thread(config: RunnableConfig) -> str:
 
 
 def _ask(place: Path, query: str, *values: str) -> Iterator[str]:
-    """The first column of what a file of checkpoints answers; nothing where it has no table yet.
+    """The first column of a query on a checkpoint file; empty if it has no table yet.
 
     Raises:
         RunFolderError: the file is damaged.
@@ -187,6 +186,6 @@ def _ask(place: Path, query: str, *values: str) -> Iterator[str]:
         if not error.sqlite_errorname.startswith(_CONTENT_ERRORS):
             raise
         raise RunFolderError(
-            f"{place} should hold LangGraph's checkpoints, but: {error}; remove it: the search then plans anew, "
-            "and repeats no work that the history holds"
+            f"{place} should hold LangGraph's checkpoints, but: {error}; remove it: the search then continues from "
+            "its history and repeats no recorded work"
         ) from error

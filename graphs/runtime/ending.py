@@ -1,4 +1,4 @@
-"""When a search is over: it has trained what was asked for, nothing trains any more, or its test split was opened."""
+"""Conditions that end a search: enough trained candidates, a stall, or an evaluation on the test split."""
 
 from __future__ import annotations
 
@@ -12,31 +12,41 @@ if TYPE_CHECKING:
     from store.history_store import SqliteHistory
 
 FINAL_TEST = "final test"
-"""The step that opens the test split, see :mod:`graphs.search.test_evaluation`."""
+"""The step of the test evaluation, see :mod:`graphs.search.test_evaluation`."""
+
+
+def is_stalled(history: SqliteHistory) -> bool:
+    """Whether a search is stalled; earlier versions call it barren."""
+    return history.status() in ("stalled", "barren")
 
 
 def is_over(context: RunContext, history: SqliteHistory) -> bool:
-    """Whether a search with these settings ended by itself and has nothing left to do."""
+    """Whether a search with these settings has finished."""
     num_trained = len(History(history.records()).trained)
-    return history.status() == "barren" or (history.status() == "finished" and num_trained >= context.archs)
+    return is_stalled(history) or (history.status() == "finished" and num_trained >= context.archs)
+
+
+def is_tested(history: SqliteHistory) -> bool:
+    """Whether the test split was evaluated, so that the search accepts no further candidates."""
+    return bool(history.find_steps(FINAL_TEST, 0))
 
 
 def begin_again(history: SqliteHistory) -> bool:
-    """Whether a search that has ended may draw on: not where its test split was opened. A stalled one is no more."""
-    if history.find_steps(FINAL_TEST, 0):
+    """Clear the status of a stalled search, so that it can continue; return whether the search may draw."""
+    if is_tested(history):
         return False
-    if history.status() == "barren":
+    if is_stalled(history):
         history.set_status("")
     return True
 
 
 def refuse_after_final_test(context: RunContext, history: SqliteHistory) -> None:
-    """Refuse further candidates to a search whose test split was opened: what was seen there could choose them.
+    """Refuse further candidates after the test evaluation, which could influence their choice.
 
     Raises:
-        SettingsError: there are to be some, and it was.
+        SettingsError: the test split was evaluated, and the settings ask for more candidates.
     """
-    if history.find_steps(FINAL_TEST, 0) and not is_over(context, history):
+    if is_tested(history) and not is_over(context, history):
         raise SettingsError(
             f"--archs {context.archs}: {context.run_name} has had its final test, so its search is over; "
             "choose another --run for a longer one"

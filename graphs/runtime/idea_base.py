@@ -1,4 +1,4 @@
-"""The ideas of a run: where they lie, what makes their vectors, and which of them may be drawn."""
+"""The ideas of a run: file, index and selection."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def load_ideas(context: RunContext, pack: Pack) -> tuple[Idea, ...]:
 
 
 def attribute_tree(context: RunContext, pack: Pack) -> AttributeTree:
-    """The tree the ideas of a run are tagged by: that of their knowledge folder, else the pack's.
+    """The attribute tree of a run's ideas, from their knowledge folder or from the pack.
 
     Raises:
-        PackError: the folder's cannot be read.
+        PackError: the folder's tree cannot be read.
     """
     from prompts.pack_files import read_attribute_tree
     from store.knowledge_folder import TREE_NAME
@@ -49,15 +49,15 @@ def attribute_tree(context: RunContext, pack: Pack) -> AttributeTree:
 
 
 def _knowledge_folder(context: RunContext) -> Path | None:
-    """What ``--ideas`` names, where ``graphs.knowledge`` has built it."""
+    """The knowledge folder that ``--ideas`` names, ``None`` for other values."""
     folder = given_path(context.ideas)
     return folder if context.ideas and folder.is_dir() else None
 
 
 def ideas_folder(context: RunContext, ideas: Sequence[Idea], embedder: str) -> Path:
-    """Where the index of these ideas by this embedder lies: in the folder ``graphs.knowledge`` built for them.
+    """The folder of the index of these ideas by this embedder.
 
-    Ideas of a file, and vectors of another model than that folder's, have theirs beside the runs, which share it.
+    It is inside the knowledge folder, if the folder was built with the same embedder, otherwise in the runs folder.
     """
     from store.knowledge_folder import INDEX_NAME
     from tools.embedder import HashedEmbedder
@@ -70,10 +70,10 @@ def ideas_folder(context: RunContext, ideas: Sequence[Idea], embedder: str) -> P
 
 
 def make_embedder(context: RunContext) -> Embedder:
-    """What makes vectors of ideas and questions: the endpoint's model where one is named, hashed words otherwise.
+    """The embedder of ideas and questions: the model of an endpoint, or hashed words.
 
     Raises:
-        SettingsError: the endpoint's base URL is none.
+        SettingsError: the endpoint's base URL is not a URL.
     """
     from tools.embedder import HashedEmbedder
     from tools.endpoint_embedder import EndpointEmbedder
@@ -81,24 +81,24 @@ def make_embedder(context: RunContext) -> Embedder:
     return EndpointEmbedder(context.embedding) if context.embedding.model else HashedEmbedder()
 
 
-def find_ideas(context: RunContext, ideas: Sequence[Idea], *, read_only: bool = False) -> ChromaIdeaStore:
-    """The store of these ideas; its index is neither read nor built yet.
+def find_ideas(context: RunContext, ideas: Sequence[Idea]) -> ChromaIdeaStore:
+    """The store of these ideas; its index is not read or built yet.
 
     Raises:
-        SettingsError: the embedding endpoint's base URL is none.
+        SettingsError: the embedding endpoint's base URL is not a URL.
     """
     from store.idea_store import ChromaIdeaStore
 
     embed = make_embedder(context)
-    return ChromaIdeaStore(ideas_folder(context, ideas, embed.name), ideas, embed, read_only=read_only)
+    return ChromaIdeaStore(ideas_folder(context, ideas, embed.name), ideas, embed)
 
 
 def open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:
-    """The store of a run's ideas with its index, which is built where it is missing or old.
+    """The store of a run's ideas with its index, which is built if it is missing or stale.
 
     Raises:
         IdeaFileError: their file cannot be read.
-        SettingsError: the embedding endpoint's base URL is none.
+        SettingsError: the embedding endpoint's base URL is not a URL.
         StorageError: the index cannot be written.
     """
     store = find_ideas(context, load_ideas(context, pack))
@@ -106,11 +106,11 @@ def open_ideas(context: RunContext, pack: Pack) -> ChromaIdeaStore:
     return store
 
 
-def selecting(context: RunContext, pack: Pack, store: IdeaStore) -> Callable[[Sequence[Idea]], IdeaSelection]:
-    """Makes the selection of ideas that ``--pin`` and ``--ban`` leave, with a person's own ideas beside it.
+def make_selector(context: RunContext, pack: Pack, store: IdeaStore) -> Callable[[Sequence[Idea]], IdeaSelection]:
+    """A function that selects ideas by ``--pin`` and ``--ban``, and adds the user's own ideas.
 
     Raises:
-        SettingsError: there is no such category, or no idea is left.
+        SettingsError: a category is unknown, or no idea is left.
     """
     tree = attribute_tree(context, pack)
     pinned, banned = (_categories(flag, getattr(context, flag), tree) for flag in ("pin", "ban"))

@@ -1,4 +1,4 @@
-"""What a search is given: pack, base, images, recipes and limits, read and checked before anything is begun."""
+"""The inputs of a search: pack, base, data, recipes and limits, read and checked before it starts."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from tools.datasets.tasks import Task
 
 _PATIENCE_SECONDS = 3
-"""Reading images that takes longer is worth a line."""
+"""Seconds until a line says that images are being read."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a search is given, read and checked; nothing is started or written for it.
+    """The inputs of a search, read and checked without starting or writing anything.
 
-    ``recipes`` are the search's own and those its best are promoted to. ``scales_base`` says whether the base is
-    widened to its limits before the search.
+    ``recipes`` holds the search recipe, then the recipes of the promotion. ``scales_base``: whether the base is widened
+    to its limits before the search.
     """
 
     pack: Pack
@@ -48,11 +48,11 @@ class Inputs:
 
     @property
     def recipe(self) -> Recipe:
-        """The search's own."""
+        """The recipe of the search."""
         return self.recipes[0]
 
     async def check_base(self, settings: LabSettings) -> CheckReport | Failure:
-        """The base, checked and measured in a sandbox of its own.
+        """Check and measure the base in a separate sandbox.
 
         Raises:
             StorageError: there is no room for its files.
@@ -66,16 +66,16 @@ class Inputs:
         from tools.slots import measuring_device
 
         limited, task = [budget.name for budget in self.stated_budgets], self.task
-        return lone_checker(settings, task.num_classes, task.image_size, limited, measuring_device(settings))
+        return lone_checker(settings, task.contract, limited, measuring_device(settings))
 
     async def measure_base(self, settings: LabSettings, record: Record | None) -> tuple[Base, Costs, Sequence[Budget]]:
-        """The base a search starts from with its costs, and all limits, in a sandbox of its own.
+        """The base of a search with its costs, and all limits, measured in a separate sandbox.
 
         Args:
-            record: the base's, where the run has one already; it is not scaled again.
+            record: the record of the base, if the run has one; the base is then not scaled again.
 
         Raises:
-            BaseModelError: it does not run.
+            BaseModelError: the base does not run.
             StorageError: there is no room for its files.
             LabError: the sandbox did not start or broke.
         """
@@ -87,26 +87,26 @@ class Inputs:
             source, scales = (record.source, False) if record is not None else (self.base_source, self.scales_base)
             base = await make_base(source, checker.check, budgets, scales=scales)
             measured = await checker.check(base.source)
-        assert isinstance(measured, CheckReport), "it has just been checked"
+        assert isinstance(measured, CheckReport), "the base was just checked"
         if record is not None:
             base = replace(base, note=record.note)
         return base, measured.costs, budgets
 
 
 def read_inputs(context: RunContext, stop: threading.Event | None = None) -> Inputs:
-    """What a search with these settings works with.
+    """The inputs of a search with these settings.
 
     Args:
-        stop: reading the images ends soon after it is set.
+        stop: set it to stop reading images.
 
     Raises:
         UserError: a setting, the pack or the data cannot be used.
-        StoppingError: reading was cut off.
+        StoppingError: ``stop`` was set.
     """
     from prompts.loader import load_pack
     from tools.slots import environment
 
-    pack = load_pack(context.pack, context.prompt_wordings)
+    pack = load_pack(context.pack, context.prompts)
     base_source, defaults = _base_and_defaults(context, pack)
     task = _load_task(context, defaults, stop or threading.Event())
     recipes = resolve_recipes(context, defaults, task, environment(context.lab))
@@ -115,55 +115,65 @@ def read_inputs(context: RunContext, stop: threading.Event | None = None) -> Inp
 
 
 def check_recipe(history: History, recipe: Recipe, folder: Path) -> None:
-    """Accuracies of two recipes are never compared, also not when only torch or the data have changed.
+    """Check that a history was trained by this recipe: accuracies of different recipes are never compared.
 
     Raises:
-        SettingsError: the history holds some of another recipe.
+        SettingsError: the history holds trainings by another recipe.
     """
     for record in history.records:
         if record.evaluation is not None and record.evaluation.recipe_digest != recipe.digest:
             raise SettingsError(
-                f"{folder} was trained by recipe {record.evaluation.recipe_digest}, this start would train by "
+                f"{folder} was trained by recipe {record.evaluation.recipe_digest}, but this start uses "
                 f"{recipe.digest} ({recipe.environment}): the data, torch or the device have changed; "
                 "choose another --run"
             )
 
 
+_OLD_LIBRARY = "modules.py"
+"""The module library of earlier versions; their runs resume with the ``modules`` folder instead."""
+
+
+def _is_library(name: str) -> bool:
+    return name == _OLD_LIBRARY or name.startswith("modules/")
+
+
 def check_pack(store: SqliteHistory, pack: Pack, folder: Path) -> None:
-    """A run goes on with the prompts, trees, models and all other files of its pack as they were.
+    """Check that the files of a run's pack have not changed.
 
     Args:
-        store: the history of the run, which notes the pack its records were made with.
+        store: the history of the run, with the digests of the pack's files.
 
     Raises:
-        SettingsError: a file of the pack has changed since then.
+        SettingsError: a file of the pack has changed.
     """
-    noted, files = store.pack_digest(), store.pack_files()
-    if noted in ("", pack.digest):
+    stored, files = store.pack_digest(), store.pack_files()
+    if stored in ("", pack.digest):
         return
     changes = [
         f"{name} {'is new' if name not in files else 'is gone' if name not in pack.files else 'has changed'}"
         for name in sorted({*files, *pack.files})
-        if files.get(name) != pack.files.get(name)
+        if files.get(name) != pack.files.get(name) and not (_OLD_LIBRARY in files and _is_library(name))
     ]
-    # Runs of before each file was noted.
-    told = ", ".join(changes) if files else f"its digest was {noted}, now is {pack.digest}"
+    if files and not changes:
+        return
+    # Earlier versions stored only the digest of the pack.
+    difference = ", ".join(changes) if files else f"its digest was {stored} and is now {pack.digest}"
     raise SettingsError(
-        f"{folder} was begun with other files of pack {pack.name}: in {pack.folder}, {told}; "
-        "resume it with the files it was begun with, or choose another --run"
+        f"{folder} was started with other files of pack {pack.name}: in {pack.folder}, {difference}; "
+        "resume it with the original files, or choose another --run"
     )
 
 
 def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, environment: str) -> tuple[Recipe, ...]:
-    """The search's recipe, then those its best are promoted to, with all that decides an outcome in their digests.
+    """The search recipe, then the recipes of the promotion; their digests include everything that affects results.
 
     Raises:
-        SettingsError: there is no recipe of that name, or it is there twice.
+        SettingsError: a recipe is unknown, or named twice.
     """
 
     def resolve(flag: str, name: str, num_epochs: int) -> Recipe:
         if name not in RECIPES:
-            raise SettingsError(f"{flag}: there is no recipe {name}{_nearest(name, RECIPES)}")
+            raise SettingsError(f"{flag}: unknown recipe {name}{_nearest(name, RECIPES)}")
         return replace(
             RECIPES[name],
             num_epochs=num_epochs or RECIPES[name].num_epochs,
@@ -176,12 +186,12 @@ def resolve_recipes(context: RunContext, defaults: TaskDefaults, task: Task, env
         )
 
     recipes = [resolve("--recipe", context.recipe or defaults.recipe, context.epochs)]
-    for name in filter(None, map(str.strip, context.search.promote.split(","))):
+    for name in context.search.promotion_recipes:
         recipe = resolve("--search.promote", name, 0)
         if recipe in recipes:
             raise SettingsError(
-                f"--search.promote: {name} with {recipe.num_epochs} epochs has trained these candidates already; "
-                "name a longer recipe, or search by a shorter one (--recipe, --epochs)"
+                f"--search.promote: {name} with {recipe.num_epochs} epochs repeats an earlier recipe of this search; "
+                "name a longer recipe, or search with a shorter one (--recipe, --epochs)"
             )
         recipes.append(recipe)
     return tuple(recipes)
@@ -198,10 +208,10 @@ def _base_and_defaults(context: RunContext, pack: Pack) -> tuple[str, TaskDefaul
 
 
 def task_defaults(context: RunContext) -> TaskDefaults:
-    """What the task of these settings brings.
+    """The defaults of the task of these settings.
 
     Raises:
-        UserError: there is no such pack, task or base.
+        UserError: the pack, task or base is unknown.
     """
     from prompts.loader import load_pack
 
@@ -214,27 +224,26 @@ def _load_task(context: RunContext, defaults: TaskDefaults, stop: threading.Even
 
     if 0 < context.image_size < MIN_SIDE:
         raise SettingsError(
-            f"--image-size: expected {MIN_SIDE} pixels or more, found {context.image_size}; raise it, or leave it out"
+            f"--image-size: expected {MIN_SIDE} pixels or more, found {context.image_size}; raise it, or omit it"
         )
-    said = threading.Timer(_PATIENCE_SECONDS, _say_reading, [context.data, stop])
+    notice = threading.Timer(_PATIENCE_SECONDS, _print_reading, [context.data, stop])
     if context.task == "folder":  # other data sets need no decoding
-        said.start()
+        notice.start()
     try:
         return load_task(
             context.task,
             data=Path(context.data),
             image_size=context.image_size,
             defaults=defaults,
-            splits=Path(context.splits) if context.splits else None,
             split_seed=context.split_seed,
             cache=Path(context.runs) / ".images",
             stop=stop,
         )
     finally:
-        said.cancel()
+        notice.cancel()
 
 
-def _say_reading(data: str, stop: threading.Event) -> None:
+def _print_reading(data: str, stop: threading.Event) -> None:
     if not stop.is_set():
         print(f"reading the images in {data}; this is done once", file=sys.stderr, flush=True)
 

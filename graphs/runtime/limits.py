@@ -1,4 +1,4 @@
-"""The limits of a run: those the user states, else the task's, else a multiple of what the base costs."""
+"""The limits of a run: from the settings, else from the task, else a multiple of the base's costs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 _BUDGETS: TypeAdapter[tuple[Budget, ...]] = TypeAdapter(tuple[Budget, ...])
 LIMITS = "limits"
-"""The step that settles them."""
+"""The step that stores the limits."""
 UNITS = {"params": "parameters", "flops": "multiply-adds an image"}
-"""The unit of every budget there always is, by its name."""
+"""The units of the budgets that every run has."""
 
 
 def resolve_budgets(context: RunContext, defaults: TaskDefaults, image_size: int) -> tuple[Budget, ...]:
-    """The limits that are stated by the settings or the task; what nobody states, the base's costs decide.
+    """The limits set by settings or task; unset limits follow from the base's costs.
 
-    The task's limit on FLOPs is for its own image size and grows with the image's area. Latency and the memory of
-    intermediate results are limited only where the settings say so.
+    The task's limit on FLOPs is for its default image size and scales with the image area. Latency and activation
+    memory are limited only by settings.
 
     Raises:
-        SettingsError: the latency on a GPU is limited, and there is none.
+        SettingsError: the latency on a GPU is limited, but the machine has no GPU.
     """
     area = (image_size / defaults.image_size) ** 2 if defaults.image_size else 1.0
     limits = {
@@ -52,17 +52,17 @@ def resolve_budgets(context: RunContext, defaults: TaskDefaults, image_size: int
 
 
 def derive_budgets(stated: Sequence[Budget], costs: Costs) -> tuple[Budget, ...]:
-    """The stated limits, and four times the base's costs for those of :data:`UNITS` that are not stated."""
+    """The set limits; unset limits of :data:`UNITS` are four times the base's costs."""
     by_name = {budget.name: budget for budget in stated}
     always = {name: by_name.get(name) or Budget(name, UNITS[name], DERIVED_LIMIT * costs[name]) for name in UNITS}
     return tuple((always | by_name).values())
 
 
 async def settle_budgets(stated: Sequence[Budget], base_source: str, lab: Lab, steps: Steps) -> tuple[Budget, ...]:
-    """The limits of a run, found once: a resumed run keeps those it was begun with.
+    """The limits of a run, stored once, so that a resumed run keeps them.
 
     Raises:
-        BaseModelError: a limit is to be derived from the base, which does not run.
+        BaseModelError: a limit depends on the base, but the base does not run.
         LabError: the sandbox broke.
     """
 
@@ -77,7 +77,7 @@ async def settle_budgets(stated: Sequence[Budget], base_source: str, lab: Lab, s
     return await steps.once(BASE_ID, LIMITS, 0, _BUDGETS, find)
 
 
-def stored_budgets(history: SqliteHistory) -> tuple[Budget, ...] | None:
-    """The limits a run was begun with, ``None`` where it ended before it had any."""
+def read_budgets(history: SqliteHistory) -> tuple[Budget, ...] | None:
+    """The stored limits of a run, ``None`` if it ended before it stored them."""
     stored = history.find_step(BASE_ID, LIMITS, 0)
     return None if stored is None else _BUDGETS.validate_python(stored["result"])

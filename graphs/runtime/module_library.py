@@ -1,6 +1,6 @@
-"""The library of a search: modules that ship with the pack, and those of its own candidates that passed.
+"""The module library of a run: checked modules from the pack and from the run's candidates.
 
-Which of them a mutator is offered is decided at the draw, from the records of earlier waves.
+The modules for a mutator are chosen at the draw, from the records of earlier waves.
 """
 
 from __future__ import annotations
@@ -27,28 +27,26 @@ if TYPE_CHECKING:
     from store.module_store import ChromaModuleStore
 
 ADMIT = "admit"
-"""The step that finds a candidate's modules and tries each alone."""
-_PACK = 1
-"""The version of the step, taken by the base, that tries the pack's modules."""
+"""The step that checks the new modules of a candidate."""
+_PACK = 2
+"""The version of the base's step, which checks the pack's modules; version 1 belongs to older packs."""
 MODULES: TypeAdapter[tuple[CheckedModule, ...]] = TypeAdapter(tuple[CheckedModule, ...])
 
 
-class Library:
-    """Modules to compose from.
+NUM_MODULES = 4
+"""The number of modules in a mutation prompt."""
+
+
+class RunLibrary:
+    """The modules that sources can be composed from.
 
     Args:
-        check: tries a module alone.
-        size: how many a mutator is offered.
+        check: checks the source of a network.
+        size: number of modules in a mutation prompt.
     """
 
     def __init__(
-        self,
-        pack: Pack,
-        store: ChromaModuleStore,
-        history: SqliteHistory,
-        steps: Steps,
-        check: Check,
-        size: int,
+        self, pack: Pack, store: ChromaModuleStore, history: SqliteHistory, steps: Steps, check: Check, size: int
     ) -> None:
         self._pack = pack
         self._store = store
@@ -58,73 +56,72 @@ class Library:
         self._size = size
 
     async def open(self) -> None:
-        """Try the pack's modules, once a run, and take them in.
+        """Check the pack's modules, once per run, and index them.
 
         Raises:
-            PackError: one of them does not run, or changes the shape of its map.
+            PackError: a module does not run, or changes the shape of its input.
         """
-        shipped = self._pack.modules
-        checked = await self._steps.once(BASE_ID, ADMIT, _PACK, MODULES, self._try_pack) if shipped else ()
+        offered = self._pack.library.offered
+        checked = await self._steps.once(BASE_ID, ADMIT, _PACK, MODULES, self._check_pack) if offered else ()
         await asyncio.to_thread(self._store.add, checked)
 
     async def admit(self, record: Record, parent: str) -> None:
-        """Take in what is new in a candidate that trained and keeps the contract when it is tried alone."""
-        from agents.module_library import new_modules
+        """Store the new modules of a trained candidate that run alone and keep the shape of their input."""
+        from agents.module_library import find_new_modules
 
         if record.evaluation is None or record.place.stage is Stage.BASE or not record.idea.text:
             return
 
         async def find() -> tuple[CheckedModule, ...]:
             found = []
-            # Not in a thread: Python 3.11 fails where two threads parse at a time.
-            for name, text, alone in new_modules(record.source, parent):
-                if not isinstance(await self._check(alone), Failure):
+            # Not in a thread: Python 3.11 fails if two threads parse at the same time.
+            for name, text, network in find_new_modules(record.source, parent):
+                if not isinstance(await self._check(network), Failure):
                     found.append(CheckedModule(f"{record.candidate_id}/{name}", name, record.idea.text, text))
             return tuple(found)
 
         await self._steps.once(record.candidate_id, ADMIT, 0, MODULES, find)
 
-    def offered(self, idea: Idea, earlier: History) -> tuple[str, ...]:
-        """The ids of the modules that do what is closest to an idea; none for one that scales or adjusts a network.
+    def offer(self, idea: Idea, earlier: History) -> tuple[str, ...]:
+        """The ids of the modules closest in meaning to an idea; empty for ideas that scale or adjust a network.
 
         Args:
-            earlier: the records whose modules may be among them.
+            earlier: the records whose modules may be used.
         """
         if not idea.asks_for_a_module:
             return ()
-        own = list(self._own(earlier))
+        own = list(self._own_modules(earlier))
         self._store.add(own)
-        among = [module.module_id for module in (*self._pack.modules, *own)]
+        among = [module.module_id for module in (*self._pack.library.offered, *own)]
         return tuple(module.module_id for module in distinct(self._store.nearest(idea.text, among), self._size))
 
-    def parts(self, module_ids: Sequence[str]) -> tuple[CheckedModule, ...]:
-        """The modules of some ids."""
-        missing = [name for name in module_ids if self._store.get(name) is None]
-        if missing:
-            self._store.add(self._own(History(self._history.records())))
+    def modules(self, module_ids: Sequence[str]) -> tuple[CheckedModule, ...]:
+        """The modules of some ids; unknown ids are skipped."""
+        if any(self._store.get(name) is None for name in module_ids):
+            self._store.add(self._own_modules(History(self._history.records())))
         return tuple(module for name in module_ids if (module := self._store.get(name)) is not None)
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Close the index."""
         self._store.close()
 
-    def _own(self, earlier: History) -> Iterator[CheckedModule]:
+    def _own_modules(self, earlier: History) -> Iterator[CheckedModule]:
         for candidate_id, stored in self._history.find_steps(ADMIT, 0):
             if earlier.get(candidate_id) is not None:
                 yield from MODULES.validate_python(stored["result"])
 
-    async def _try_pack(self) -> tuple[CheckedModule, ...]:
-        await asyncio.gather(*map(self._try, self._pack.modules))
-        return self._pack.modules
+    async def _check_pack(self) -> tuple[CheckedModule, ...]:
+        await asyncio.gather(*map(self._check_module, self._pack.library.offered))
+        return self._pack.library.offered
 
-    async def _try(self, module: CheckedModule) -> None:
+    async def _check_module(self, module: CheckedModule) -> None:
         from agents.builtin.new_module import ModuleError
-        from agents.module_library import alone
+        from agents.module_library import write_test_network
 
-        place = f"{self._pack.folder / 'modules.py'}: class {module.name}"
+        place = f"{self._pack.folder / 'modules'}: class {module.name}"
         try:
-            report = await self._check(alone(module))
+            report = await self._check(write_test_network(module))
         except ModuleError as error:
-            raise PackError(f"{place}: {error}: mend it") from error
+            raise PackError(f"{place}: {error}; fix it") from error
         if isinstance(report, Failure):
-            raise PackError(f"{place} does not run, or changes the shape of its map: {report.message}: mend it")
+            raise PackError(f"{place} does not run, or changes the shape of its input: {report.message}; fix it")

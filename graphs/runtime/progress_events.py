@@ -1,7 +1,7 @@
-"""Progress of work that takes a while, as events in the custom stream of the graph that does it.
+"""Progress of long work, as events in the custom stream of its graph.
 
-A :class:`Ticker` writes one event when a piece of its work starts to wait, starts to run or ends, and one every
-:data:`TICK_SECONDS` in between. Every event describes all pieces, so a reader needs only the last one::
+A :class:`Ticker` writes an event when a piece of work starts to wait, starts to run or ends, and every
+:data:`TICK_SECONDS` in between. Each event describes all pieces, so a reader needs only the last one::
 
     {"progress": {"doing": "retrain", "num_done": 3, "num_all": 12, "seconds_left": 41.0,
                   "running": [{"candidate_id": "g01-fair-r1-s03-d0", "seed": 2,
@@ -10,9 +10,8 @@ A :class:`Ticker` writes one event when a piece of its work starts to wait, star
 
 ``doing`` is ``open`` (images are read, the lab starts), a step of a candidate (``mutate``, ``execute``, ``debug``,
 ``downscale``, ``judge``, ``train``) or of the end of a search (``promote``, ``retrain``, ``hold out``, ``write``).
-``queued`` are trainings that wait for a slot. A piece of ``write`` has ``file`` in the place of ``candidate_id`` and
-``seed``, one of ``open`` has ``run``. ``expected_seconds`` and ``seconds_left`` are forecasts, ``None`` where there is
-none.
+``queued`` lists trainings that wait for a slot. A piece of ``write`` has ``file`` instead of ``candidate_id`` and
+``seed``, a piece of ``open`` has ``run``. ``expected_seconds`` and ``seconds_left`` are forecasts, ``None`` if unknown.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from types import TracebackType
 from typing import Any, Self
 
 TICK_SECONDS = 3.0
-"""How often an event is written while nothing changes."""
+"""Seconds between events while nothing changes."""
 
 
 @dataclass(eq=False, slots=True)
 class Piece:
-    """One piece of the work; it waits or runs ``since`` a time of the monotonic clock."""
+    """One piece of work; it waits or runs ``since`` a time of the monotonic clock, in seconds."""
 
     names: dict[str, Any]
     expected_seconds: float | None
@@ -42,38 +41,38 @@ class Piece:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """The piece has got what it waited for, and runs."""
+        """The piece stops waiting and runs."""
         self.is_running, self.since = True, time.monotonic()
         self.on_start()
         try:
             yield
         finally:
-            # Not worth an event: it is done in a moment, unless it has to wait again.
+            # No event: the piece ends soon, or waits again.
             self.is_running, self.since = False, time.monotonic()
 
     def seconds_left(self, now: float) -> float | None:
-        """Until it has run for as long as expected, ``None`` where nothing is expected."""
+        """Expected seconds that are left, ``None`` if unknown."""
         if self.expected_seconds is None:
             return None
         return max(self.expected_seconds - (now - self.since if self.is_running else 0.0), 0.0)
 
     def facts(self, now: float) -> dict[str, Any]:
-        """As an event lists it."""
+        """The piece as an entry of an event."""
         expected = None if self.expected_seconds is None else round(self.expected_seconds, 1)
         return self.names | {"elapsed_seconds": round(now - self.since, 1), "expected_seconds": expected}
 
 
 class Ticker:
-    """Writes the progress of pieces of work that a node waits for; a context manager, open while it waits."""
+    """Writes the progress of the work that a node waits for; a context manager, open while the node waits."""
 
     def __init__(self, doing: str, *, num_slots: int | None = None, num_all: int = 1, patience: float = 0.0) -> None:
-        """Nothing is written yet.
+        """Write nothing yet.
 
         Args:
-            doing: what is done, as events name it.
-            num_slots: how many pieces can run at a time, which are queued until then; ``None``: all run at once.
-            num_all: how many pieces there will be.
-            patience: seconds before the first event, unless a piece gets its slot; work that ends earlier is silent.
+            doing: the name of the work in events.
+            num_slots: number of pieces that run in parallel, others are queued; ``None``: unlimited.
+            num_all: number of all pieces.
+            patience: seconds before the first event, unless a piece gets its slot; shorter work writes no event.
         """
         self._doing = str(doing)
         self._num_slots = num_slots
@@ -102,7 +101,7 @@ class Ticker:
 
     @contextlib.contextmanager
     def piece(self, *, expected_seconds: float | None = None, **names: Any) -> Iterator[Piece]:
-        """A piece of the work, from when it could begin until it is done; ``names`` say which."""
+        """A piece of work, open from when it can begin until it is done; ``names`` identify it."""
         piece = Piece(names, expected_seconds, self._num_slots is None, self._start)
         self._pieces.append(piece)
         self._changed.set()
@@ -144,9 +143,9 @@ class Ticker:
         }
 
     def _seconds_left(self, now: float) -> float | None:
-        """The work that is left, shared out among the slots, but no less than its longest piece.
+        """The remaining work divided by the slots, but no less than the longest piece.
 
-        Pieces of which nothing is expected, and those to come, count as much as the others do on average.
+        Pieces without an expectation, and future pieces, count as the mean of the others.
         """
         num_left = self._num_all - self._num_done
         if not num_left:
@@ -160,7 +159,7 @@ class Ticker:
 
 
 def trainings(doing: str, num_slots: int, num_all: int) -> Ticker:
-    """A ticker for so many pieces that share the slots; silent where all of them were done before."""
+    """A ticker for pieces that share the slots; silent if ``num_all`` is 0."""
     return Ticker(doing, num_slots=num_slots, num_all=num_all, patience=TICK_SECONDS)
 
 
@@ -173,14 +172,14 @@ async def ticking(
     expected_seconds: float | None = None,
     **names: Any,
 ) -> AsyncIterator[Piece]:
-    """A ticker for work of a single piece."""
+    """A ticker for a single piece of work."""
     async with Ticker(doing, num_slots=num_slots, patience=patience) as ticker:
         with ticker.piece(expected_seconds=expected_seconds, **names) as piece:
             yield piece
 
 
 def _stream_writer() -> Callable[[Any], None] | None:
-    """The custom stream of the node that runs this code, ``None`` outside a graph."""
+    """The custom stream of the current node, ``None`` outside a graph."""
     from langgraph.config import get_stream_writer
 
     try:

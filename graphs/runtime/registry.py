@@ -1,122 +1,162 @@
-"""Who works at which bench: each run folder has one, opened by the first task that asks and closed after the last.
+"""Registry of open services: one per run folder or knowledge folder, shared by all tasks of this process.
 
-A bench holds the lock of its run folder and a warm lab. The command line keeps its bench until it ends. On a server
-a run may end in many ways, among them an error, a cancellation, or an interrupt nobody answers for a week; what they
-have in common is that no task works at the bench any more.
+The first task that asks opens the services; they are closed some seconds after the last task has ended. They may hold
+the lock of a folder, a warm lab and open clients. On a server a run can end by an error, a cancellation, or an
+interrupt without an answer; in all cases no task uses the services any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from fairnad.errors import RunFolderError
+from fairnad.errors import RunFolderError, UserError
 from fairnad.settings.search_settings import RunContext
-from graphs.runtime.checkpointer import named
+from graphs.runtime.checkpointer import name_run
 from graphs.runtime.progress_events import TICK_SECONDS, ticking
 
 if TYPE_CHECKING:
-    from graphs.runtime.run_services import Bench
+    from graphs.runtime.run_services import RunServices
 
 IDLE_SECONDS = 10.0
-"""How long a bench stays open that nobody works at: longer than the pause between two nodes."""
+"""Seconds that unused services stay open: longer than the pause between two nodes."""
 
-Key = tuple[str, str]
+
+class Closable(Protocol):
+    """Services that a registry can hold."""
+
+    async def close(self) -> None:
+        """Release everything."""
+
+
+Context = TypeVar("Context")
+Services = TypeVar("Services", bound=Closable)
 
 
 @dataclass(eq=False)
-class _Place:
-    context: RunContext
+class _Entry(Generic[Context, Services]):
+    context: Context
     thread_id: str
-    opening: asyncio.Task[Bench]
+    opening: asyncio.Task[Services]
+    idle_seconds: float
     tasks: set[asyncio.Task[object]] = field(default_factory=set)
-    idle_seconds: float = field(default_factory=lambda: IDLE_SECONDS)
     timer: asyncio.TimerHandle | None = None
     closing: asyncio.Task[None] | None = None
 
 
-_places: dict[Key, _Place] = {}
+class Registry(Generic[Context, Services]):
+    """Open services by key.
 
-
-async def services(context: RunContext) -> Bench:
-    """The bench for these settings, opened by the first who asks and shared by all in this process.
-
-    It stays open as long as the task lives that asks, and some seconds after the last. A run without a name gets one,
-    see :func:`graphs.runtime.checkpointer.named`, which the bench's own settings have.
-
-    Raises:
-        RunFolderError: the run is being worked on with other settings, or by another thread of the graph.
+    Args:
+        open_services: opens the services of a context.
+        key: identifies what the services hold exclusively, such as a folder.
+        is_shared: whether several threads of a graph may use the services at once.
+        busy: the error for a key that is in use with other settings, or by another thread.
+        remedy: the advice in that error.
     """
-    place = await _find_or_open(named(context, _thread_id()))
-    task = asyncio.current_task()
-    assert task is not None
-    if place.timer is not None:
-        place.timer.cancel()
-        place.timer = None
-    if task not in place.tasks:
-        place.tasks.add(task)
-        task.add_done_callback(functools.partial(_leave, place))
-    try:
-        if place.opening.done():
-            return place.opening.result()
-        async with ticking("open", patience=TICK_SECONDS, run=place.context.run_name):
-            return await asyncio.shield(place.opening)
-    except Exception:
-        if _places.get(_key(place.context)) is place:
-            del _places[_key(place.context)]
-        raise
+
+    def __init__(
+        self,
+        open_services: Callable[[Context], Awaitable[Services]],
+        key: Callable[[Context], str],
+        *,
+        is_shared: bool = False,
+        busy: type[UserError] = UserError,
+        remedy: str = "wait until that ends",
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._open_services = open_services
+        self._key = key
+        self._is_shared = is_shared
+        self._busy = busy
+        self._remedy = remedy
+        self._idle_seconds = idle_seconds
+        self._entries: dict[str, _Entry[Context, Services]] = {}
+
+    async def get(self, context: Context) -> Services:
+        """The services of these settings, which stay open at least as long as the calling task.
+
+        Raises:
+            UserError: the key is in use with other settings, or by another thread.
+        """
+        entry = await self._find_or_open(context)
+        task = asyncio.current_task()
+        assert task is not None
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        if task not in entry.tasks:
+            entry.tasks.add(task)
+            task.add_done_callback(functools.partial(self._leave, entry))
+        try:
+            return await asyncio.shield(entry.opening)
+        except Exception:
+            self._forget(entry)
+            raise
+
+    async def release(self, context: Context) -> None:
+        """Close the services of this context now, if they are open."""
+        entry = self._entries.get(self._key(context))
+        if entry is not None:
+            await self._close(entry)
+
+    async def release_when_unused(self, context: Context) -> None:
+        """Close the services as soon as no other task uses them, without waiting for more tasks."""
+        entry = self._entries.get(self._key(context))
+        if entry is not None:
+            entry.idle_seconds = 0.0
+            if {task for task in entry.tasks if not task.done()} <= {asyncio.current_task()}:
+                await self._close(entry)
+
+    async def _find_or_open(self, context: Context) -> _Entry[Context, Services]:
+        key, thread_id = self._key(context), "" if self._is_shared else current_thread_id()
+        while (entry := self._entries.get(key)) and entry.opening.get_loop() is asyncio.get_running_loop():
+            is_taken = bool(entry.tasks) and entry.thread_id not in ("", thread_id)
+            if entry.closing is None and entry.context == context and not is_taken:
+                entry.thread_id = thread_id
+                return entry
+            if entry.closing is None and entry.tasks:
+                user = f"thread {entry.thread_id}" if is_taken else "a search or build with other settings"
+                raise self._busy(f"{key} is in use by {user}: {self._remedy}")
+            await self._close(entry)
+        opening = asyncio.ensure_future(self._open_services(context))
+        self._entries[key] = _Entry(context, thread_id, opening, self._idle_seconds)
+        return self._entries[key]
+
+    def _leave(self, entry: _Entry[Context, Services], task: asyncio.Task[object]) -> None:
+        entry.tasks.discard(task)
+        if not entry.tasks and entry.closing is None:
+            entry.timer = task.get_loop().call_later(entry.idle_seconds, self._begin_closing, entry)
+
+    def _begin_closing(self, entry: _Entry[Context, Services]) -> asyncio.Task[None]:
+        if entry.closing is None:
+            entry.closing = asyncio.ensure_future(self._end(entry))
+        return entry.closing
+
+    async def _close(self, entry: _Entry[Context, Services]) -> None:
+        await asyncio.shield(self._begin_closing(entry))
+
+    async def _end(self, entry: _Entry[Context, Services]) -> None:
+        """Close the services, which may still be opening or have failed to open; the key is free only then."""
+        try:
+            entry.opening.cancel()
+            await asyncio.wait({entry.opening})
+            if not entry.opening.cancelled() and entry.opening.exception() is None:
+                await entry.opening.result().close()
+        finally:
+            self._forget(entry)
+
+    def _forget(self, entry: _Entry[Context, Services]) -> None:
+        key = self._key(entry.context)
+        if self._entries.get(key) is entry:
+            del self._entries[key]
 
 
-async def release(context: RunContext) -> None:
-    """Close the bench of this run; the next who asks opens a new one."""
-    place = _places.get(_key(context))
-    if place is not None:
-        await _close(place)
-
-
-async def let_go(context: RunContext) -> None:
-    """Close the bench of a run that has ended: now, or as soon as no other task works at it."""
-    place = _places[_key(named(context, _thread_id()))]
-    place.idle_seconds = 0.0
-    if {task for task in place.tasks if not task.done()} <= {asyncio.current_task()}:
-        await _close(place)
-
-
-async def current_bench() -> Bench:
-    """The bench of the graph that is running this code, for tools."""
-    from langgraph.runtime import get_runtime
-
-    return await services(get_runtime(RunContext).context)
-
-
-def _key(context: RunContext) -> Key:
-    return (context.runs, context.run_name)
-
-
-async def _find_or_open(context: RunContext) -> _Place:
-    from graphs.runtime.assembly import open_bench
-
-    key, thread_id = _key(context), _thread_id()
-    while (place := _places.get(key)) is not None and place.opening.get_loop() is asyncio.get_running_loop():
-        is_taken = bool(place.tasks) and place.thread_id not in ("", thread_id)
-        if place.closing is None and place.context == context and not is_taken:
-            place.thread_id = thread_id
-            return place
-        if place.closing is None and place.tasks:
-            other = f"thread {place.thread_id}" if is_taken else "a search with other settings"
-            raise RunFolderError(
-                f"{context.runs}/{context.run_name} is being worked on by {other}: "
-                "wait until that ends, or choose another --run"
-            )
-        await _close(place)
-    _places[key] = _Place(context, thread_id, asyncio.ensure_future(open_bench(context)))
-    return _places[key]
-
-
-def _thread_id() -> str:
-    """The thread of the graph that is running this code, empty where none is."""
+def current_thread_id() -> str:
+    """The thread of the graph that is running this code, empty outside a graph."""
     from langgraph.config import get_config
 
     try:
@@ -125,29 +165,43 @@ def _thread_id() -> str:
         return ""
 
 
-def _leave(place: _Place, task: asyncio.Task[object]) -> None:
-    place.tasks.discard(task)
-    if not place.tasks and place.closing is None:
-        place.timer = task.get_loop().call_later(place.idle_seconds, _begin_closing, place)
+async def _open_run(context: RunContext) -> RunServices:
+    from graphs.runtime.assembly import open_services
+
+    return await open_services(context)
 
 
-def _begin_closing(place: _Place) -> asyncio.Task[None]:
-    if place.closing is None:
-        place.closing = asyncio.ensure_future(_end(place))
-    return place.closing
+_runs: Registry[RunContext, RunServices] = Registry(
+    _open_run,
+    lambda context: f"{context.runs}/{context.run_name}",
+    busy=RunFolderError,
+    remedy="wait until that ends, or choose another --run",
+)
 
 
-async def _close(place: _Place) -> None:
-    await asyncio.shield(_begin_closing(place))
+async def services(context: RunContext) -> RunServices:
+    """The services of a run; a run without a name gets a default, see :func:`graphs.runtime.checkpointer.name_run`.
+
+    Raises:
+        RunFolderError: the run is in use with other settings, or by another thread of the graph.
+    """
+    context = name_run(context, current_thread_id())
+    async with ticking("open", patience=TICK_SECONDS, run=context.run_name):
+        return await _runs.get(context)
 
 
-async def _end(place: _Place) -> None:
-    """Close the bench, which may be opening still or have failed to; its place is free only then."""
-    try:
-        place.opening.cancel()
-        await asyncio.wait({place.opening})
-        if not place.opening.cancelled() and place.opening.exception() is None:
-            await place.opening.result().close()
-    finally:
-        if _places.get(_key(place.context)) is place:
-            del _places[_key(place.context)]
+async def release(context: RunContext) -> None:
+    """Close the services of this run; the next task that asks opens new ones."""
+    await _runs.release(context)
+
+
+async def let_go(context: RunContext) -> None:
+    """Close the services of a run that has ended: now, or as soon as no other task uses them."""
+    await _runs.release_when_unused(name_run(context, current_thread_id()))
+
+
+async def current_services() -> RunServices:
+    """The services of the graph that is running this code, for tools."""
+    from langgraph.runtime import get_runtime
+
+    return await services(get_runtime(RunContext).context)

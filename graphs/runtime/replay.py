@@ -1,4 +1,4 @@
-"""``--llm.replay``: a search again from the calls that another run recorded, without an endpoint."""
+"""``--llm.replay``: repeats a search from the recorded calls of another run, without an endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fairnad.errors import ReplayError, SettingsError
-from fairnad.settings.search_settings import LanguageModelSettings, RunContext
+from fairnad.settings.model_entries import LanguageModelSettings
+from fairnad.settings.search_settings import RunContext
 from prompts.paths import given_path
 
 _OWN = {"base_url", "replay", "price_input", "price_output"}
@@ -15,14 +16,14 @@ _OWN = {"base_url", "replay", "price_input", "price_output"}
 _NAMES = {"model", "models"}
 
 
-def recorded_calls(replay: str, runs: str) -> Path:
-    """The file of recorded calls that is meant.
+def find_recorded_calls(replay: str, runs: str) -> Path:
+    """The file of recorded calls.
 
     Args:
         replay: the name of a run in the folder ``runs``, a run folder, or the file.
 
     Raises:
-        ReplayError: there is none.
+        ReplayError: the file does not exist.
     """
     from store.call_file import CALLS_NAME
 
@@ -35,33 +36,33 @@ def recorded_calls(replay: str, runs: str) -> Path:
     )
 
 
-def recorded_model(replay: str, runs: str, *, is_named: bool = False) -> Mapping[str, Any]:
-    """The settings of the language model as they were when the calls were recorded.
+def read_recorded_model(replay: str, runs: str, *, is_named: bool = False) -> Mapping[str, Any]:
+    """The settings of the language models that recorded the calls.
 
     Args:
-        is_named: the models are given anew, and are not taken from there.
+        is_named: whether the user names the models; then they are not read from the recorded run.
 
     Raises:
-        ReplayError: there are no recorded calls, or calls of several models without the settings of their run.
+        ReplayError: there are no recorded calls, or they are from several models and the run's settings are missing.
         RunFolderError: the settings of their run cannot be read.
     """
     from store.call_file import read_calls
     from store.run_folder import SETTINGS_NAME, read_context
 
-    path = recorded_calls(replay, runs)
+    path = find_recorded_calls(replay, runs)
     if (path.parent / SETTINGS_NAME).is_file():
         recorded = read_context(path.parent).llm.model_dump(mode="json", exclude_none=True)
         own = _OWN | _NAMES if is_named else _OWN
         return {name: value for name, value in recorded.items() if name not in own}
     answers = {answer.call.model: answer for _, answer in read_calls(path)}
     if not answers:
-        raise ReplayError(f"{path} holds no call: there is nothing to replay")
+        raise ReplayError(f"{path}: expected recorded calls, found none")
     if is_named:
         return {}
     if len(answers) > 1:
         raise ReplayError(
-            f"{path} holds calls of {', '.join(sorted(answers))}, and there is no {SETTINGS_NAME} beside it that tells "
-            "how one was chosen: name its run, or give --llm.models"
+            f"{path} holds calls of {', '.join(sorted(answers))}, but the {SETTINGS_NAME} of their run, which says how "
+            "models were chosen, is missing: name the run, or set --llm.models"
         )
     (answer,) = answers.values()
     asked = {"model": answer.call.model, "temperature": answer.temperature, "max_tokens": answer.max_tokens}
@@ -69,20 +70,20 @@ def recorded_model(replay: str, runs: str, *, is_named: bool = False) -> Mapping
 
 
 def check_replay(context: RunContext) -> None:
-    """Nothing, where the settings name the models that are replayed, as the command line sees to.
+    """Check that the settings name the replayed models; the command line sets them.
 
     Raises:
-        SettingsError: they do not.
+        SettingsError: no model is set.
     """
-    if context.llm.replay and not context.llm.entries:
-        raise SettingsError("--llm.replay needs the recorded model here: set --llm.model, or --llm.models")
+    if context.llm.replay and not context.llm.models:
+        raise SettingsError("--llm.replay needs the recorded model: set --llm.model or --llm.models")
 
 
 def refuse_replay(settings: LanguageModelSettings) -> None:
-    """Nothing, where answers come from an endpoint, as they must for all that is no search.
+    """Refuse ``--llm.replay`` for commands other than a search.
 
     Raises:
-        SettingsError: they are to come from a recorded run.
+        SettingsError: ``llm.replay`` is set.
     """
     if settings.replay:
-        raise SettingsError("--llm.replay replays a search: leave it out here")
+        raise SettingsError("--llm.replay works only for a search: omit it here")

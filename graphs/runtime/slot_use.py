@@ -1,4 +1,4 @@
-"""How well a run used its slots, over all sessions it was searched in; one that was killed is left out."""
+"""The use of the training slots over all starts of a run, without killed ones."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from fairnad.records.candidate import BASE_ID, plain
 from fairnad.records.slot_use import SlotUse
 
 if TYPE_CHECKING:
-    from graphs.runtime.run_services import Bench
+    from graphs.runtime.run_services import RunServices
     from store.history_store import SqliteHistory
 
 _SLOT_USE = "slot use"
 _USE: TypeAdapter[SlotUse] = TypeAdapter(SlotUse)
 
 
-async def note_slot_use(bench: Bench) -> None:
-    """Store how the slots were used since the lab was opened, or this was last noted."""
-    use = bench.lab.take_slot_use()
+async def store_slot_use(run: RunServices) -> None:
+    """Store the slot use since the lab was opened or since the last call."""
+    use = run.lab.take_slot_use()
     if use.slot_seconds:
-        await asyncio.to_thread(_add, bench.folder.history, use)
+        await asyncio.to_thread(_add, run.folder.history, use)
 
 
 def slot_use(history: SqliteHistory) -> SlotUse:
-    """What was noted of a run."""
+    """The slot use of a run."""
     return sum(_sessions(history), SlotUse())
 
 

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from store.ledger_store import SqliteLedger
 
 _SECONDS_BETWEEN_NOTES = 5.0
-"""How much of its work a run that is killed may forget, at most."""
+"""Seconds between writes of the working time: a killed run loses at most this much."""
 
 
-class Purse:
-    """A :class:`fairnad.ports.Ledger` that lets no request be sent which could lead past a limit.
+class SpendLimit:
+    """A :class:`fairnad.ports.Ledger` that refuses every request that could exceed a limit.
 
-    Each is reserved at its worst before it is sent. Where only the reservations of others stand in the way, it waits
-    until they are settled; where what has been spent leaves no room, the limit is reached and no more is begun.
+    It reserves the maximum cost of each request before it is sent. If only open reservations leave no room, the request
+    waits until they are settled. If the spending itself leaves no room, the limit is reached.
     """
 
     def __init__(
         self, ledger: SqliteLedger, limit: LimitSettings, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Go on from what was spent before; nothing is written yet.
+        """Continue from earlier spending; nothing is written yet.
 
         Args:
-            clock: seconds, for the limit on hours.
+            clock: returns seconds, for the limit on hours.
         """
         self._ledger = ledger
         self._limit = limit
@@ -52,10 +52,10 @@ class Purse:
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Begin to count; what an earlier process reserved and did not settle is spent.
+        """Start counting; open reservations of an earlier process count as spent.
 
         Raises:
-            LimitError: a limit is passed already.
+            LimitError: a limit is reached already.
         """
         await asyncio.to_thread(self._ledger.settle_lost)
         self._spent = await asyncio.to_thread(self._ledger.spent)
@@ -64,15 +64,14 @@ class Purse:
         self._began = self._clock()
         reason = self._passed()
         if reason:
-            raise LimitError(f"nothing was begun: {reason}")
+            raise LimitError(f"nothing was started: {reason}")
         self._start = await asyncio.to_thread(self._ledger.begin_work)
         self._keeping = asyncio.create_task(self._keep_time())
 
     def watch(self) -> asyncio.Future[str]:
-        """Says, once a limit is reached, which one and how to go on.
+        """A future for a line that names the reached limit and how to continue; the caller then stops the run.
 
-        Whoever asks for it stops the run then. Where nobody has, a request that is not allowed raises
-        :class:`~fairnad.errors.LimitError` instead.
+        If this is never called, a request over the limit raises :class:`~fairnad.errors.LimitError` instead.
         """
         if self._reached is None:
             self._reached = asyncio.get_running_loop().create_future()
@@ -82,7 +81,7 @@ class Purse:
 
     @property
     def spent(self) -> Usage:
-        """What has been spent in all starts, without reservations."""
+        """The spending of all starts, without reservations."""
         return self._spent
 
     async def reserve(self, key: CallKey, model: str, most: Usage) -> int:
@@ -106,12 +105,12 @@ class Purse:
         self._release(number)
 
     def stop(self) -> None:
-        """Allow nothing any more."""
+        """Allow no further request."""
         self._stopping = True
         self._wake()
 
     async def close(self) -> None:
-        """Note for how long the run has worked."""
+        """Store the working time of the run."""
         if self._keeping is not None:
             self._keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -126,18 +125,18 @@ class Purse:
             if not self._over(self._spent + in_flight + most):
                 return
             if self._over(self._spent + most) or not self._in_flight:
-                self._reach(self._told(self._over(self._spent + most), most))
+                self._reach(self._describe(self._over(self._spent + most), most))
                 continue
             await self._change.wait()
 
     def _refuse_when_over(self) -> None:
         if self._stopping or (self._reason and self._reached is not None):
-            raise StoppingError("the call was not begun because the run is being stopped")
+            raise StoppingError("the call did not start because the run is being stopped")
         if self._reason:
             raise LimitError(self._reason)
 
     def _over(self, usage: Usage) -> str:
-        """Which limit so much would pass, empty where none."""
+        """The limit that this usage would exceed, empty if none."""
         if self._limit.usd is not None and usage.usd > self._limit.usd:
             return "usd"
         if self._limit.tokens is not None and usage.tokens > self._limit.tokens:
@@ -145,16 +144,16 @@ class Purse:
         return ""
 
     def _passed(self) -> str:
-        """Why nothing may be begun at all, empty where something may."""
+        """Why no request may start; empty if one may."""
         usd, tokens = self._limit.usd, self._limit.tokens
         if usd is not None and self._spent.usd >= usd:
-            return self._told("usd", NOTHING)
+            return self._describe("usd", NOTHING)
         if tokens is not None and self._spent.tokens >= tokens:
-            return self._told("tokens", NOTHING)
-        return self._told("hours", NOTHING) if self._seconds_left() <= 0 else ""
+            return self._describe("tokens", NOTHING)
+        return self._describe("hours", NOTHING) if self._seconds_left() <= 0 else ""
 
-    def _told(self, name: str, most: Usage) -> str:
-        """One line: which limit, how much is spent, what the next call may take, and how to go on."""
+    def _describe(self, name: str, most: Usage) -> str:
+        """One line with the limit, the spending, the maximum of the next call, and how to continue."""
         if name == "usd":
             limit, spent = self._limit.usd or 0.0, f"{self._spent.usd:.4f} of {self._limit.usd:g} USD are spent"
             needed = f", and the next call may cost {most.usd:.4f}" if most.usd else ""
@@ -163,9 +162,9 @@ class Purse:
             spent = f"{self._spent.tokens:,} of {limit:,.0f} tokens are spent"
             needed = f", and the next call may take {most.tokens:,}" if most.tokens else ""
         else:
-            limit, spent = self._limit.hours or 0.0, f"it has worked for {self._worked() / 3600:.4g} of its hours"
-            spent, needed = f"{spent}, {self._limit.hours:g}", ""
-        advice = f"--limit.{name} {2 * limit:.10g} and the same command go on"
+            limit, needed = self._limit.hours or 0.0, ""
+            spent = f"{self._worked() / 3600:.4g} of {limit:g} hours are used"
+        advice = f"continue with the same command and --limit.{name} {2 * limit:.10g}"
         return f"the limit --limit.{name} is reached: {spent}{needed}; {advice}"
 
     def _reach(self, reason: str) -> None:
@@ -192,7 +191,7 @@ class Purse:
         while True:
             await self._note_work()
             if self._seconds_left() <= 0:
-                self._reach(self._told("hours", NOTHING))
+                self._reach(self._describe("hours", NOTHING))
             left = self._seconds_left()
             await asyncio.sleep(min(left, _SECONDS_BETWEEN_NOTES) if left > 0 else _SECONDS_BETWEEN_NOTES)
 
@@ -201,16 +200,16 @@ class Purse:
 
 
 def check_prices(context: RunContext) -> None:
-    """Nothing, where money can be counted or need not be.
+    """Check that every model has a price if money is limited.
 
     Raises:
-        SettingsError: there is a limit on it, and a model without a price.
+        SettingsError: money is limited, but a model has no price.
     """
     if context.limit.usd is None or context.llm.replay:
         return
     missing = unpriced(context.llm)
     if missing:
         raise SettingsError(
-            f"--limit.usd {context.limit.usd:g} needs the price of every model, and that of {', '.join(missing)} is "
-            "unknown: set --llm.price-input and --llm.price-output, US dollars per million tokens"
+            f"--limit.usd {context.limit.usd:g} needs the price of every model, but none is known for "
+            f"{', '.join(missing)}: set --llm.price-input and --llm.price-output in USD per million tokens"
         )

@@ -1,4 +1,4 @@
-"""Steps that happen once: a step whose result is stored is never taken again, in this process or the next."""
+"""Steps whose results are stored, so that each step runs once, also across restarts."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ VERDICT: TypeAdapter[Verdict | Failure] = TypeAdapter(Verdict | Failure)
 FAILURE: TypeAdapter[Failure] = TypeAdapter(Failure)
 JUDGEMENT: TypeAdapter[Judgement] = TypeAdapter(Judgement)
 
+REVIEW_IDEA = "review idea"
+"""The step of a review decision about an idea."""
 
 _TICKING = {Step.MUTATE, Step.EXECUTE, Step.DEBUG, Step.DOWNSCALE, Step.JUDGE}
-"""Steps that write progress events here if they take long; trainings and later steps write their own."""
+"""Steps for which this module writes progress events; trainings and later steps write their own."""
 
 
 def verdict_version(num_edits: int) -> int:
-    """The version step judge is stored under with what the role says; each source a person wrote is judged anew."""
+    """The version of step judge for the role's verdict; each source edited in review has its own."""
     return 2 * num_edits
 
 
 def judgement_version(num_edits: int) -> int:
-    """The version for what follows from it, once all earlier candidates of the wave have been judged."""
+    """The version for the judgement, made after all earlier candidates of the wave were judged."""
     return 2 * num_edits + 1
 
 
 class Steps:
-    """The results of single steps, kept in the history under (candidate id, step, version)."""
+    """The results of single steps, stored in the history by (candidate id, step, version)."""
 
     def __init__(self, history: HistoryStore) -> None:
         self._history = history
@@ -57,10 +59,9 @@ class Steps:
         adapter: TypeAdapter[Value],
         make: Callable[[], Awaitable[Value]],
     ) -> Value:
-        """The stored result of a step, or what ``make`` returns, stored before anybody sees it.
+        """The stored result of a step, or what ``make`` returns, stored before it is returned.
 
-        While a run is being stopped, a step that was not begun or was cut off waits for ever: whoever stops the run
-        cancels it, and the next start takes the step again.
+        While a run is being stopped, an unfinished step waits for its cancellation; the next start repeats it.
         """
         stored = await asyncio.to_thread(self._history.find_step, candidate_id, step, version)
         if stored is not None:
@@ -83,17 +84,17 @@ class Steps:
             if not self.num_active:
                 self._idle.set()
         await asyncio.Event().wait()
-        raise AssertionError("an event that nobody sets was set")
+        raise AssertionError("this event is never set")
 
     async def find(
         self, candidate_id: str, step: Step | str, version: int, adapter: TypeAdapter[Value]
     ) -> Value | None:
-        """The stored result of a step, ``None`` where it was not taken."""
+        """The stored result of a step, ``None`` if the step has not run."""
         stored = await asyncio.to_thread(self._history.find_step, candidate_id, step, version)
         return None if stored is None else adapter.validate_python(stored["result"])
 
     async def last_source(self, candidate_id: str, version: int) -> str:
-        """The newest source up to a version, since a retry may have brought none; empty where there never was one."""
+        """The newest source up to a version (retries may have no source); empty without any source."""
         for number in range(version, -1, -1):
             source = await self.find_source(candidate_id, number)
             if source is not None:
@@ -101,7 +102,7 @@ class Steps:
         return ""
 
     async def find_source(self, candidate_id: str, version: int) -> str | None:
-        """The source a candidate got at a version, ``None`` where a retry brought none."""
+        """The source of a version, ``None`` if the retry has no source."""
         for step in (Step.MUTATE, Step.DEBUG, Step.DOWNSCALE, Step.REVIEW):
             proposal = await self.find(candidate_id, step, version, PROPOSAL)
             if isinstance(proposal, Proposal):
@@ -109,7 +110,7 @@ class Steps:
         return None
 
     async def idle(self) -> None:
-        """Return when no step is under way."""
+        """Wait until no step is running."""
         await self._idle.wait()
 
     async def judge_in_turn(
@@ -120,10 +121,10 @@ class Steps:
         fingerprint: str,
         num_edits: int = 0,
     ) -> Judgement:
-        """What becomes of a candidate, given its verdict and everything that was judged before it.
+        """The judgement of a candidate, from its verdict and all earlier judgements.
 
-        Candidates of a wave are judged in slot order, so that which of two equal ones is the duplicate depends on
-        neither timing nor the number of slots. Where none is ``earlier``, who is judged first claims, and keeps it.
+        Candidates of a wave are judged in slot order, so duplicates do not depend on timing or the number of training
+        slots. Without ``earlier`` candidates, the first judged candidate claims the architecture.
         """
         for other in earlier:
             if not await asyncio.to_thread(self._is_judged, other):
@@ -134,13 +135,13 @@ class Steps:
             claimed_by = next((other for other, claim in claims.items() if claim == fingerprint), "")
             return _judgement(verdict, fingerprint, claimed_by if claimed_by != candidate_id else "")
 
-        async with self._judging:  # between two candidates that are equal, one is judged first
+        async with self._judging:  # of two equal candidates, one is judged first
             judgement = await self.once(candidate_id, Step.JUDGE, judgement_version(num_edits), JUDGEMENT, decide)
         self.let_others_be_judged(candidate_id)
         return judgement
 
     def let_others_be_judged(self, candidate_id: str) -> None:
-        """Let the candidates that wait for this one go on: it is judged, or out."""
+        """Release the candidates that wait for this one, which is judged or discarded."""
         self._judged[candidate_id].set()
 
     def _is_judged(self, candidate_id: str) -> bool:
@@ -150,7 +151,7 @@ class Steps:
         )
 
     def _claims(self) -> dict[str, str]:
-        """The fingerprint each accepted candidate claims, in the order they were judged; an edit claims anew."""
+        """The fingerprint of each accepted candidate, in the order of judging; an edit replaces it."""
         claims: dict[str, str] = {}
         num_edits = 0
         while stored := self._history.find_steps(Step.JUDGE, judgement_version(num_edits)):

@@ -1,4 +1,4 @@
-"""Runs on disk, to be looked at while they are searched or afterwards; nothing here writes."""
+"""Reads run folders, during and after a search; never writes."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from fairnad.errors import RunFolderError, SettingsError, UserError
 from fairnad.records.history import History, Record
 from fairnad.search.finals import Finals
 from fairnad.settings.search_settings import RunContext
-from graphs.runtime.limits import resolve_budgets, stored_budgets
-from graphs.search.finals import find_finals
+from graphs.runtime.ending import is_stalled
+from graphs.runtime.limits import read_budgets, resolve_budgets
+from graphs.runtime.stored_finals import find_finals
 from store.history_store import FILE_NAME, SqliteHistory
 from store.holder import find_holder
 from store.run_folder import read_context
 
 
 class RunState(StrEnum):
-    """How far a run is."""
+    """The state of a run."""
 
     RUNNING = "running"
-    """a process works on it"""
+    """a process runs it"""
     FINISHED = "finished"
-    """it has trained as many candidates as it was asked for"""
-    BARREN = "barren"
-    """it ended because nothing trained any more"""
+    """it has trained the requested number of candidates"""
+    STALLED = "stalled"
+    """no candidate trained in its last draws"""
     STOPPED = "stopped"
-    """it was interrupted; the same command goes on with it"""
+    """it was interrupted; the same command resumes it"""
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,30 @@ class StoredRun:
 
     @property
     def budgets(self) -> Sequence[Budget]:
-        """Its limits; none where they cannot be told any more, see :attr:`why_no_budgets`."""
+        """The limits; empty if unknown, see :attr:`why_no_budgets`."""
         return self._budgets[0]
 
     @property
     def why_no_budgets(self) -> str:
-        """In a line, empty where they are known: they are those of a task, and the run's pack or task is gone."""
+        """Why the limits are unknown, in one line; empty if they are known."""
         return self._budgets[1]
 
     @cached_property
     def _budgets(self) -> tuple[Sequence[Budget], str]:
         try:
-            return stored_budgets(self.store) or self._stated_budgets(), ""
+            return self.read_budgets(), ""
         except UserError as error:
             return (), f"the limits are unknown: {error}"
 
-    def _stated_budgets(self) -> Sequence[Budget]:
+    def read_budgets(self) -> Sequence[Budget]:
+        """The stored limits; runs of versions that did not store them use the task's limits.
+
+        Raises:
+            UserError: the pack or the task of the run no longer exists.
+        """
+        stored = read_budgets(self.store)
+        if stored:
+            return stored
         from prompts.loader import load_pack
 
         pack = load_pack(self.context.pack)
@@ -79,7 +88,7 @@ class StoredRun:
 
     @cached_property
     def finals(self) -> Finals | None:
-        """How base and finalists did with fresh seeds, ``None`` before the end."""
+        """The finals, ``None`` before the end."""
         return find_finals(self.store, self.history)
 
     @property
@@ -89,26 +98,26 @@ class StoredRun:
 
     @property
     def best_by(self) -> str:
-        """What :attr:`best` is the best by: ``finals`` or ``search``."""
+        """The source of :attr:`best`: ``finals`` or ``search``."""
         return "finals" if self.finals else "search"
 
     @property
     def state(self) -> RunState:
-        """How far it is."""
+        """The state of the run."""
         if find_holder(self.path) is not None:
             return RunState.RUNNING
         if len(self.history.trained) >= self.context.archs and self.store.status():
             return RunState.FINISHED
-        return RunState.BARREN if self.store.status() == RunState.BARREN else RunState.STOPPED
+        return RunState.STALLED if is_stalled(self.store) else RunState.STOPPED
 
     def find(self, text: str) -> str:
-        """The id of the candidate a person means.
+        """The id of the candidate that matches a text.
 
         Args:
-            text: ``base``, ``best``, a whole id, or some of its parts in their order (``fair-s3``).
+            text: ``base``, ``best``, an id, or some of its parts in order (``fair-s3``).
 
         Raises:
-            SettingsError: it fits none, or several.
+            SettingsError: the text matches no candidate, or several.
         """
         ids = self.store.candidate_ids()
         if text in ids:
@@ -120,7 +129,7 @@ class StoredRun:
             return found[0]
         if found:
             some = ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
-            raise SettingsError(f"{text} fits {len(found)} candidates of run {self.name}: {some}; name more of it")
+            raise SettingsError(f"{text} matches {len(found)} candidates of run {self.name}: {some}; use a longer part")
         alike = [candidate_id for candidate_id in ids if _fits(text, candidate_id, _is_alike)]
         near = difflib.get_close_matches(text, alike, n=1, cutoff=0.0)
         advice = f"did you mean {near[0]}?" if near else f"it has {len(ids)}"
@@ -131,13 +140,13 @@ Part = tuple[str, int | None]
 
 
 def _fits(text: str, candidate_id: str, is_same: Callable[[Part, Part], bool] = operator.eq) -> bool:
-    """Whether the parts of ``text`` are among those of the id, in the same order; 3 and 03 are the same number."""
+    """Whether the id contains the parts of ``text`` in the same order; 3 and 03 are equal."""
     parts = iter(_parts(candidate_id))
     return all(any(is_same(wanted, part) for part in parts) for wanted in _parts(text))
 
 
 def _is_alike(wanted: Part, part: Part) -> bool:
-    """Whether two parts have the same or almost the same letters, whatever their numbers are."""
+    """Whether two parts have similar letters; numbers are ignored."""
     return wanted[0] == part[0] or bool(difflib.get_close_matches(wanted[0], [part[0]], cutoff=0.6))
 
 
@@ -148,10 +157,10 @@ def _parts(text: str) -> list[Part]:
 
 @contextlib.contextmanager
 def open_run(path: Path) -> Iterator[StoredRun]:
-    """The run in a folder, as it is now.
+    """Open a run folder for reading.
 
     Raises:
-        RunFolderError: it is no run folder, or one of another version.
+        RunFolderError: the folder is not a run folder, or has another version.
         StorageError: it cannot be read.
     """
     context = read_context(path)
@@ -160,14 +169,14 @@ def open_run(path: Path) -> Iterator[StoredRun]:
 
 
 def find_run(runs: Path, name: str) -> Path:
-    """The folder of a run by name; the run that was worked on last where ``name`` is empty.
+    """The folder of a run; the run used last if ``name`` is empty.
 
     Raises:
-        RunFolderError: there is none of that name (with the nearest), or none at all.
+        RunFolderError: the run is unknown (the message names the nearest), or there are no runs.
     """
     folders = {path.name: path for path in run_folders(runs)}
     if not folders:
-        raise RunFolderError(f"expected run folders in {runs}, found none: start a search, or say where with --runs")
+        raise RunFolderError(f"expected run folders in {runs}, found none: start a search, or set --runs")
     if not name:
         return max(folders.values(), key=last_change)
     if name not in folders:
@@ -178,14 +187,14 @@ def find_run(runs: Path, name: str) -> Path:
 
 
 def run_folders(runs: Path) -> list[Path]:
-    """Every folder in ``runs`` that is not hidden, by name."""
+    """All folders in ``runs`` by name, without hidden ones."""
     if not runs.is_dir():
         return []
     return sorted(path for path in runs.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def last_change(path: Path) -> float:
-    """When the history of a run was last written, in seconds since 1970; 0 where there is none."""
+    """The time of the last write to the history of a run, in seconds since 1970; 0 without a history."""
     changes = [0.0]
     for file in (path / FILE_NAME, path / f"{FILE_NAME}-wal"):
         with contextlib.suppress(FileNotFoundError):  # the second one comes and goes with the search

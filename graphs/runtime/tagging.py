@@ -1,4 +1,4 @@
-"""Tags for ideas that a person has put into words."""
+"""Tags for ideas that users write."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def make_tagger(pack: Pack, tree: AttributeTree) -> Tagger:
-    """The tagger of a pack, for a tree; its examples are the pack's ideas, its signs those of the pack's lexicon.
+    """The tagger of a pack for an attribute tree; it uses the pack's ideas as examples, and the pack's lexicon.
 
     Raises:
-        PackError: the lexicon cannot be read; a pack may do without one.
+        PackError: the lexicon cannot be read; a pack may have no lexicon.
         IdeaFileError: the ideas cannot be read.
     """
     from agents.builtin.tagger import Tagger
@@ -36,15 +36,15 @@ def run_tagger(context: RunContext, pack: Pack) -> Tagger:
     """The tagger for the ideas of a run.
 
     Raises:
-        UserError: as for :func:`make_tagger`, or the tree of the run's knowledge folder cannot be read.
+        UserError: see :func:`make_tagger`, or the tree of the knowledge folder cannot be read.
     """
     return make_tagger(pack, attribute_tree(context, pack))
 
 
-def reworded(idea: Idea, text: str, tagger: Tagger) -> Idea:
-    """An idea in other words, with the tag those fall under; the old one says nothing about them any more.
+def reword(idea: Idea, text: str, tagger: Tagger) -> Idea:
+    """An idea with another text and the tag of that text, ``None`` if the tagger finds no tag.
 
-    Words that show no tag leave none. Ideas that scale or adjust carry none anyway and stay of their kind.
+    Ideas that scale or adjust a network keep their kind and have no tag.
 
     Raises:
         ValueError: the text is empty or too long.

@@ -1,4 +1,4 @@
-"""How long the trainings of a search will take, measured on the base."""
+"""A forecast of the training time of a search, from the training of the base."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fairnad.search.promotion import ending
 from fairnad.settings.search_settings import RunContext
 
 _TIME_GROWS_WITH = "flops"
-"""The cost a training's time follows; where no budget is set on it, whichever leaves most room."""
+"""The cost that the training time is proportional to; if it has no budget, the budget with most room counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Trainings that are left, and what they take if all cost what the base cost, or all are at their limits.
+    """The remaining trainings and their time, for candidates as small as the base or as large as the limits.
 
-    ``num_retrainings`` of the ``num_trainings`` follow the search; ``worth`` is all of them in trainings of the
-    search's recipe. ``seconds_each`` is the base's training. Calls of language models come on top.
+    ``num_retrainings`` of the ``num_trainings`` follow the search; ``worth`` expresses all of them as trainings by the
+    search recipe. ``seconds_each`` is the training time of the base. Calls of language models are not included.
     """
 
     num_trainings: int
@@ -35,12 +35,12 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """For all of them, where each takes as long as the base."""
+        """For all trainings, if each takes as long as the base."""
         return self._num_turns * self.seconds_each
 
     @property
     def most_seconds(self) -> float:
-        """For all of them, where each candidate is as large as it may be."""
+        """For all trainings, if each candidate is at its limits."""
         return self._num_turns * self.most_each
 
     @property
@@ -56,24 +56,24 @@ class Forecast:
 
 
 def training_seconds(base: Evaluation, costs: Mapping[str, float]) -> float:
-    """What a training is expected to take by the recipe the base was trained by, from its costs and the base's."""
+    """Expected seconds of a training by the search recipe, from its costs and the base's."""
     if not base.costs.get(_TIME_GROWS_WITH) or _TIME_GROWS_WITH not in costs:
         return base.seconds
     return base.seconds * costs[_TIME_GROWS_WITH] / base.costs[_TIME_GROWS_WITH]
 
 
 def retraining_seconds(earlier: Evaluation | None, recipes: Sequence[Recipe], recipe: Recipe) -> float | None:
-    """What training a candidate again by one of the run's recipes is expected to take; ``None`` where it never was."""
+    """Expected seconds of retraining a candidate by a recipe of the run; ``None`` if it was never trained."""
     return None if earlier is None else earlier.seconds * recipe.num_epochs / recipes[0].num_epochs
 
 
 def forecast(
     context: RunContext, budgets: Sequence[Budget], history: History, num_slots: int, recipes: Sequence[Recipe]
 ) -> Forecast | None:
-    """The forecast for what is left of a run; ``None`` until its base has trained, and when nothing is left.
+    """The forecast for the rest of a run; ``None`` until the base has trained, and when nothing is left.
 
     Args:
-        recipes: the search's own and those its best are promoted to.
+        recipes: the search recipe, then the recipes of the promotion.
     """
     base = history.base.evaluation if history.base is not None else None
     num_left = context.archs - len(history.trained)

@@ -1,203 +1,132 @@
-"""Which slots a stage opens and which candidates are drawn next: decisions of the search, made of its history."""
+"""Asks the strategy for the next slots, and draws an idea for each slot; resumed searches repeat neither."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from statistics import mean
+from typing import TYPE_CHECKING
 
-from fairnad.domain.budget import Budget, has_room
-from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget, mutation_targets
 from fairnad.ports import IdeaSampler
-from fairnad.records.candidate import CandidateId, Stage, plain
-from fairnad.records.draw_decisions import NO_CHOICES, Choices
-from fairnad.records.history import History, Record
-from fairnad.search import sampling
-from fairnad.search.refinement import find_entry
-from fairnad.search.steady_state import Place, last_draws
-from fairnad.settings.search_settings import SearchSettings
-from graphs.candidate.state import CandidateInput, Draw, SearchState, Slot
+from fairnad.records.candidate import Stage
+from fairnad.records.history import History
+from fairnad.search.draw_choices import decide_draw, remembers_ideas
+from fairnad.search.draws import Draw, Slot, draw_idea
+from fairnad.search.lessons import UnspentIdeas, spent_ideas
+from fairnad.search.model_choice import designers
+from fairnad.search.sampling import Fairness
+from fairnad.search.steady_state import Pace, ReplayedDraws, SteadyStateStrategy, depth
+from fairnad.search.strategy import StageStrategy, Strategy, base_slot
+from graphs.candidate.review import refuse_if_recorded
+
+if TYPE_CHECKING:
+    from fairnad.search.idea_selection import IdeaSelection
+    from fairnad.settings.model_entries import LanguageModelSettings
+    from fairnad.settings.search_settings import RunContext
+    from graphs.runtime.run_services import RunServices
+    from prompts.loader import Pack
+
+_BUILT_IN_DRAWS = 8
+"""Draws in flight when no language model mutates."""
+_NUM_MEASURED = 32
+"""Number of latest trainings in the mean duration."""
 
 
-def open_slots(state: SearchState) -> list[Slot]:
-    """The slots of the stage that have not trained yet and may be drawn again."""
-    most = state["schedule"]["max_draws"]
-    return [slot for slot in state["slots"] if not slot["trained_id"] and slot["num_draws"] < most]
+def next_slots(run: RunServices, history: History, in_flight: Sequence[str], num_left: int) -> list[Slot]:
+    """The slots to draw next.
 
-
-def base_slots() -> list[Slot]:
-    """The base model itself."""
-    return [_slot(0, "", IdeaKind.NONE)]
-
-
-def initial_slots(history: History, search: SearchSettings) -> list[Slot]:
-    """k₀ mutations of the base (Algorithm 2, lines 6–10)."""
-    base_id = history.base.candidate_id if history.base else ""
-    return [_slot(i, base_id, IdeaKind.KNOWLEDGE) for i in range(search.initial)]
-
-
-def fair_slots(history: History, search: SearchSettings) -> list[Slot]:
-    """Stage I: top-k parents, ideas drawn fairly (lines 13–19)."""
-    parents = sampling.top_k(history, search.fair)
-    return [_slot(i, parent.candidate_id, IdeaKind.KNOWLEDGE) for i, parent in enumerate(parents)]
-
-
-def pareto_slots(history: History, search: SearchSettings, budgets: Sequence[Budget]) -> list[Slot]:
-    """Stage II: parents from the Pareto frontier, scaled up where there is room, adjusted where not (lines 20–29)."""
-    parents = sampling.pareto_parents(history, budgets, search.pareto)
-    return [_slot(i, parent.candidate_id, _pareto_kind(parent, search, budgets)) for i, parent in enumerate(parents)]
-
-
-def _pareto_kind(parent: Record, search: SearchSettings, budgets: Sequence[Budget]) -> IdeaKind:
-    assert parent.evaluation is not None, "a parent is trained"
-    when_all = search.upscale_when == "all"
-    if has_room(parent.evaluation.costs, budgets, search.upscale_below, when_all=when_all):
-        return IdeaKind.UPSCALE
-    return IdeaKind.HYPERPARAMETER
-
-
-def refine_slots(history: History, search: SearchSettings, last_round: Sequence[Slot]) -> list[Slot]:
-    """Stage III: chains that go on from their last trained model (lines 30–39); ``last_round`` is empty in round 1."""
-    if last_round:
-        chain = [slot["trained_id"] or slot["current_id"] for slot in last_round]
-    else:
-        chain = [parent.candidate_id for parent in sampling.top_k(history, search.refine)]
-    return [_chained_slot(history, i, candidate_id) for i, candidate_id in enumerate(chain)]
-
-
-def steady_slot(
-    place: Place,
-    history: History,
-    search: SearchSettings,
-    budgets: Sequence[Budget],
-    current_ids: Mapping[CandidateId, str],
-) -> Slot:
-    """The slot of a place that is drawn by itself, planned from the records there are.
+    After a kill, draws without a record come first and are repeated.
 
     Args:
-        current_ids: of every candidate drawn so far the ``current_id`` of its slot.
+        in_flight: candidates in progress, or recorded since the last plan.
+        num_left: number of trainings left.
     """
-    if place.stage is Stage.INITIAL:
-        return initial_slots(history, search)[place.slot]
-    if place.stage is Stage.FAIR:
-        return fair_slots(history, search)[place.slot]
-    if place.stage is Stage.PARETO:
-        return pareto_slots(history, search, budgets)[place.slot]
-    if place.round == 1:
-        return refine_slots(history, search, [])[place.slot]
-    link = last_draws(current_ids)[place.before]
-    stands_at = str(link) if history[str(link)].trained else current_ids[link]
-    return _chained_slot(history, place.slot, stands_at)
+    if history.base is None:
+        return [base_slot()]
+    draws = run.draws.list_numbered()
+    lost = [draw.slot for draw in draws if history.get(draw.candidate_id) is None]
+    lost = [slot for slot in lost if slot.candidate_id not in in_flight]
+    drawn, strategy, room = [draw.slot for draw in draws], make_strategy(run, len(draws)), num_left
+    if is_steady(run):
+        num_in_flight = sum(history.get(name) is None for name in in_flight)
+        room = min(find_depth(run, history), num_left) - num_in_flight - len(lost)
+    elif lost:
+        room = 0
+    return [*lost, *strategy.next_slots(drawn, history, max(room, 0))]
 
 
-def _chained_slot(history: History, number: int, candidate_id: str) -> Slot:
-    """A slot whose chain stands at a candidate."""
-    entry = find_entry(history, candidate_id)
-    slot = _slot(number, entry.edited.candidate_id, IdeaKind.MUTATED)
-    slot["current_id"] = candidate_id
-    slot["previous_id"] = entry.previous.candidate_id if entry.previous else ""
-    return slot
+def make_strategy(run: RunServices, num_drawn: int = 0) -> Strategy:
+    """The strategy of the settings; a replay first follows the draws of the replayed run."""
+    if num_drawn < len(run.draws.followed):
+        return ReplayedDraws(run.draws.followed)
+    if is_steady(run):
+        return SteadyStateStrategy(run.context.search, run.budgets)
+    return StageStrategy(run.context.search, run.budgets)
 
 
-def _slot(number: int, parent_id: str, kind: IdeaKind) -> Slot:
-    return Slot(
-        slot=number, parent_id=parent_id, kind=str(kind), current_id="", previous_id="", num_draws=0, trained_id=""
-    )
+def is_steady(run: RunServices) -> bool:
+    """Whether candidates are drawn without waiting for a stage."""
+    return run.context.search.schedule == "steady"
 
 
-def draw_wave(
-    state: SearchState,
-    search: SearchSettings,
-    seed: int,
-    ideas: IdeaSampler,
-    *,
-    choose: Callable[[CandidateId, Idea], Choices] = lambda place, idea: NO_CHOICES,
-    known: Mapping[str, Draw] | None = None,
-    own: Sequence[Idea] = (),
-    review: bool = False,
-) -> list[CandidateInput]:
-    """One candidate for each open slot, as many as there are trainings left; slots drawn least often come first.
+def find_depth(run: RunServices, history: History) -> int:
+    """The number of candidates that the steady-state schedule keeps in flight."""
+    trainings = [record.evaluation.seconds for record in history.records if record.evaluation is not None]
+    valid_share = (len(history.trained) + 1) / (len(history.drawn) + 1)
+    pace = Pace(run.async_candidates.proposal_seconds, mean(trainings[-_NUM_MEASURED:]), valid_share)
+    return depth(pace, run.lab.num_slots, most_at_once(run.context.llm))
 
-    Args:
-        choose: how the language models go about a candidate, asked once for each.
-        known: draws that happened before, by candidate id; they are repeated.
-        own: a person's ideas that come first, each once, wherever an idea of the knowledge database is drawn.
-        review: whether a person sees the sources before they are trained.
+
+def most_at_once(settings: LanguageModelSettings) -> int:
+    """The number of parallel calls of all mutator models; a constant if no model mutates."""
+    names = designers(settings.models, "mutator")
+    return sum(entry.concurrency for entry in settings.models if entry.title in names) or _BUILT_IN_DRAWS
+
+
+def draw_wave(run: RunServices, slots: Sequence[Slot]) -> list[Draw]:
+    """Draw and store an idea for each slot; existing draws are repeated.
+
+    Raises:
+        IdeaFileError: the file of own ideas cannot be read.
+        RunFolderError: the slot of a recorded candidate was changed in the state of the search.
     """
-    slots = sorted(open_slots(state), key=lambda slot: (slot["num_draws"], slot["slot"]))[: state["num_left"]]
-    stage = Stage(state["stage"])
-    waiting = list(own)
-    wave: list[CandidateInput] = []
+    search, history = run.context.search, History(run.folder.history.records())
+    draws = run.draws.list_numbered()
+    number = draws[-1].number + 1 if draws else 0
+    seen = {name for draw in draws for name in draw.settled}
+    settled = tuple(record.candidate_id for record in history.records if record.candidate_id not in seen)
+    own_ideas = run.folder.own_ideas(run.pack.attribute_tree)
+    selection = run.select(own_ideas)
+    used = {draw.idea.idea_id for draw in draws}
+    waiting = [idea for idea in own_ideas if idea.idea_id not in used and selection.allows(idea)]
+    ideas = make_sampler(run.context, run.pack, selection, history)
+    offer = run.library.offer if run.library else None
+    wave: list[Draw] = []
     for slot in slots:
-        place = CandidateId(state["generation"], stage, state["round"], slot["slot"], slot["num_draws"])
-        drawn = (known or {}).get(str(place))
-        if drawn is None:
-            drawn = draw_idea(slot, place, search, seed, ideas, waiting)
-            drawn = replace(drawn, choices=choose(place, drawn.idea))
-        earlier = [other["candidate_id"] for other in wave]
-        wave.append(candidate_input(place, slot, drawn, search, earlier=earlier, review=review))
+        is_numbered = slot.place.stage is not Stage.BASE
+        earlier = () if is_steady(run) else tuple(other.candidate_id for other in wave)
+        known = run.draws.find_known(slot)
+        if known is not None and known.number >= 0:
+            if known.slot != slot:
+                refuse_if_recorded(run, slot.candidate_id, "")
+            run.draws.add(known)
+            wave.append(known)
+            continue
+        if known is not None:
+            idea, target, choices = known.idea, known.target, known.choices
+        else:
+            idea, target = draw_idea(slot, ideas, waiting, run.context.seed, with_target="target" not in search.ablate)
+            choices = decide_draw(run.context, run.pack.has, offer, history, slot.place, idea)
+        draw = Draw(slot, idea, target, choices, number if is_numbered else -1, settled, earlier)
+        run.draws.add(draw)
+        wave.append(draw)
+        number, settled = number + 1, ()
     return wave
 
 
-def candidate_input(
-    place: CandidateId,
-    slot: Slot,
-    drawn: Draw,
-    search: SearchSettings,
-    *,
-    earlier: Sequence[str] = (),
-    review: bool = False,
-) -> CandidateInput:
-    """What the candidate graph is handed for a draw.
+def make_sampler(context: RunContext, pack: Pack, selection: IdeaSelection, history: History) -> IdeaSampler:
+    """Draws fairly among a selection of ideas; if the search uses lessons, without ideas that are used up."""
+    from agents.idea_sampler import FairIdeaSampler
 
-    Args:
-        earlier: the candidates that are to be judged before it.
-        review: whether a person sees the source before it is trained.
-    """
-    is_base = place.stage is Stage.BASE
-    return CandidateInput(
-        candidate_id=str(place),
-        parent_id=slot["parent_id"],
-        current_id=slot["current_id"],
-        previous_id=slot["previous_id"],
-        idea=plain(drawn.idea),
-        target=str(drawn.target),
-        choices=plain(drawn.choices),
-        earlier=list(earlier),
-        max_debugs=0 if is_base else search.max_debugs,
-        max_downscales=search.max_downscales,
-        review=review and not is_base,
-        refused=False,
-        idea_edited=False,
-    )
-
-
-def draw_idea(
-    slot: Slot, place: CandidateId, search: SearchSettings, seed: int, ideas: IdeaSampler, waiting: list[Idea]
-) -> Draw:
-    """An idea of the slot's kind with its target; of ``waiting``, a person's own, the first is taken out."""
-    kind = IdeaKind(slot["kind"])
-    if kind in (IdeaKind.NONE, IdeaKind.MUTATED):
-        return Draw(Idea("", kind), MutationTarget.ANY)
-    generator = sampling.generator(seed, place, "idea")
-    idea = waiting.pop(0) if waiting and kind is IdeaKind.KNOWLEDGE else ideas.sample(kind, generator)
-    if not search.mutation_target:
-        return Draw(idea, MutationTarget.ANY)
-    return Draw(idea, sampling.draw(mutation_targets(idea), generator))
-
-
-def settle_slots(slots: Sequence[Slot], wave: Sequence[CandidateInput], history: History) -> list[Slot]:
-    """The slots after their wave: each draw counted, those that trained closed.
-
-    Raises:
-        LookupError: a candidate of the wave has no record.
-    """
-    drawn = {CandidateId.parse(c["candidate_id"]).slot: history[c["candidate_id"]] for c in wave}
-    settled: list[Slot] = []
-    for slot in slots:
-        record = drawn.get(slot["slot"])
-        if record is None:
-            settled.append(slot)
-        else:
-            trained_id = record.candidate_id if record.trained else ""
-            settled.append({**slot, "num_draws": slot["num_draws"] + 1, "trained_id": trained_id})
-    return settled
+    fairness = Fairness(context.search.fairness)
+    ideas = FairIdeaSampler(selection, fairness, pack.upscaling_ideas, pack.adjustment_ideas)
+    return UnspentIdeas(ideas, spent_ideas(history.drawn)) if remembers_ideas(context) else ideas

@@ -5,9 +5,9 @@ import pytest
 import pytest_asyncio
 
 from agents.llm.client import LanguageModel
-from fairnad.ports import Errand, Ledger
+from fairnad.ports import CallContext, Ledger
 from fairnad.records.spending import UNLIMITED
-from fairnad.settings.search_settings import LanguageModelSettings
+from fairnad.settings.model_entries import LanguageModelSettings
 from prompts.loader import Pack, load_pack
 from store.history_store import SqliteHistory
 from tests.openai_server import Script, ScriptedServer
@@ -22,8 +22,8 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def errand() -> Errand:
-    return Errand("g01-fair-r1-s00-d0", version=0, seed=0)
+def context() -> CallContext:
+    return CallContext("g01-fair-r1-s00-d0", version=0, seed=0)
 
 
 @pytest.fixture

@@ -12,19 +12,20 @@ from agents.downscaler import LanguageModelDownscaler
 from agents.idea_mutator import LanguageModelIdeaMutator
 from agents.llm.client import LanguageModel
 from agents.mutator import LanguageModelMutator
+from fairnad.domain.contract import Contract
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
 from fairnad.ports import (
+    CallContext,
     DebugRequest,
     DownscaleRequest,
-    Errand,
     IdeaMutationRequest,
     Model,
     MutationRequest,
     Proposal,
 )
 from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
-from fairnad.records.draw_decisions import Choices
+from fairnad.records.draw_decisions import DrawDecisions
 from fairnad.settings.search_settings import LabSettings
 from prompts.loader import Pack, load_pack
 from tests.openai_server import Reply, Script, ScriptedServer, prompt_of
@@ -34,7 +35,7 @@ Connect = Callable[..., LanguageModel]
 Serve = Callable[[Script], ScriptedServer]
 
 BASE = load_pack("vision").base_source("small_resnet")
-ERRAND = Errand("g01-fair-r1-s00-d0", version=0, seed=0)
+CONTEXT = CallContext("g01-fair-r1-s00-d0", version=0, seed=0)
 IDEA = Idea("Gate the channels.", tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation"))
 OLD, NEW = "self.act = nn.ReLU()\n        self.se =", "self.act = nn.GELU()\n        self.se ="
 EDITED = BASE.replace(OLD, NEW)
@@ -50,15 +51,15 @@ GATE = (
 )
 
 
-def errand(form: str) -> Errand:
-    return replace(ERRAND, choices=Choices(form=form))
+def context(form: str) -> CallContext:
+    return replace(CONTEXT, choices=DrawDecisions(form=form))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab() -> AsyncIterator[Checker]:
     """Checks networks for images of 8 pixels and ten classes."""
     settings = LabSettings(slots=1, device="cpu", memory=1e9, isolation="E")
-    async with lone_checker(settings, num_classes=10, image_size=8) as checker:
+    async with lone_checker(settings, Contract.for_images(8, 10)) as checker:
         yield checker
 
 
@@ -77,7 +78,7 @@ async def test_a_module_is_checked_alone_and_placed_where_the_reply_says(
 ) -> None:
     server = serve(lambda request: Reply(f"Place: 3\n\n{GATE}"))
     mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
-    request = MutationRequest(errand("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab))
+    request = MutationRequest(context("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab))
     proposal = await mutator.mutate(request)
     assert isinstance(proposal, Proposal)
     assert proposal.note == "Gate behind the stem `self.stem`"
@@ -105,7 +106,7 @@ async def test_a_module_that_does_not_run_alone_is_a_failure_with_its_traceback(
 ) -> None:
     server = serve(lambda request: Reply(f"Place: 1\n\n{GATE.replace(old, new)}"))
     mutator = LanguageModelMutator(connect(server), vision, "module", lab.check)
-    failure = await mutator.mutate(MutationRequest(ERRAND, IDEA, MutationTarget.NEW_MODULE, await parent(lab)))
+    failure = await mutator.mutate(MutationRequest(CONTEXT, IDEA, MutationTarget.NEW_MODULE, await parent(lab)))
     assert isinstance(failure, Failure)
     assert (failure.step, failure.kind) == (Step.MUTATE, kind)
     assert failure.message.startswith("the module Gate alone: ")
@@ -117,22 +118,22 @@ async def test_a_module_that_does_not_run_alone_is_a_failure_with_its_traceback(
 @pytest.mark.parametrize(
     ("old", "new", "note"),
     [
-        ("x * torch.sigmoid(self.conv(x))", "torch.cat([x, self.conv(x)], 1)", "projected to its channels"),
-        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, ::2]", "projected to its channels"),
-        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, :, 1:, ::2]", "brought to the size of its map"),
+        ("x * torch.sigmoid(self.conv(x))", "torch.cat([x, self.conv(x)], 1)", "projected to the input's channels"),
+        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, ::2]", "projected to the input's channels"),
+        ("x * torch.sigmoid(self.conv(x))", "self.conv(x)[:, :, 1:, ::2]", "resized to the input's map"),
         (
             "x * torch.sigmoid(self.conv(x))",
             "torch.cat([x, x, self.conv(x)], 1)[:, :, ::2]",
-            "projected to its channels and brought to the size of its map",
+            "projected to the input's channels and resized to the input's map",
         ),
-        ("torch.sigmoid(self.conv(x))", "self.conv(x) / channels", "channels kept by the constructor of Gate"),
-        ("self.conv = nn.Conv2d", "self.conv = nn.Conv2D", "nn.Conv2d for Conv2D"),
+        ("torch.sigmoid(self.conv(x))", "self.conv(x) / channels", "stored channels in the constructor of Gate"),
+        ("self.conv = nn.Conv2d", "self.conv = nn.Conv2D", "corrected Conv2D to nn.Conv2d"),
         (
             "nn.Conv2d(channels, channels, 1)",
             "nn.Linear(channels, channels)",
-            "pointwise convolutions for linear layers of Gate",
+            "replaced linear layers of Gate with pointwise convolutions",
         ),
-        ("nn.Conv2d(channels, channels, 1)", "nn.LayerNorm(channels)", "normalization for four-dimensional maps"),
+        ("nn.Conv2d(channels, channels, 1)", "nn.LayerNorm(channels)", "used normalization for feature maps"),
     ],
 )
 async def test_a_module_that_only_just_misses_its_contract_is_fitted_without_a_call(
@@ -140,7 +141,7 @@ async def test_a_module_that_only_just_misses_its_contract_is_fitted_without_a_c
 ) -> None:
     server = serve(lambda request: Reply(f"Place: 4\n\n{GATE.replace(old, new)}"))
     mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
-    request = MutationRequest(errand("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab))
+    request = MutationRequest(context("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab))
     proposal = await mutator.mutate(request)
     assert isinstance(proposal, Proposal)
     assert proposal.note.endswith(f"; {note}")
@@ -157,7 +158,7 @@ async def test_what_is_mended_is_mended_one_after_the_other(
     spoiled = spoiled.replace("self.conv(x))", "self.conv(x).repeat(1, 2, 1, 1))")
     server = serve(lambda request: Reply(f"Place: 4\n\n{spoiled}"))
     mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
-    request = MutationRequest(errand("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab))
+    request = MutationRequest(context("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab))
     proposal = await mutator.mutate(request)
     assert isinstance(proposal, Proposal)
     assert proposal.note.count(";") == 3, proposal.note
@@ -168,11 +169,11 @@ async def test_what_is_mended_is_mended_one_after_the_other(
 async def test_a_module_may_use_modules_at_hand_by_name(
     serve: Serve, connect: Connect, vision: Pack, lab: Checker
 ) -> None:
-    parts = vision.modules
+    modules = vision.library.offered
     composed = GATE.replace("nn.Conv2d(channels, channels, 1)", "AddContext(channels)")
     server = serve(lambda request: Reply(f"Place: 3\n\n{composed}"))
     mutator = LanguageModelMutator(connect(server), vision, check=lab.check)
-    request = MutationRequest(errand("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab), parts)
+    request = MutationRequest(context("module"), IDEA, MutationTarget.NEW_MODULE, await parent(lab), modules)
     first = await mutator.mutate(request)
     assert isinstance(first, Proposal)
     assert first.note == "Gate behind the stem `self.stem`; uses AddContext"
@@ -192,7 +193,7 @@ async def runs(source: str) -> CheckReport | Failure:
 
 
 def mutation(form: str, idea: Idea = IDEA, source: str = BASE) -> MutationRequest:
-    return MutationRequest(errand(form), idea, MutationTarget.NEW_MODULE, Model(source))
+    return MutationRequest(context(form), idea, MutationTarget.NEW_MODULE, Model(source))
 
 
 async def test_a_reply_that_names_no_place_has_it_drawn(serve: Serve, connect: Connect, vision: Pack) -> None:
@@ -224,8 +225,8 @@ async def test_a_place_is_named_by_number_or_in_words(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("I would rather not.", "the reply holds no Python class"),
-        (GATE.replace("self, channels", "self, channels, blocks"), "Gate asks for blocks; a module is built"),
+        ("I would rather not.", "the reply contains no Python class"),
+        (GATE.replace("self, channels", "self, channels, blocks"), "Gate requires blocks; a module is built"),
     ],
 )
 async def test_a_reply_without_a_module_is_a_failure(
@@ -264,7 +265,7 @@ async def test_the_form_chosen_at_the_draw_decides_which_prompt_is_asked(
 ) -> None:
     server = serve(lambda request: Reply("I would rather not."))
     await LanguageModelMutator(connect(server), vision, "full", runs).mutate(mutation(form, idea, source))
-    assert [call.role for call in log.calls(ERRAND.candidate_id)] == [role]
+    assert [call.role for call in log.calls(CONTEXT.candidate_id)] == [role]
 
 
 async def test_a_parent_without_a_place_for_a_module_is_said_in_the_note(
@@ -284,7 +285,7 @@ async def test_a_pack_without_the_prompts_is_asked_for_whole_files(
     for form in ("edit", "module"):
         proposal = await LanguageModelMutator(model, plain_pack, check=runs).mutate(mutation(form))
         assert isinstance(proposal, Proposal)
-    assert {call.role for call in log.calls(ERRAND.candidate_id)} == {"mutation"}
+    assert {call.role for call in log.calls(CONTEXT.candidate_id)} == {"mutation"}
 
 
 async def test_edits_that_do_not_fit_are_asked_for_once_more_with_the_closest_lines(
@@ -294,9 +295,9 @@ async def test_edits_that_do_not_fit_are_asked_for_once_more_with_the_closest_li
     server = serve(lambda request: next(replies))
     proposal = await LanguageModelMutator(connect(server), vision, "edit").mutate(mutation(""))
     assert isinstance(proposal, Proposal)
-    assert (proposal.source, proposal.note) == (EDITED, "edits written twice")
+    assert (proposal.source, proposal.note) == (EDITED, "second attempt at the edits")
     told = server.requests[1]["messages"][-1]["content"]
-    assert "edit 1, which begins with 'self.gone = nn.ReLU(planes)', stands nowhere in the file" in told
+    assert "edit 1, which begins with 'self.gone = nn.ReLU(planes)', is not in the file" in told
     assert "self.act = nn.ReLU()" in told
 
 
@@ -305,13 +306,13 @@ async def test_edits_that_never_fit_are_a_failure_that_says_so(serve: Serve, con
     failure = await LanguageModelMutator(connect(server), vision, "edit").mutate(mutation(""))
     assert isinstance(failure, Failure)
     assert (failure.step, failure.kind, server.num_requests) == (Step.MUTATE, FailureKind.REPLY, 2)
-    assert "stands nowhere in the file" in failure.message
+    assert "is not in the file" in failure.message
     assert "self.act = nn.ReLU()" in failure.log_tail
 
 
 async def test_the_debugger_mends_by_edits(serve: Serve, connect: Connect, vision: Pack) -> None:
     failure = Failure(Step.EXECUTE, FailureKind.SHAPE, "16 is not 24", "the traceback")
-    request = DebugRequest(errand("module"), "the request", BASE, failure, Model("class Network: parent = 1\n"))
+    request = DebugRequest(context("module"), "the request", BASE, failure, Model("class Network: parent = 1\n"))
     server = serve(lambda request: Reply(EDIT))
     proposal = await LanguageModelDebugger(connect(server), vision).debug(request)
     assert proposal == Proposal(EDITED, "the request")
@@ -320,7 +321,7 @@ async def test_the_debugger_mends_by_edits(serve: Serve, connect: Connect, visio
 
 
 async def test_the_downscaler_shrinks_by_edits(serve: Serve, connect: Connect, vision: Pack) -> None:
-    request = DownscaleRequest(errand("edit"), "the request", Model(BASE), Model("x = 1\n"), False, "Lower it.")
+    request = DownscaleRequest(context("edit"), "the request", Model(BASE), Model("x = 1\n"), False, "Lower it.")
     server = serve(lambda request: Reply(EDIT))
     proposal = await LanguageModelDownscaler(connect(server), vision).downscale(request)
     assert proposal == Proposal(EDITED, "the request")
@@ -333,7 +334,7 @@ async def test_the_idea_mutator_edits_the_better_of_the_two(
 ) -> None:
     other = Model("class Network: other = 1\n")
     current, previous = (Model(BASE), other) if improved else (other, Model(BASE))
-    request = IdeaMutationRequest(errand("edit"), IDEA, current, previous, improved)
+    request = IdeaMutationRequest(context("edit"), IDEA, current, previous, improved)
     server = serve(lambda request: Reply(f"Analysis: so.\nIdea: Smoother activations.\n\n{EDIT}"))
     proposal = await LanguageModelIdeaMutator(connect(server), vision).mutate_idea(request)
     idea = Idea("Smoother activations.", IdeaKind.MUTATED)

@@ -23,7 +23,7 @@ from fairnad.ideas.knowledge import (
     Passage,
     ReferenceModel,
 )
-from fairnad.ports import Errand
+from fairnad.ports import CallContext
 from fairnad.records.candidate import Failure, FailureKind, Step
 from prompts.knowledge_pack import KnowledgePack, load_knowledge_pack
 from store.history_store import SqliteHistory
@@ -33,7 +33,7 @@ from tests.openai_server import Reply, Script, ScriptedServer, prompt_of
 Connect = Callable[..., LanguageModel]
 Serve = Callable[[Script], ScriptedServer]
 
-ERRAND = Errand("a paper", 0, 0)
+CONTEXT = CallContext("a paper", 0, 0)
 MODEL = ReferenceModel("Tiny", "class Tiny(nn.Module):\n    act = nn.GELU()\n    conv = nn.Conv2d(3, 3, 3)\n")
 PAPER = Paper(
     "p",
@@ -87,11 +87,11 @@ def asked(connect: Connect, serve: Serve, knowledge: KnowledgePack) -> Callable[
     ],
 )
 async def test_a_reply_becomes_a_verdict(asked: Callable[..., PaperReader], reply: str, verdict: PaperVerdict) -> None:
-    assert await asked(reply).judge(ERRAND, PAPER) == verdict
+    assert await asked(reply).judge(CONTEXT, PAPER) == verdict
 
 
 async def test_a_reply_without_an_answer_is_a_failure(asked: Callable[..., PaperReader]) -> None:
-    failure = await asked("What a nice paper.").judge(ERRAND, PAPER)
+    failure = await asked("What a nice paper.").judge(CONTEXT, PAPER)
     assert isinstance(failure, Failure)
     assert (failure.step, failure.kind, failure.message) == (
         Step.FILTER,
@@ -111,7 +111,7 @@ async def test_ideas_are_tagged_mended_or_dropped_and_counted(asked: Callable[..
             f"- use gelu in EVERY block | {PATH}",
         ]
     )
-    found = await asked(reply).extract(ERRAND, PAPER, PASSAGE)
+    found = await asked(reply).extract(CONTEXT, PAPER, PASSAGE)
     assert isinstance(found, Extraction)
     assert [(idea.text, idea.tag) for idea in found.ideas] == [
         ("Use GELU in every block", GELU),
@@ -124,7 +124,7 @@ async def test_ideas_are_tagged_mended_or_dropped_and_counted(asked: Callable[..
 
 
 async def test_a_reply_without_ideas_is_a_failure(asked: Callable[..., PaperReader]) -> None:
-    failure = await asked("There is nothing in it.").extract(ERRAND, PAPER, PASSAGE)
+    failure = await asked("There is nothing in it.").extract(CONTEXT, PAPER, PASSAGE)
     assert isinstance(failure, Failure)
     assert (failure.step, failure.message) == (Step.EXTRACT, "the reply lists no ideas")
 
@@ -139,7 +139,7 @@ async def test_a_method_that_is_too_long_is_cut_until_it_fits(
 
     server = serve(script)
     reader = LanguageModelPaperReader(connect(server), knowledge, knowledge.pack.attribute_tree)
-    found = await reader.extract(ERRAND, PAPER, Passage("3. Method", "a line of method\n" * 4000))
+    found = await reader.extract(CONTEXT, PAPER, Passage("3. Method", "a line of method\n" * 4000))
     assert isinstance(found, Extraction)
     assert len(found.ideas) == 1
     assert server.num_requests > 2
@@ -150,7 +150,7 @@ async def test_without_the_tree_ideas_are_tagged_afterwards(
 ) -> None:
     server = serve(lambda request: Reply("- Replace ReLU by GELU in every block of the network"))
     reader = LanguageModelPaperReader(connect(server), knowledge, knowledge.pack.attribute_tree, tagger.tag)
-    found = await reader.extract(ERRAND, PAPER, PASSAGE)
+    found = await reader.extract(CONTEXT, PAPER, PASSAGE)
     assert isinstance(found, Extraction)
     (idea,) = found.ideas
     assert idea.tag is not None
@@ -163,13 +163,13 @@ async def test_an_answered_call_is_never_made_again(
 ) -> None:
     server = serve(lambda request: Reply("##response## no"))
     for _ in range(2):
-        await LanguageModelPaperReader(connect(server), knowledge, knowledge.pack.attribute_tree).judge(ERRAND, PAPER)
+        await LanguageModelPaperReader(connect(server), knowledge, knowledge.pack.attribute_tree).judge(CONTEXT, PAPER)
     assert server.num_requests == 1
 
 
 async def test_attributes_of_a_model_are_asked_for(connect: Connect, serve: Serve, knowledge: KnowledgePack) -> None:
     server = serve(lambda request: Reply('{"performance": {"operation": {"activation": ["GELU"]}}}'))
-    found = await LanguageModelAttributeStructurer(connect(server), knowledge).structure(ERRAND, MODEL)
+    found = await LanguageModelAttributeStructurer(connect(server), knowledge).structure(CONTEXT, MODEL)
     assert isinstance(found, Findings)
     assert [(attribute.main, attribute.name) for attribute in found.attributes] == [("activation", "GELU")]
     prompt = prompt_of(server.requests[0])
@@ -182,22 +182,22 @@ async def test_a_structuring_without_json_is_a_failure(
     connect: Connect, serve: Serve, knowledge: KnowledgePack
 ) -> None:
     server = serve(lambda request: Reply("It is a fine model."))
-    failure = await LanguageModelAttributeStructurer(connect(server), knowledge).structure(ERRAND, MODEL)
+    failure = await LanguageModelAttributeStructurer(connect(server), knowledge).structure(CONTEXT, MODEL)
     assert isinstance(failure, Failure)
-    assert failure.message == "the reply holds no list of attributes"
+    assert failure.message == "the reply contains no list of attributes"
 
 
 async def test_the_built_in_structurer_knows_attributes_by_their_code(knowledge: KnowledgePack) -> None:
-    found = await BuiltinAttributeStructurer(knowledge.lexicon).structure(ERRAND, MODEL)
+    found = await BuiltinAttributeStructurer(knowledge.lexicon).structure(CONTEXT, MODEL)
     assert isinstance(found, Findings)
     assert [attribute.name for attribute in found.attributes] == ["convolution", "gelu"]
 
 
 async def test_the_built_in_reader_keeps_what_speaks_of_architecture(knowledge: KnowledgePack, tagger: Tagger) -> None:
     reader = BuiltinPaperReader(knowledge.lexicon, tagger)
-    kept = await reader.judge(ERRAND, PAPER)
+    kept = await reader.judge(CONTEXT, PAPER)
     discarded = await reader.judge(
-        ERRAND,
+        CONTEXT,
         Paper("q", "A Dataset of Labelled Videos", "We collect a large annotated benchmark dataset for training."),
     )
     assert isinstance(kept, PaperVerdict)
@@ -211,7 +211,7 @@ async def test_the_built_in_reader_keeps_what_speaks_of_architecture(knowledge: 
 async def test_the_built_in_reader_extracts_what_says_how_a_network_is_built(
     knowledge: KnowledgePack, tagger: Tagger
 ) -> None:
-    found = await BuiltinPaperReader(knowledge.lexicon, tagger).extract(ERRAND, PAPER, PASSAGE)
+    found = await BuiltinPaperReader(knowledge.lexicon, tagger).extract(CONTEXT, PAPER, PASSAGE)
     assert isinstance(found, Extraction)
     texts = [idea.text for idea in found.ideas]
     assert "Use a block with two branches, a depthwise convolution and a pooling layer." in texts
@@ -226,10 +226,10 @@ async def test_the_built_in_reader_copes_with_any_text(
     knowledge: KnowledgePack, tagger: Tagger, title: str, abstract: str
 ) -> None:
     reader = BuiltinPaperReader(knowledge.lexicon, tagger)
-    verdict = await reader.judge(ERRAND, Paper("x", title, abstract))
+    verdict = await reader.judge(CONTEXT, Paper("x", title, abstract))
     assert isinstance(verdict, PaperVerdict)
     assert not verdict.keep
-    found = await reader.extract(ERRAND, Paper("x", title, abstract), Passage("", abstract))
+    found = await reader.extract(CONTEXT, Paper("x", title, abstract), Passage("", abstract))
     assert isinstance(found, Extraction)
     assert found.ideas == ()
 

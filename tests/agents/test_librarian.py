@@ -96,11 +96,11 @@ def test_what_was_made_up_is_left_out_and_noted(pack: LibrarianPack) -> None:
     assert understood is not None
     assert (understood.candidates, understood.ideas, understood.filters) == (("best", "7"), (), IdeaFilter())
     assert sorted(understood.notes) == [
-        "the model's candidate 'g09-fair-r1-s00-d0' was not spoken of",
+        "the model's candidate 'g09-fair-r1-s00-d0' was not mentioned",
         "the model's category 'quantum layers' is not in the tree",
-        "the model's idea '000000000001' was not spoken of",
+        "the model's idea '000000000001' was not mentioned",
         "the model's since 1999 was not asked for",
-        "the model's target 'beauty' is none",
+        "the model's target 'beauty' is unknown",
     ]
 
 
@@ -126,8 +126,8 @@ async def test_the_model_is_shown_the_tree_and_the_turns_before(librarian) -> No
 @pytest.mark.parametrize(
     ("reply", "note"),
     [
-        (Reply("I think you want attention."), "understood without the model: its reply holds no usable query"),
-        (Reply(""), "understood without the model: the reply is empty, twice"),
+        (Reply("I think you want attention."), "interpreted the question: the reply is no usable query"),
+        (Reply(""), "interpreted the question: the reply was empty twice"),
         (Reply("{", finish="length"), "does not end within 8192 tokens"),
         (Reply.error(400, "maximum context length is 512"), "does not fit the model's context"),
     ],
@@ -155,7 +155,7 @@ async def test_an_answer_cites_what_was_found_and_nothing_else(librarian) -> Non
         shown = prompt_of(server.requests[0])
     assert reply.text == f"Pooling along rows [{IDEA}] and statistics [{OTHER}], as [{CANDIDATE}] shows."
     assert reply.cited == (IDEA, OTHER, CANDIDATE)
-    assert reply.notes == ("taken out of the answer, since they were not found: aaaaaaaaaaa1",)
+    assert reply.notes == ("removed from the answer because they are not among the findings: aaaaaaaaaaa1",)
     assert all(item.text in shown for item in EVIDENCE)
 
 
@@ -163,7 +163,7 @@ async def test_an_answer_that_cites_nothing_is_noted_with_what_was_found(librari
     with ScriptedServer(lambda request: Reply("Attention is good.")) as server:
         reply = await librarian(server).answer(QUESTION, UNDERSTOOD, EVIDENCE, ())
     assert (reply.text, reply.cited) == ("Attention is good.", ())
-    assert reply.notes == (f"the model cited nothing; what was found: {IDEA}, {CANDIDATE}, {OTHER}",)
+    assert reply.notes == (f"the model cited nothing; the findings: {IDEA}, {CANDIDATE}, {OTHER}",)
 
 
 async def test_where_the_model_gives_no_answer_the_evidence_is_the_answer(librarian) -> None:
@@ -171,7 +171,7 @@ async def test_where_the_model_gives_no_answer_the_evidence_is_the_answer(librar
         reply = await librarian(server).answer(QUESTION, UNDERSTOOD, EVIDENCE, ())
     assert reply.text == "\n".join(item.text for item in EVIDENCE)
     assert reply.cited == (IDEA, CANDIDATE, OTHER)
-    assert reply.notes == ("the answer is what was found, without the model: the reply is empty, twice",)
+    assert reply.notes == ("the answer lists the findings without the model: the reply was empty twice",)
 
 
 async def test_the_model_is_not_asked_where_nothing_was_found(librarian) -> None:

@@ -5,10 +5,9 @@ import ast
 import pytest
 
 from agents.builtin.new_module import ModuleError
-from agents.module_library import alone, at_hand, completed, new_modules, with_parts
+from agents.module_library import add_modules, add_used_modules, find_new_modules, select_modules, write_test_network
 from fairnad.ideas.checked_modules import CheckedModule
 from fairnad.ports import Proposal
-from fairnad.records.candidate import Failure, FailureKind, Step
 
 
 def part(name: str, needs: str = "", imports: str = "import torch.nn as nn\n") -> CheckedModule:
@@ -37,7 +36,7 @@ class Network(nn.Module):
 
 
 def test_a_part_that_is_used_and_not_defined_is_written_before_the_classes() -> None:
-    text, used = with_parts(SOURCE, [GATE, MIX])
+    text, used = add_modules(SOURCE, [GATE, MIX])
     assert used == ["Gate"]
     assert text.startswith(
         '"""A network."""\n\nfrom __future__ import annotations\n\nimport math\nimport torch.nn as nn\n'
@@ -46,31 +45,29 @@ def test_a_part_that_is_used_and_not_defined_is_written_before_the_classes() -> 
     assert names == ["Gate", "Block", "Network"]
     assert text.index("SIZE = 3") < text.index("class Gate") < text.index("@decorated")
     assert text.count("import torch.nn") == 1
-    assert with_parts(text, [GATE]) == (text, [])
+    assert add_modules(text, [GATE]) == (text, [])
 
 
 def test_a_source_that_uses_no_part_or_does_not_parse_stays_as_it_is() -> None:
-    assert with_parts(SOURCE, [MIX]) == (SOURCE, [])
-    assert with_parts("class Gate(:", [GATE]) == ("class Gate(:", [])
+    assert add_modules(SOURCE, [MIX]) == (SOURCE, [])
+    assert add_modules("class Gate(:", [GATE]) == ("class Gate(:", [])
 
 
 def test_a_part_whose_names_mean_something_else_in_the_parent_is_not_at_hand() -> None:
-    assert at_hand([GATE, MIX], GATE.source) == [GATE, MIX]
-    assert at_hand([GATE, MIX], "class Mix: pass") == [GATE]
-    assert at_hand([GATE, MIX], "SIZE = 7") == [MIX]
-    assert at_hand([GATE], "def broken(") == [GATE]
+    assert select_modules([GATE, MIX], GATE.source) == [GATE, MIX]
+    assert select_modules([GATE, MIX], "class Mix: pass") == [GATE]
+    assert select_modules([GATE, MIX], "SIZE = 7") == [MIX]
+    assert select_modules([GATE], "def broken(") == [GATE]
 
 
 def test_a_proposal_is_completed_and_says_so() -> None:
-    made = completed(Proposal(SOURCE, "the idea"), [GATE])
+    made = add_used_modules(Proposal(SOURCE, "the idea"), [GATE])
     assert isinstance(made, Proposal)
     assert made.note == "uses Gate" and "class Gate" in made.source
-    noted = completed(Proposal(SOURCE, "the idea", note="edits written twice"), [GATE])
-    assert isinstance(noted, Proposal) and noted.note == "edits written twice; uses Gate"
+    noted = add_used_modules(Proposal(SOURCE, "the idea", note="second attempt at the edits"), [GATE])
+    assert isinstance(noted, Proposal) and noted.note == "second attempt at the edits; uses Gate"
     untouched = Proposal(SOURCE, "the idea")
-    assert completed(untouched, [MIX]) is untouched
-    failure = Failure(Step.MUTATE, FailureKind.REPLY, "none")
-    assert completed(failure, [GATE]) is failure
+    assert add_used_modules(untouched, [MIX]) is untouched
 
 
 CANDIDATE = """\
@@ -121,7 +118,7 @@ class Network(nn.Module):
 
 
 def test_new_modules_are_those_of_one_map_and_its_channels_alone() -> None:
-    (found,) = new_modules(CANDIDATE, "class Old: pass")
+    (found,) = find_new_modules(CANDIDATE, "class Old: pass")
     name, text, network = found
     assert name == "Fresh"
     assert "class Fresh" in text and "class Old" not in text
@@ -129,8 +126,8 @@ def test_new_modules_are_those_of_one_map_and_its_channels_alone() -> None:
 
 
 def test_a_part_that_is_no_module_of_its_name_cannot_be_tried() -> None:
-    assert "self.tried = nn.ModuleList([Fresh(8)" in alone(
-        CheckedModule("c/Fresh", "Fresh", "", next(new_modules(CANDIDATE, "class Old: pass"))[1])
+    assert "self.tried = nn.ModuleList([Fresh(8)" in write_test_network(
+        CheckedModule("c/Fresh", "Fresh", "", next(find_new_modules(CANDIDATE, "class Old: pass"))[1])
     )
     with pytest.raises(ModuleError, match=r"expected a class Gate with a forward, built as Gate\(channels\)"):
-        alone(GATE)
+        write_test_network(GATE)

@@ -15,11 +15,11 @@ from agents.structural_judge import LanguageModelStructuralJudge
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
 from fairnad.ports import (
+    CallContext,
     Debugger,
     DebugRequest,
     Downscaler,
     DownscaleRequest,
-    Errand,
     IdeaMutationRequest,
     IdeaMutator,
     JudgeRequest,
@@ -31,7 +31,7 @@ from fairnad.ports import (
     Verdict,
 )
 from fairnad.records.candidate import Failure, FailureKind, Step
-from fairnad.records.draw_decisions import Choices
+from fairnad.records.draw_decisions import DrawDecisions
 from prompts.loader import Pack
 from store.history_store import SqliteHistory
 from tests.openai_server import Reply, Script, ScriptedServer, prompt_of
@@ -39,7 +39,7 @@ from tests.openai_server import Reply, Script, ScriptedServer, prompt_of
 Connect = Callable[..., LanguageModel]
 Serve = Callable[[Script], ScriptedServer]
 
-ERRAND = Errand("g01-fair-r1-s00-d0", version=0, seed=0)
+CONTEXT = CallContext("g01-fair-r1-s00-d0", version=0, seed=0)
 IDEA = Idea("Gate the channels.", tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation"))
 PARENT, CANDIDATE = Model("class Network: parent = 1\n"), Model("class Network: candidate = 1\n")
 FAILURE = Failure(Step.EXECUTE, FailureKind.SHAPE, "16 is not 24", "the traceback", "gate Gate: 8 channels")
@@ -59,11 +59,11 @@ class Network(nn.Module):
 """
 SOURCE_REPLY = f"Plan: a gate.\n\n```python\n{NETWORK}```\n"
 
-MUTATION = MutationRequest(ERRAND, IDEA, MutationTarget.NEW_MODULE, PARENT)
-DEBUG = DebugRequest(ERRAND, "the request", CANDIDATE.source, FAILURE, PARENT)
-DOWNSCALE = DownscaleRequest(ERRAND, "the request", CANDIDATE, PARENT, False, "Lower the channel numbers.")
-REFINEMENT = IdeaMutationRequest(ERRAND, IDEA, CANDIDATE, PARENT, True)
-JUDGE = JudgeRequest(ERRAND, CANDIDATE, PARENT)
+MUTATION = MutationRequest(CONTEXT, IDEA, MutationTarget.NEW_MODULE, PARENT)
+DEBUG = DebugRequest(CONTEXT, "the request", CANDIDATE.source, FAILURE, PARENT)
+DOWNSCALE = DownscaleRequest(CONTEXT, "the request", CANDIDATE, PARENT, False, "Lower the channel numbers.")
+REFINEMENT = IdeaMutationRequest(CONTEXT, IDEA, CANDIDATE, PARENT, True)
+JUDGE = JudgeRequest(CONTEXT, CANDIDATE, PARENT)
 
 IN_IDEA_MUTATION = ("Categories that improve performance", "Categories that improve efficiency", "Model refinement,")
 
@@ -150,8 +150,8 @@ async def test_a_reply_of_no_use_is_a_failure_of_the_step(
     outcome = await role.ask(connect(serve(lambda request: Reply(text))), vision)
     assert isinstance(outcome, Failure)
     assert (outcome.step, outcome.kind, outcome.log_tail) == (role.step, FailureKind.REPLY, text)
-    expected = "verdict, or one that contradicts itself" if role.step is Step.JUDGE else "Python file"
-    assert outcome.message == f"the reply holds no {expected}"
+    expected = "verdict, or a contradictory one" if role.step is Step.JUDGE else "Python file"
+    assert outcome.message == f"the reply contains no {expected}"
 
 
 @every_role
@@ -163,7 +163,7 @@ async def test_a_resumed_role_asks_nothing_again(
     again = serve(lambda request: Reply("something else"))
     assert await role.ask(connect(again), vision) == outcome
     assert (first.num_requests, again.num_requests) == (1, 0)
-    assert [call.role for call in log.calls(ERRAND.candidate_id)] == [role.name]
+    assert [call.role for call in log.calls(CONTEXT.candidate_id)] == [role.name]
 
 
 @every_role
@@ -268,19 +268,18 @@ def test_the_roles_fulfil_their_protocols(connect: Connect, vision: Pack) -> Non
 def test_what_says_nothing_is_not_left_out_of_a_shorter_prompt(vision: Pack) -> None:
     variables = {"idea": "Add a gate.", "parent": "PARENT", "lessons": (), "parts": ()}
     question = Question(vision, "mutation", variables, ("lessons", "parent", "parts"))
-    shorter = question.shortened(1)
+    shorter = question.shorten(1)
     assert shorter is not None
-    assert "PARENT" in str(question.messages())
     assert "PARENT" not in str(shorter)
-    assert question.shortened(2) is None
+    assert question.shorten(2) is None
 
 
 async def test_lessons_of_earlier_draws_are_the_first_to_go(connect: Connect, serve: Serve, vision: Pack) -> None:
     replies = iter([TOO_LONG, Reply(SOURCE_REPLY)] * 2)
     server = serve(lambda _: next(replies))
-    taught = replace(ERRAND, choices=Choices(lessons=("A gate: +1.2 points",)))
+    taught = replace(CONTEXT, choices=DrawDecisions(lessons=("A gate: +1.2 points",)))
     model = connect(server)
-    await LanguageModelMutator(model, vision).mutate(replace(MUTATION, errand=taught))
-    await LanguageModelIdeaMutator(model, vision).mutate_idea(replace(REFINEMENT, errand=taught))
+    await LanguageModelMutator(model, vision).mutate(replace(MUTATION, context=taught))
+    await LanguageModelIdeaMutator(model, vision).mutate_idea(replace(REFINEMENT, context=taught))
     assert ["A gate: +1.2 points" in prompt_of(request) for request in server.requests] == [True, False, True, False]
     assert IN_IDEA_MUTATION[0] in prompt_of(server.requests[3])

@@ -13,11 +13,20 @@ from graphs.cli.search_command import parse
 from prompts.loader import load_pack
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.tiny_pack import write_pack
+from tests.warm_servers import warm_servers
+from tools.sandbox.landlock import abi
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_fork_servers() -> Iterator[None]:
+    """Searches in this process share fork servers."""
+    with warm_servers():
+        yield
 
 
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The vision pack with a tiny task and a tiny base of 1,478 parameters."""
+    """The vision pack with a tiny task and a tiny base of 1,506 parameters."""
     folder = write_pack(tmp_path_factory.mktemp("pack") / "tiny")
     load_pack(str(folder))
     return folder
@@ -40,6 +49,8 @@ def search_flags(settings: Mapping[str, object]) -> list[str]:
         "search.initial": 1,
         "search.confirm_seeds": 0,
         "lab.slots": 2,
+        # The best level whose fork server can serve one search after the other.
+        "lab.isolation": "C" if abi() else "auto",
     }
     given = {name.replace("__", "."): value for name, value in settings.items()}
     merged = defaults | given

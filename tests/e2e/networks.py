@@ -7,7 +7,6 @@ from collections.abc import Mapping
 UNJAILED: Mapping[str, object] = {
     "lab.isolation": "E",
     "lab.source_policy": False,
-    "lab.allow_weak_isolation": True,
 }
 """Flags of a search whose networks tell of their trainings by files, which a jail would not let them write."""
 

@@ -57,7 +57,7 @@ def test_a_base_over_its_budgets_is_brought_under_them_first(flags, history, tmp
     base = tmp_path / "base.py"
     base.write_text(network(width=30))
     with ScriptedServer(lambda request: Reply(fenced(network(width=7, activation="GELU")))) as server:
-        told = flags(**{"base": base, "llm.model": "m", "llm.base_url": server.url, "search.judge_structure": False})
+        told = flags(**{"base": base, "llm.model": "m", "llm.base_url": server.url, "search.ablate": "judge"})
         assert main([*told, "--search.max-draws", "1", "--search.max-barren-draws", "1"]) == 1
     assert history().base.num_downscales == 1
     assert history().base.trained
@@ -68,12 +68,12 @@ def test_a_base_over_its_budgets_is_brought_under_them_first(flags, history, tmp
     [
         ({"base": "resnet99"}, "resnet99"),
         ({"task": "cifar1"}, "--task: the pack vision has no task cifar1; there are digits"),
-        ({"recipe": "quik"}, "--recipe: there is no recipe quik; did you mean quick?"),
+        ({"recipe": "quik"}, "--recipe: unknown recipe quik; did you mean quick?"),
         ({"lab.device": "cuda"}, "--lab.device cuda: expected an NVIDIA GPU"),
         ({"ideas": "nowhere.jsonl"}, "nowhere.jsonl"),
         ({"pack": "nowhere"}, "nowhere"),
-        ({"run": "a/b"}, "--run must be the plain name of a folder"),
-        ({"run": "a\nb"}, "--run must be the plain name of a folder, found 'a\\nb'"),
+        ({"run": "a/b"}, "--run must be a plain folder name"),
+        ({"run": "a\nb"}, "--run must be a plain folder name, found 'a\\nb'"),
     ],
 )
 def test_a_name_that_leads_nowhere(refused, settings, message):
@@ -96,12 +96,12 @@ def test_a_run_folder_of_another_version(refused, tmp_path):
     database.execute("INSERT INTO meta VALUES ('schema version', '99')")
     database.commit()
     database.close()
-    assert "is of version 99" in refused()
+    assert "has version 99" in refused()
 
 
 def test_changed_settings_are_refused_and_named(refused, flags, tmp_path):
     with ScriptedServer(lambda request: Reply("no")) as server:
-        told = {"llm.model": "m", "llm.base_url": server.url, "search.max_draws": 1, "search.max_barren_draws": 1}
+        told = {"llm.model": "m", "llm.base_url": server.url, "search.max_draws": 1, "search.max_stalled_draws": 1}
         assert main(flags(**told)) == 1
         error = refused(**told, seed=5)
     assert "--seed (was 0, now 5)" in error
@@ -132,7 +132,7 @@ def test_a_disk_that_fills_up_ends_the_search_and_the_search_goes_on_when_there_
 ):
     sources = [fenced(network(width=width)) for width in (5, 6, 7, 9)]
     with ScriptedServer(lambda request: Reply(sources.pop(0))) as server:
-        told = {"llm.model": "m", "llm.base_url": server.url, "search.judge_structure": False, "runs": small_disk}
+        told = {"llm.model": "m", "llm.base_url": server.url, "search.ablate": "judge", "runs": small_disk}
         assert main(flags(**told)) == 0
         junk = small_disk / "junk"
         with junk.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):

@@ -10,7 +10,7 @@ import pytest
 
 from graphs.cli.runner import run
 from graphs.cli.search_command import main, parse
-from graphs.runtime.forking import fork_run, list_checkpoints
+from graphs.search.forking import fork_run, list_checkpoints
 from tests.e2e.conftest import search_flags
 from tests.e2e.tiny_pack import TASKS, write_pack
 

@@ -9,9 +9,10 @@ from collections import Counter
 from fairnad.records.history import History
 from graphs.cli.runner import run
 from graphs.cli.search_command import parse
+from tests.e2e.killing import read_lines, start
 from tests.e2e.networks import UNJAILED
+from tests.e2e.sameness import same
 from tests.e2e.scripts import lively
-from tests.e2e.test_resuming import read_lines, same, start
 from tests.openai_server import ScriptedServer
 
 SEARCH = {
@@ -21,8 +22,7 @@ SEARCH = {
     "search.pareto": 2,
     "search.refine": 0,
     "agents.mode": "best",
-    "agents.mutator": "llm",
-    "agents.debugger": "llm",
+    "agents.players": "mutator=llm,debugger=llm",
     "agents.mutation_format": "auto",
     "llm.choice": "bandit",
     **UNJAILED,

@@ -32,9 +32,7 @@ class Composer:
             source = network(width=width).replace("nn.Identity()", f"Gate({width})")
         else:
             source = network(num_added=1).replace("self.fc(x)", "self.scale(x)")
-            source = source.replace(
-                "self.fc = nn.Conv2d(channels, channels, 1)", "self.scale = ScaleChannels(channels)"
-            )
+            source = source.replace("self.fc = nn.Conv2d(channels, channels, 1)", "self.scale = ChannelGate(channels)")
         return Reply(fenced(source))
 
 
@@ -57,11 +55,11 @@ def test_modules_of_the_pack_and_of_earlier_candidates_are_offered_and_written_i
     with ScriptedServer(model) as server:
         assert main(composed(server)) == 0
     first, second, third = history().trained[-3:]
-    assert OFFERED in model.prompts[0] and "- `ScaleChannels`: Channel attention" in model.prompts[0]
-    assert first.note == "uses ScaleChannels" and "class ScaleChannels(nn.Module)" in first.source
+    assert OFFERED in model.prompts[0] and "- `ChannelGate`: Channel attention" in model.prompts[0]
+    assert first.note == "uses ChannelGate" and "class ChannelGate(nn.Module)" in first.source
     assert f"{first.candidate_id}/Gate" in second.choices.parts
     assert second.note.startswith("uses Gate")
-    assert "class Gate(nn.Module)" in second.source and "class ScaleChannels(nn.Module)" in second.source
+    assert "class Gate(nn.Module)" in second.source and "class ChannelGate(nn.Module)" in second.source
     assert third.choices.parts
     capsys.readouterr()
     assert main(["show", second.candidate_id, "--runs", str(tmp_path / "runs"), "--run", "test"]) == 0
@@ -88,10 +86,10 @@ def test_a_module_of_the_pack_that_does_not_run_ends_the_search_before_it_begins
 ) -> None:
     spoiled = tmp_path / "spoiled"
     shutil.copytree(pack, spoiled)
-    path = spoiled / "modules.py"
+    path = spoiled / "modules" / "01_feature_extraction.toml"
     path.write_text(path.read_text().replace("return self.norm(self.conv(x))", "return self.conv(x)[:, 1:]"))
     with ScriptedServer(Composer()) as server:
         assert main(composed(server, pack=spoiled)) == 2
         assert server.num_requests == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
-    assert "modules.py: class " in line and "does not run, or changes the shape of its map" in line
+    assert "modules: class " in line and "does not run" in line and "it must keep the shape" in line

@@ -12,9 +12,9 @@ from pathlib import Path
 from graphs.cli.exit_status import LIMIT_REACHED
 from graphs.cli.search_command import main
 from store.ledger_store import LEDGER_NAME, SqliteLedger
+from tests.e2e.killing import SMALL, start
 from tests.e2e.networks import network
 from tests.e2e.scripts import APPROVED, fenced, lively, role_of
-from tests.e2e.test_resuming import SMALL, start
 from tests.openai_server import Reply, Request, ScriptedServer
 
 AT_ONCE = 8

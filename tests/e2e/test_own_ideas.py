@@ -43,7 +43,7 @@ def test_pins_and_bans_choose_what_ideas_are_about_and_may_change(search, histor
         ({"pin": "activaton"}, "--pin: there is no category 'activaton'; did you mean 'activation'?"),
         ({"ban": PATH + "/gellu"}, "--ban: there is no category 'performance/operation/activation/gellu'; did you"),
         ({"pin": PATH, "ban": PATH}, "--pin and --ban leave no idea to draw: pin more, or ban less"),
-        ({"mutation_prompt": "hello"}, "--mutation-prompt: expected the headings '# System' and '# User'"),
+        ({"mutation_prompt": "hello"}, "--prompts: mutation: expected the headings '# System' and '# User'"),
     ],
 )
 def test_a_category_or_a_prompt_that_cannot_be(flags, capsys, settings, message):
@@ -105,12 +105,15 @@ def test_what_is_no_idea_is_refused_in_one_line(context, tmp_path, capsys, words
     assert message in error
 
 
-def test_a_prompt_of_the_settings_is_what_the_model_is_asked_with_and_belongs_to_the_run(flags, capsys):
+def test_a_prompt_of_the_settings_is_what_the_model_is_asked_with_and_belongs_to_the_run(flags, tmp_path, capsys):
     system = "You are given a network as one Python file, and a request. Be bold."
-    mine = f"# System\n{system}\n# User\n{{{{ idea }}}}\n{{{{ parent }}}}\n"
+    bold = tmp_path / "mutation.md"
+    bold.write_text(f"# System\n{system}\n# User\n{{{{ idea }}}}\n{{{{ parent }}}}\n")
+    careful = tmp_path / "careful.md"
+    careful.write_text(bold.read_text().replace("bold", "careful"))
     with ScriptedServer(lively) as server:
         told = {"llm.model": "m", "llm.base_url": server.url, "archs": 1}
-        assert main(flags(**told, mutation_prompt=mine)) == 0
+        assert main(flags(**told, prompts=f"mutation={bold}")) == 0
         assert any("Be bold." in text for text in server.asked)
-        assert main(flags(**told, mutation_prompt=mine.replace("bold", "careful"))) == 2
-    assert "--mutation-prompt (was # System You are given a network" in capsys.readouterr().err
+        assert main(flags(**told, prompts=f"mutation={careful}")) == 2
+    assert "--prompts (was {'mutation': " in capsys.readouterr().err

@@ -15,10 +15,10 @@ from PIL import Image
 
 from fairnad.errors import StoppingError
 from fairnad.formatting import quantity_text
+from graphs.cli import report_command
 from graphs.cli.search_command import main
-from graphs.report import html_report as report
 from graphs.runtime import assembly, inputs
-from graphs.runtime.limits import stored_budgets
+from graphs.runtime.limits import read_budgets
 from prompts.loader import load_pack
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.networks import costs, network
@@ -93,13 +93,13 @@ def test_a_folder_is_searched_under_limits_derived_from_the_base(told, tmp_path:
     assert list(noted["class_counts"]) == [f"quadrant {label}" for label in range(4)]
     assert noted["num_held_out"] == 24
     store = SqliteHistory(folder / FILE_NAME, read_only=True)
-    params, flops = stored_budgets(store) or ()
+    params, flops = read_budgets(store) or ()
     base = store.records()[0].evaluation
     store.close()
     assert base is not None
     assert base.costs["params"] == costs() - 6 * 9
     assert (params.limit, flops.limit) == (4 * base.costs["params"], 4 * base.costs["flops"])
-    assert report.main([str(folder)]) == 0
+    assert report_command.main([str(folder)]) == 0
     assert f"at most {quantity_text(params.limit)}" in (folder / "report.html").read_text()
 
 
@@ -116,7 +116,7 @@ def test_a_resumed_search_keeps_the_limits_it_was_begun_with(told, tmp_path: Pat
 def test_what_is_stated_is_not_derived(told, tmp_path: Path, capsys) -> None:
     assert main(told(max_params="2k", run="stated")) == 0
     assert "Limits: 2k parameters and " in capsys.readouterr().out
-    assert report.main([str(tmp_path / "runs" / "stated")]) == 0
+    assert report_command.main([str(tmp_path / "runs" / "stated")]) == 0
     assert "at most 2k" in (tmp_path / "runs" / "stated" / "report.html").read_text()
 
 
@@ -152,7 +152,7 @@ def test_a_folder_that_is_missing_is_told_in_one_line(told, tmp_path: Path, caps
 def test_a_plan_names_the_classes_and_what_is_left_out(told, capsys) -> None:
     assert main([*told(), "--dry-run"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "classes quadrant 0 (18), quadrant 1 (18), quadrant 2 (18) and quadrant 3 (18), images to train on" in lines
+    assert "classes quadrant 0 (18), quadrant 1 (18), quadrant 2 (18) and quadrant 3 (18), training images" in lines
     assert any(line.startswith("left out 1 empty (quadrant 0/empty.png), 1 no image") for line in lines)
     assert main([*told(), "--dry-run", "--json"]) == 0
     images = json.loads(capsys.readouterr().out)["images"]
@@ -162,22 +162,20 @@ def test_a_plan_names_the_classes_and_what_is_left_out(told, capsys) -> None:
 
 def test_a_size_below_the_least_ends_it_before_anything_is_read(told, capsys) -> None:
     assert main(told(image_size=4)) == 2
-    error = "error: --image-size: expected 8 pixels or more, found 4; raise it, or leave it out\n"
+    error = "error: --image-size: expected 8 pixels or more, found 4; raise it, or omit it\n"
     assert capsys.readouterr().err == error
 
 
-def test_reading_that_takes_long_is_told(
-    context, own_pack: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys
-) -> None:
+def test_slow_reading_is_reported(context, own_pack: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     told = threading.Event()
 
     def say(place: str, stop: threading.Event) -> None:
         say_reading(place, stop)
         told.set()
 
-    say_reading = inputs._say_reading
+    say_reading = inputs._print_reading
     monkeypatch.setattr(inputs, "_PATIENCE_SECONDS", 0)
-    monkeypatch.setattr(inputs, "_say_reading", say)
+    monkeypatch.setattr(inputs, "_print_reading", say)
     monkeypatch.setattr(tasks, "load_task", lambda *_, **__: told.wait(20))
     settings = context(pack=own_pack, task="folder", data=data)
     assert inputs._load_task(settings, inputs.task_defaults(settings), threading.Event())
@@ -197,7 +195,7 @@ async def test_whoever_stops_waiting_for_a_task_ends_the_reading(
 
     monkeypatch.setattr(tasks, "load_task", read)
     settings = context(pack=own_pack, task="folder", data=data)
-    task = asyncio.create_task(assembly.open_bench(settings))
+    task = asyncio.create_task(assembly.open_services(settings))
     await asyncio.to_thread(begun.wait, 20)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -26,8 +26,8 @@ from tests.tools.datasets.data_files import (
     write_split,
 )
 from tests.tools.watching import Watch
-from tools.datasets.official_splits import FOLDER_NAME
-from tools.datasets.tasks import load_final_exam
+from tools.datasets.paper_sets import FOLDER_NAME
+from tools.datasets.tasks import load_final_task
 
 TASK = """
 [{name}]
@@ -97,7 +97,7 @@ def final_test_steps(folder: Path) -> list[object]:
 def test_a_task_is_searched_and_then_tested(told, data: Path, tmp_path: Path, task: str, capsys) -> None:
     WRITERS[task](data, make=noise)
     assert main(told(task)) == 0
-    assert "the test split stays closed" in capsys.readouterr().out
+    assert "the test split was not used" in capsys.readouterr().out
     folder = tmp_path / "runs" / task
     assert not (folder / "final_test.json").exists()
     assert main(["--run", task, "--runs", str(tmp_path / "runs"), "--final-test"]) == 0
@@ -146,7 +146,7 @@ def test_the_test_half_of_a_file_changes_nothing_in_a_search(
     from prompts.loader import load_pack
 
     WRITERS[task](data, make=noise)
-    exam = load_final_exam(task, data=data, defaults=load_pack(str(paper_pack)).tasks[task])
+    exam = load_final_task(task, data=data, defaults=load_pack(str(paper_pack)).tasks[task])
     in_the_test = set(numbers_of(exam.validation))
     assert main(told(task, run="before")) == 0
     batch = pickle.loads((data / file).read_bytes())
@@ -202,7 +202,7 @@ def test_a_final_test_can_be_stopped_and_goes_on(told, data: Path) -> None:
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert out.splitlines()[-1].startswith("stopped; the same command goes on")
+    assert out.splitlines()[-1].startswith("stopped; the same command continues")
     assert main([*told("cifar10"), "--final-test"]) == 0
 
 
@@ -216,9 +216,9 @@ def test_what_is_not_finished_is_not_tested(told, flags, data: Path, tmp_path: P
     assert f"found no run in {tmp_path}/runs/cifar10; search first" in refused(told("cifar10"))
     assert main(told("cifar10")) == 0
     unfinished = refused(told("cifar10", archs=2))
-    assert "--final-test: expected a finished search, found one that is not in" in unfinished
+    assert "--final-test: expected a finished search, found an unfinished one in" in unfinished
     assert main(flags(run="digits")) == 0
-    assert "--final-test: digits has no published test split; how base and best do" in refused(flags(run="digits"))
+    assert "--final-test: digits has no published test split; a search on it" in refused(flags(run="digits"))
 
 
 def test_settings_that_differ_from_those_of_the_search_are_refused(told, data: Path, capsys) -> None:
@@ -235,7 +235,7 @@ def test_a_final_test_cannot_be_tried_out(told, data: Path, tmp_path: Path, caps
     with Watch(batch) as watch:
         assert main([*told("cifar10"), "--final-test", "--dry-run"]) == 2
         assert watch.num_opened() == 0
-    expected = "error: --final-test cannot be tried out: without --dry-run it opens the test split for good\n"
+    expected = "error: --final-test with --dry-run: expected one of them; the test split opens only once\n"
     assert capsys.readouterr().err == expected
     assert not final_test_steps(tmp_path / "runs" / "cifar10")
 

@@ -42,8 +42,7 @@ def test_a_weak_model_draws_anew_and_a_strong_one_repairs(
     model = Model(is_strong=is_strong)
     settings = {
         "agents.mode": "best",
-        "agents.mutator": "llm",
-        "agents.debugger": "llm",
+        "agents.players": "mutator=llm,debugger=llm",
         "agents.repair": "learned",
         "llm.concurrency": 1,
         "search.initial": 2,

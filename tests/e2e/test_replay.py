@@ -10,10 +10,10 @@ from dataclasses import replace
 from graphs.cli.exit_status import LIMIT_REACHED
 from graphs.cli.search_command import main
 from store.ledger_store import LEDGER_NAME, LOST, SqliteLedger
+from tests.e2e.killing import SMALL, start
 from tests.e2e.networks import network
 from tests.e2e.sameness import same
 from tests.e2e.scripts import APPROVED, fenced, lively, role_of
-from tests.e2e.test_resuming import SMALL, start
 from tests.openai_server import Reply, Request, ScriptedServer
 
 TOKENS = (400, 50)
@@ -72,7 +72,7 @@ def test_a_limit_stops_a_search_before_it_is_passed_and_a_higher_one_goes_on(fla
         told = {**settings, "llm.base_url": server.url, "limit.usd": 0.5}
         assert main(flags(**told)) == LIMIT_REACHED
         (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stopped: ")]
-        assert "the limit --limit.usd is reached" in line and "--limit.usd 1 and the same command go on" in line
+        assert "the limit --limit.usd is reached" in line and "continue with the same command and --limit.usd 1" in line
         assert 0 < server.num_requests * 50 * 1000 / 1e6 <= 0.5
         before = server.num_requests
         assert main(flags(**told)) == LIMIT_REACHED
@@ -93,7 +93,7 @@ def test_a_limit_that_is_passed_already_is_one_line_and_nothing_is_done(flags, c
         assert main(flags(**told, **{"limit.tokens": 100})) == LIMIT_REACHED
         assert server.num_requests == before
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("stopped: nothing was begun: the limit --limit.tokens is reached: ")
+    assert line.startswith("stopped: nothing was started: the limit --limit.tokens is reached: ")
 
 
 def test_a_killed_search_has_never_written_down_less_than_the_server_counted(flags, tmp_path):

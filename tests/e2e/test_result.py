@@ -26,6 +26,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
+from fairnad.domain.contract import Contract
 from fairnad.formatting import share_text
 from fairnad.records.history import History
 from fairnad.search.finals import Finals
@@ -33,14 +34,15 @@ from fairnad.settings.search_settings import RunContext
 from graphs.cli.runner import run
 from graphs.cli.search_command import main, parse
 from graphs.runtime.registry import release, services
-from graphs.search.finals import find_finals, hold_finals
+from graphs.runtime.stored_finals import find_finals
+from graphs.search.finals import hold_finals
 from store.history_store import FILE_NAME, SqliteHistory
 from tests.e2e.conftest import search_flags
 from tests.e2e.networks import UNJAILED, network
 from tests.e2e.scripts import Script, fenced
 from tests.openai_server import ScriptedServer
 from tools.jobs.network_source import build_network
-from tools.jobs.trainer import PredictRequest, predict
+from tools.jobs.trainer import predict
 
 OWN_MAIN = """
 
@@ -60,7 +62,7 @@ SETTINGS: dict[str, object] = {
     "search.initial": 3,
     "search.finalists": 2,
     "search.confirm_seeds": 2,
-    "search.judge_structure": False,
+    "search.ablate": "judge",
     "llm.model": "scripted",
 }
 
@@ -148,16 +150,11 @@ def by_the_lab(finished: Finished, pixels: np.ndarray) -> np.ndarray:
     """The probabilities a prediction of the lab's comes to, float32 (10,)."""
     labels = finished.labels
     source = finished.history[finished.finals.winner_id].source
-    network = build_network(source, num_classes=10, image_size=8, seed=labels["seed"])
+    network = build_network(source, Contract.for_images(8, 10), seed=labels["seed"])
     network.load_state_dict(load_file(finished.result / "best.safetensors"))
-    request = PredictRequest(
-        images=np.repeat(pixels[None, None], 3, axis=1),
-        mean=tuple(labels["mean"]),
-        std=tuple(labels["std"]),
-        batch_size=256,
-        device="cpu",
-    )
-    return torch.tensor(predict(network, request)).softmax(1)[0].numpy()
+    images = np.repeat(pixels[None, None], 3, axis=1)
+    logits = predict(network, images, labels["mean"], labels["std"], batch_size=256, device="cpu")
+    return torch.tensor(logits).softmax(1)[0].numpy()
 
 
 def test_the_copied_folder_predicts_a_digit_in_a_fresh_process_as_the_lab_does(finished, alone):
@@ -216,7 +213,7 @@ def test_the_winner_is_the_best_mean_on_validation_and_only_it_and_the_base_are_
 
 def test_the_shipped_weights_are_those_of_the_best_seed_on_validation(finished):
     seed = finished.labels["seed"]
-    assert seed == finished.finals.winner.best_seed
+    assert seed == finished.finals.best_seed
     (kept,) = finished.folder.glob(f"weights/{finished.finals.winner_id}-*-seed{seed}.safetensors")
     assert kept.read_bytes() == (finished.result / "best.safetensors").read_bytes()
 
@@ -225,8 +222,8 @@ def test_the_summary_names_the_folder_and_the_winner(finished):
     lines = " ".join(finished.output.split())
     assert f"winner: {finished.finals.winner_id}, by mean validation accuracy over fresh seeds" in lines
     assert f"result: {finished.result}/ (python {finished.result}/best.py image.jpg)" in lines
-    assert "its probabilities are those of the network that was scored" in lines
-    assert "best.onnx takes any number of images and gives the logits torch gives (largest difference " in lines
+    assert "its probabilities equal those of the scored network" in lines
+    assert "best.onnx takes any number of images and returns the same logits as torch (largest difference " in lines
 
 
 def test_the_model_card_says_what_it_is_what_it_costs_and_what_it_is_not_for(finished):
@@ -236,10 +233,10 @@ def test_the_model_card_says_what_it_is_what_it_costs_and_what_it_is_not_for(fin
     params = winner.evaluation.costs["params"]
     assert f"| params (parameters) | {params:,.0f} | 2,500 | {share_text(params / 2500)} |" in card
     assert card.count("(n=2)") == 3 + 2, "three on validation, two held out"
-    assert "The held-out images took part in no choice" in card
+    assert "Nothing was chosen by the held-out images" in card
     assert "10 classes, images of 8×8: 60 to train on, 200 to validate and 697 held out." in card
     assert f"Recipe quick (digest {winner.evaluation.recipe_digest}): 10 epochs" in card
-    assert "## What it must not be used for without tests of your own" in card
+    assert "## Limits\n" in card
     assert f"torch {torch.__version__.split('+')[0]}" in card
     assert "Run `test`, seed 0" in card
 
@@ -261,12 +258,12 @@ async def test_a_test_split_that_stays_shut_leaves_the_choice_as_it_is(finished)
 
 def test_a_screening_is_climbed_rung_by_rung_and_its_finals_are_of_the_highest(pack, base, tmp_path, capsys):
     sources = [source.replace("        return self.head(", NOT_EXPORTABLE) for source in SOURCES]
-    promotion = {"epochs": 1, "search.promote": "quick", "search.promote_one_in": 2, "search.finalists": 1}
+    promotion = {"epochs": 1, "search.promote": "quick/2", "search.finalists": 1}
     with scripted(pack, base, tmp_path, sources, **promotion, **{"search.confirm_seeds": 1}) as flags:
         assert run(parse(flags)) == 0
     done = Finished(parse(flags), tmp_path / "test", " ".join(capsys.readouterr().out.split()))
-    assert "training the best again by quick" in done.output
-    assert "screening and promotion: 3 by quick → 2 by quick; the finals are by quick" in done.output
+    assert "retraining the best candidates with quick" in done.output
+    assert "screening and promotion: 3 by quick → 2 by quick; finals by quick" in done.output
     searched = {record.evaluation.recipe_digest for record in done.history.records}
     assert len(searched) == 1 and done.finals.recipe_digest not in searched
     with closing(SqliteHistory(done.folder / FILE_NAME, read_only=True)) as store:
@@ -275,8 +272,11 @@ def test_a_screening_is_climbed_rung_by_rung_and_its_finals_are_of_the_highest(p
     best = max(promoted, key=lambda candidate_id: promoted[candidate_id]["result"]["accuracy"])
     assert [one.candidate_id for one in done.finals.finalists] == [best, done.finals.base_id]
     card = (done.result / "model_card.md").read_text()
-    assert "accuracies of two rungs are not compared" in card
-    assert "there is no best.onnx, the network could not be exported: Could not guard on data-dependent" in done.output
+    assert "Accuracies of different rungs are not compared" in card
+    assert (
+        "best.onnx is missing, since the network could not be exported: Could not guard on data-dependent"
+        in done.output
+    )
     assert not (done.result / "best.onnx").exists()
     assert "onnx" not in done.labels
     assert spoken(done.result / "best.py", "--help").startswith("usage: best.py")
@@ -285,12 +285,12 @@ def test_a_screening_is_climbed_rung_by_rung_and_its_finals_are_of_the_highest(p
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"search.promote": "quik"}, "--search.promote: there is no recipe quik; did you mean quick?"),
+        ({"search.promote": "quik"}, "--search.promote: unknown recipe quik; did you mean quick?"),
         (
             {"search.promote": "quick", "epochs": 20},
-            "--search.promote: quick with 20 epochs has trained",
+            "--search.promote: quick with 20 epochs repeats",
         ),
-        ({"search.promote": "quick, quick"}, "--search.promote: quick with 20 epochs has trained"),
+        ({"search.promote": "quick, quick"}, "--search.promote: quick with 20 epochs repeats"),
     ],
 )
 def test_a_promotion_that_leads_nowhere_is_refused(flags, capsys, settings, message):
@@ -342,7 +342,7 @@ def test_a_search_that_goes_on_retrains_only_new_finalists_and_writes_the_folder
         more = [*flags, "--archs", "3"]
         assert run(parse(more)) == 0
     done = Finished(parse(more), tmp_path / "test", "")
-    assert "which a search had chosen from 3" in " ".join((done.result / "model_card.md").read_text().split())
+    assert "chose these networks from 3 candidates" in " ".join((done.result / "model_card.md").read_text().split())
     assert len(done.finals.finalists) == 2
     card = (done.result / "model_card.md").read_bytes()
     shutil.rmtree(done.result)

@@ -119,7 +119,7 @@ def test_ideas_are_refused_and_edited_at_the_terminal_and_a_bad_edit_is_asked_fo
         person.say("n\n")
         person.wait_for(question)
         person.say("e\n")
-        person.wait_for("not taken: an idea has 1 to 49 words, found 60")
+        person.wait_for("not accepted: an idea has 1 to 49 words, found 60")
         person.wait_for(question)
         editor("Widen the stem.")
         person.say("e\n")
@@ -149,6 +149,6 @@ def test_without_a_terminal_the_search_stops_in_one_line_and_goes_on_when_nobody
         assert main(flags(**told, review="ideas")) == 1
         error = capsys.readouterr().err
         assert len(error.splitlines()) == 1
-        assert error.startswith("stopped: a person has to decide (--review ideas), and the input is no terminal")
+        assert error.startswith("stopped: --review ideas needs your decision, but stdin is not a terminal")
         assert main(flags(**told, review="none")) == 0
     assert len(history().trained) == 1

@@ -103,8 +103,6 @@ def test_the_server_knows_the_settings_with_titles_defaults_choices_and_prompts(
     assert fields["review"]["enum"] == ["none", "ideas", "candidates"]
     assert (fields["archs"]["title"], fields["archs"]["default"]) == ("Archs", 32)
     assert all("description" in field or "$ref" in field for field in fields.values())
-    prompt = fields["mutation_prompt"]
-    assert (prompt["langgraph_type"], prompt["langgraph_nodes"]) == ("prompt", ["candidate", "mutate"])
     (building,) = client.assistants.search(graph_id="knowledge")
     told = client.assistants.get_schemas(building["assistant_id"])["context_schema"]["properties"]
     assert {"sources", "out", "llm"} <= set(told), "papers are named in the form of the build"
@@ -118,7 +116,7 @@ def test_a_run_that_is_damaged_is_left_out_and_named(studio, tmp_path, capsys):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "checkpoints.sqlite").write_bytes(b"rubbish " * 1000)
     assert asyncio.run(register_runs(studio.url, tmp_path)) == []
-    assert capsys.readouterr().err.startswith(f"left out: {tmp_path}/broken/checkpoints.sqlite should hold")
+    assert capsys.readouterr().err.startswith(f"skipped: {tmp_path}/broken/checkpoints.sqlite should hold")
 
 
 def test_knowledge_is_structured_and_built_on_the_server_in_its_default_folder(client, studio, tmp_path):
@@ -180,8 +178,8 @@ def test_a_fork_shares_the_records_up_to_its_checkpoint_and_leaves_the_original_
         steps = client.threads.get_history(thread, limit=200)
         early = next(step for step in steps if step["next"] == ["review"] and step["values"]["stage"] == "fair")
         wave = early["values"]["wave"]
-        wave[0]["idea"]["text"] = "Use another activation function, whichever is the cheapest."
-        edited = client.threads.update_state(thread, {"wave": wave}, checkpoint=early["checkpoint"], as_node="draw")
+        wave[0]["idea"] = "Use another activation function, whichever is the cheapest."
+        edited = client.threads.update_state(thread, {"wave": wave}, checkpoint=early["checkpoint"], as_node="fair")
         checkpoint = edited["checkpoint"]["checkpoint_id"]
         with pytest.raises(Exception, match=r"^RunFolderError: .* recorded in runs/origin with another parent or idea"):
             client.runs.wait(thread, "search", checkpoint_id=checkpoint, context=settings(**told))
@@ -198,7 +196,7 @@ def test_a_fork_shares_the_records_up_to_its_checkpoint_and_leaves_the_original_
         assert done["outcome"] == "finished"
     assert history_of(studio, "origin").records == original
     branched = history_of(studio, "branch")
-    assert branched[wave[0]["candidate_id"]].idea.text == wave[0]["idea"]["text"]
+    assert branched[wave[0]["candidate_id"]].idea.text == wave[0]["idea"]
 
 
 def test_a_single_idea_is_carried_out_by_what_it_says(client, studio):
@@ -219,7 +217,7 @@ def test_a_single_idea_is_carried_out_by_what_it_says(client, studio):
         ("search", {"archz": 4}, "unknown setting archz; did you mean archs?"),
         ("candidate", {"search": {"initia": 4}}, "unknown setting search.initia; did you mean search.initial?"),
         ("chat", {"seed": -1}, "seed: input should be greater than or equal to 0, found -1"),
-        ("knowledge", {"papers": []}, "unknown setting papers; did you mean papers_at_once?"),
+        ("knowledge", {"source": []}, "unknown setting source; did you mean sources?"),
     ],
 )
 def test_a_setting_that_is_wrong_is_refused_in_one_line(client, graph, context, message):

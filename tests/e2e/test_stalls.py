@@ -15,7 +15,7 @@ from tests.e2e.scripts import lively
 from tests.openai_server import Reply, ScriptedServer
 
 WORDS = "the prompt has 5120 tokens, which exceeds the context of 4096"
-SMALL = {"archs": 2, "search.initial": 2, "search.max_barren_draws": 3, "llm.model": "scripted"}
+SMALL = {"archs": 2, "search.initial": 2, "search.max_stalled_draws": 3, "llm.model": "scripted"}
 
 
 @pytest.mark.parametrize("schedule", ["generational", "steady"])
@@ -24,9 +24,9 @@ def test_the_same_command_with_a_mended_endpoint_draws_on(flags, history, tmp_pa
     with ScriptedServer(lambda request: Reply.error(400, WORDS)) as broken:
         assert main(flags(**settings, **{"llm.base_url": broken.url})) == 1
     printed = capsys.readouterr().out
-    assert "brought no candidate that trains; the commonest failure is mutate: context" in printed
+    assert "draws; the commonest failure is mutate: context" in printed
     assert WORDS in " ".join(printed.split()), "the endpoint is quoted"
-    assert "--llm.max-tokens; the same command draws on" in " ".join(printed.split())
+    assert "--llm.max-tokens; the same command continues" in " ".join(printed.split())
     before: History = history()
     assert not before.trained and len(before.drawn) >= 3
 
@@ -53,4 +53,4 @@ def test_it_stalls_again_after_as_many_draws_and_as_the_last_time(flags, history
             assert (finish["stall"]["kind"], finish["stall"]["num_failures"]) == ("reply", numbers[1])
     assert same(history("one")) == same(history("two"))
     with closing(SqliteHistory(tmp_path / "runs" / "one" / FILE_NAME, read_only=True)) as store:
-        assert store.status() == "barren"
+        assert store.status() == "stalled"

@@ -10,23 +10,23 @@ from contextlib import closing
 from pathlib import Path
 
 from fairnad.records.history import History
-from graphs.candidate.state import SteadyDraw
+from fairnad.search.draws import Draw
 from graphs.cli.search_command import main, parse
-from graphs.runtime.forking import fork_run, list_checkpoints
-from graphs.search.steady_draws import steady_draws
+from graphs.runtime.draws import read_draws
+from graphs.search.forking import fork_run, list_checkpoints
 from store.history_store import FILE_NAME, SqliteHistory
+from tests.e2e.killing import SMALL, Counted, Done, read_lines, start
 from tests.e2e.networks import UNJAILED
 from tests.e2e.sameness import same
 from tests.e2e.scripts import lively
-from tests.e2e.test_resuming import SMALL, Counted, Done, read_lines, start
 from tests.openai_server import Reply, ScriptedServer
 
 STEADY = {**SMALL, "search.schedule": "steady"}
 
 
-def draws(folder: Path) -> list[SteadyDraw]:
+def draws(folder: Path) -> list[Draw]:
     with closing(SqliteHistory(folder / FILE_NAME, read_only=True)) as store:
-        return steady_draws(store)
+        return read_draws(store)
 
 
 def test_a_steady_search_trains_exactly_what_was_asked_for_by_all_operators(flags, history, tmp_path, capsys):
@@ -41,15 +41,15 @@ def test_a_steady_search_trains_exactly_what_was_asked_for_by_all_operators(flag
     settled: set[str] = set()
     for draw in drawn:
         settled |= set(draw.settled)
-        assert draw.slot["parent_id"] in settled, "a parent is one of those that had finished"
-    assert "the training slots stood idle" in capsys.readouterr().out
+        assert draw.slot.parent_id in settled, "a parent is one of those that had finished"
+    assert "training slots were idle" in capsys.readouterr().out
 
 
 def test_kill_nine_keeps_the_draws_and_repeats_no_training_and_no_call(flags, history, tmp_path):
     generator, script, folder = random.Random(2), Counted(tmp_path / "trainings"), tmp_path / "runs" / "test"
     with ScriptedServer(script) as server:
         told = flags(**{**STEADY, **UNJAILED, "llm.base_url": server.url})
-        before: list[SteadyDraw] = []
+        before: list[Draw] = []
         done, trainings, asked = Done.read(folder), Counter[str](), Counter[str]()
         for number in range(5):
             process = start(told)
@@ -107,22 +107,25 @@ def test_a_fork_keeps_what_was_in_flight(flags, history, tmp_path, capsys):
         settings = {**STEADY, "llm.base_url": server.url, "archs": 6}
         assert main(flags(**settings)) == 0
         points = asyncio.run(list_checkpoints(tmp_path / "runs" / "test"))
-        point = next(one["checkpoint"] for one in points if one["next"] == "collect" and one["num_trained"] == 3)
-        asyncio.run(fork_run(tmp_path / "runs" / "test", point, parse(flags(**settings, run="other"))))
+        # Two candidates may be recorded at once, so not every number of trained candidates has a checkpoint.
+        point = next(one for one in points if one["next"] == "steady" and 0 < one["num_trained"] < 5)
+        asyncio.run(fork_run(tmp_path / "runs" / "test", point["checkpoint"], parse(flags(**settings, run="other"))))
+        kept = draws(tmp_path / "runs" / "other")
+        assert len(kept) > len(history("other").drawn), "draws in flight are kept"
         assert main(flags(**settings, run="other")) == 0
     one, other = draws(tmp_path / "runs" / "test"), draws(tmp_path / "runs" / "other")
     assert len(history("other").trained) == 6
     assert [draw.number for draw in other] == list(range(len(other)))
-    assert one[:4] == other[:4]
+    assert one[: len(kept)] == other[: len(kept)] == kept
 
 
-def test_a_barren_steady_search_stops(flags, history, capsys):
+def test_a_stalled_steady_search_stops(flags, history, capsys):
     with ScriptedServer(lambda request: Reply("I would rather not.")) as server:
-        settings = {**STEADY, "llm.base_url": server.url, "archs": 50, "search.max_barren_draws": 3}
+        settings = {**STEADY, "llm.base_url": server.url, "archs": 50, "search.max_stalled_draws": 3}
         assert main(flags(**settings)) == 1
     assert not history().trained
     found = capsys.readouterr().out
-    assert f"the last {len(history().drawn)} draws brought no candidate that trains" in found
+    assert f"no candidate trained in the last {len(history().drawn)} draws" in found
 
 
 def test_reviewed_candidates_are_refused_in_one_line(flags, capsys):

@@ -15,9 +15,9 @@ import pytest
 
 from graphs.cli.search_command import main, parse
 from store.run_folder import SETTINGS_NAME
+from tests.e2e.killing import Endless, wait_for
 from tests.e2e.networks import BROKEN, UNJAILED, costs, network
 from tests.e2e.scripts import lively
-from tests.e2e.test_resuming import Endless, wait_for
 from tests.openai_server import Reply, ScriptedServer
 from tools.sandbox.isolation import Level
 
@@ -99,7 +99,7 @@ def test_a_running_search_can_be_asked_and_when_stopped_says_so(flags: Flags, tm
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert runs["runs"][0]["state"] == best["state"] == "running"
-    assert (shown["is_recorded"], shown["steps"][0]["step"]) == (False, "draw 0")
+    assert (shown["is_recorded"], shown["steps"][0]["step"]) == (False, "draw 1")
     assert "class Network" in shown["source"]
     assert best["lineage"][0]["candidate_id"] == "g00-base-r1-s00-d0"
     assert error in errors
@@ -133,11 +133,13 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_p
         assert main([*flags(**settings), "--dry-run", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["usd"] is None, "without a price nothing can be told"
         assert main([*flags(**settings, **{"limit.usd": 3}), "--dry-run"]) == 2
-        assert capsys.readouterr().err.startswith("error: --limit.usd 3 needs the price of every model, and that of m")
+        assert capsys.readouterr().err.startswith(
+            "error: --limit.usd 3 needs the price of every model, but none is known for m"
+        )
         assert server.num_requests == 0
     assert contents(tmp_path) == before
     assert not (tmp_path / "runs").exists()
-    assert "plan of a search; nothing is begun or written\n" in text
+    assert "plan of a search; nothing is started or written\n" in text
     assert f"{costs():,} params, 60% of the limit of 2.5k" in text
     assert "trainings  29: 1 base + 20 candidates + 8 for the finals" in text
     assert plan["task"] == {
@@ -163,7 +165,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(flags: Flags, capsys, tmp_p
     least = sum(2 * one["least_input_tokens"] + 10 * one["least_output_tokens"] for one in calls) / 1e6
     most = sum(2 * one["most_input_tokens"] + 10 * one["most_output_tokens"] for one in calls) / 1e6
     assert plan["usd"] == {"least": pytest.approx(least), "most": pytest.approx(most)}
-    assert f"cost: {least:.2f} – {most:.2f} USD at the highest price of the models\n" in text
+    assert f"cost: {least:.2f} – {most:.2f} USD at the highest price of all models\n" in text
 
 
 def test_a_dry_run_of_a_run_that_has_begun_plans_what_is_left_and_refuses_what_the_search_would(flags: Flags, capsys):
@@ -175,7 +177,7 @@ def test_a_dry_run_of_a_run_that_has_begun_plans_what_is_left_and_refuses_what_t
         plan = json.loads(capsys.readouterr().out)
         assert (plan["num_trained"], plan["trainings"]["base"], plan["trainings"]["candidates"]) == (1, 0, 2)
         assert main([*flags(**told, seed=7), "--dry-run"]) == 2
-        assert "was begun with other settings: --seed (was 0, now 7)" in capsys.readouterr().err
+        assert "was started with other settings: --seed (was 0, now 7)" in capsys.readouterr().err
         assert main([*flags(**told, epochs=2), "--dry-run"]) == 2
         assert "--epochs (was 1, now 2)" in capsys.readouterr().err
 
@@ -192,13 +194,13 @@ def test_a_base_over_its_limits_is_planned_to_be_brought_under_them(flags: Flags
     base.write_text(network(width=30))
     assert main([*flags(base=base, max_params=100), "--dry-run"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "over its limits: it is brought under them first, in at most 4 downscales" in text
+    assert "over budget: first reduced to the limits, in at most 4 downscales" in text
     assert (
-        "warning --archs 1 ends before later stages begin, by trained candidates: stage I after 1, stage II after 9, "
-        "stage III after 17; --archs 18 reaches all of them"
+        "warning --archs 1 ends before these stages begin (after trained candidates): stage I after 1, "
+        "stage II after 9, stage III after 17; --archs 18 reaches all of them"
     ) in text
     assert re.search(
-        r"warning the limit of 100 params is [\d.]+% of what the base needs \(\S+\): downscaling seldom ", text
+        r"warning the limit of 100 params is [\d.]+% of the base's cost \(\S+\): downscaling rarely ", text
     )
     assert "no language model: no calls, no tokens" in text
 

@@ -20,7 +20,7 @@ from fairnad.records.candidate import Call, CheckReport, Evaluation, Failure, Fa
 from fairnad.records.history import Record
 from fairnad.search.finals import Finalist, Finals
 from fairnad.settings.search_settings import RunContext
-from graphs.search.finals import Retraining
+from graphs.runtime.stored_finals import Retraining
 from store.run_folder import RunFolder
 
 BASE_SOURCE = "import torch.nn as nn\n\n\nclass Network(nn.Module):\n    width = 8\n"

@@ -14,9 +14,10 @@ from torch import nn
 
 import prompts.loader
 from fairnad.domain.budget import Budget, has_room, within
+from fairnad.domain.contract import Contract
 from fairnad.domain.recipe import RECIPES
 from prompts.loader import load_pack
-from tools.budget_evaluator import count_flops, count_params
+from tools.budget_evaluator import count_params, flop_count
 from tools.jobs.network_source import build_network
 
 MODELS = Path(prompts.loader.__file__).parent / "vision" / "models"
@@ -28,7 +29,11 @@ CELL_4711_PARAMS, CELL_4711_MACS = 107_156, 11_721_060
 
 def build(name: str, num_classes: int = 10, image_size: int = 32) -> nn.Module:
     source = (MODELS / f"{name}.py").read_text(encoding="utf-8")
-    return build_network(source, num_classes=num_classes, image_size=image_size, seed=0)
+    return build_network(source, Contract.for_images(image_size, num_classes), seed=0)
+
+
+def count_flops(network: nn.Module, image_size: int) -> int:
+    return flop_count(network, torch.zeros(1, 3, image_size, image_size)).total
 
 
 def test_the_models_the_tasks_name_are_there() -> None:
@@ -104,7 +109,7 @@ def test_the_cell_network_is_that_of_nas_bench_201() -> None:
     source = (MODELS / "nasbench201_random.py").read_text(encoding="utf-8")
     for width, original in ((244, 64), (122, 32), (61, 16)):
         source = re.sub(rf"\b{width}\b", str(original), source)
-    network = build_network(source, num_classes=100, image_size=32, seed=0)
+    network = build_network(source, Contract.for_images(32, 100), seed=0)
     assert count_params(network) == CELL_4711_PARAMS
     macs: list[int] = []
 
@@ -125,14 +130,20 @@ def test_the_cell_network_is_that_of_nas_bench_201() -> None:
 )
 def test_a_model_costs_what_it_always_did(name: str, image_size: int, params: int, flops: int) -> None:
     network = build(name)
-    assert (count_params(network), count_flops(network, image_size)) == (params, flops)
+    assert (count_params(network), count_flops(network, image_size)) == (
+        params,
+        flops,
+    )
 
 
 @pytest.mark.parametrize("task", [name for name, defaults in TASKS.items() if defaults.max_params])
 def test_a_tasks_base_leaves_room_under_its_limits(task: str) -> None:
     defaults = TASKS[task]
     network = build(defaults.base, image_size=defaults.image_size)
-    costs = {"params": count_params(network), "flops": count_flops(network, defaults.image_size)}
+    costs = {
+        "params": count_params(network),
+        "flops": count_flops(network, defaults.image_size),
+    }
     budgets = [Budget("params", "parameters", defaults.max_params), Budget("flops", "FLOPs", defaults.max_flops)]
     assert within(costs, budgets)
     assert has_room(costs, budgets, 1 / 2, when_all=True), "the base should be free to grow to twice its costs"

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import yaml
 
-from agents.builtin.catalogue import TRANSFORMATIONS
+from agents.builtin.catalogue import transformations
 from fairnad.ideas.attribute_tree import AttributeTree, Category, Granularity, Target
 from fairnad.ideas.idea import Idea
+from prompts.loader import load_pack
 from store.idea_files import read_ideas, write_ideas
 from tools.embedder import HashedEmbedder
 
 PACK = Path(__file__).parents[2] / "prompts/vision"
+TRANSFORMATIONS = transformations(load_pack("vision").library)
 
 BANNED = re.compile(
     r"\btrain|pre-?trained|\bloss|\bdata\b|data ?set|\binitiali|\bepoch|\boptimi[sz]|learning rate|\bfine-?tun"

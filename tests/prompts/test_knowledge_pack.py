@@ -11,7 +11,8 @@ import pytest
 
 from fairnad.errors import PackError
 from fairnad.ideas.attribute_tree import Target
-from prompts.knowledge_pack import KNOWLEDGE_ROLES, KnowledgePack, load_knowledge_pack
+from fairnad.roles import templates_of
+from prompts.knowledge_pack import KnowledgePack, load_knowledge_pack
 from prompts.lexicon import term_pattern
 
 
@@ -63,7 +64,9 @@ def test_the_prompts_show_the_tree_and_keep_the_papers_constraints(knowledge: Kn
         "name": "THE MODEL",
         "code": "THE CODE",
     }
-    prompts = {role: "\n".join(text for _, text in knowledge.messages(role, **variables)) for role in KNOWLEDGE_ROLES}
+    prompts = {
+        role: "\n".join(text for _, text in knowledge.messages(role, **variables)) for role in templates_of("knowledge")
+    }
     for role in ("paper_filter", "idea_extraction"):
         for tag in tree.tags():
             assert tag.main in prompts[role]

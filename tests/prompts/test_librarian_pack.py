@@ -23,7 +23,7 @@ def test_a_pack_may_do_without_a_librarian_until_a_model_is_asked(folder: Path) 
     (folder / "librarian").rmdir()
     pack = load_librarian_pack(load_pack(str(folder)))
     assert pack.words.categories == {}
-    with pytest.raises(PackError, match="pack vision has no folder librarian with the prompts"):
+    with pytest.raises(PackError, match="pack vision has no folder librarian with prompts for"):
         pack.messages("question_answering", question="", earlier="", evidence="")
 
 
@@ -35,13 +35,13 @@ def test_a_pack_may_do_without_a_librarian_until_a_model_is_asked(folder: Path) 
         (
             "words.yaml",
             "categories: {swish: [silu]}\n",
-            "categories has swish, which the attribute tree lacks: mend it",
+            "categories has swish, which the attribute tree lacks: fix it",
         ),
-        ("words.yaml", "cheap: light\n", "cheap: Input should be a valid list: mend it"),
-        ("words.yaml", "colours: []\n", "colours: Extra inputs are not permitted: mend it"),
+        ("words.yaml", "cheap: light\n", "cheap: Input should be a valid tuple: fix it"),
+        ("words.yaml", "colours: []\n", "colours: Extra inputs are not permitted: fix it"),
         ("words.yaml", "cheap: [", "not valid YAML"),
-        ("librarian.toml", "[prompts]\n", r"\[prompts\] has ; expected question_answering, question_understanding"),
-        ("librarian.toml", "prompts = 3\n", "prompts: Input should be a valid dictionary: mend it"),
+        ("librarian.toml", "[prompts]\n", r"\[prompts\] lacks question_answering, question_understanding: list"),
+        ("librarian.toml", "prompts = 3\n", "prompts: Input should be a valid dictionary: fix it"),
         ("librarian.toml", "=", "not valid TOML"),
         ("question_answering.md", "# System\n# User\n{{ question }}", "declares earlier, evidence, which the prompt"),
         ("question_answering.md", "{{ question }}", "expected the headings"),

@@ -12,7 +12,7 @@ from fairnad.errors import BaseModelError, PackError
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
 from fairnad.settings.search_settings import RunContext
-from prompts.loader import FORM_ROLES, ROLES, continuation, load_pack
+from prompts.loader import PROMPTS, continuation, load_pack
 from prompts.templates import fenced
 
 IDEA = Idea("Gate the channels.", tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation"))
@@ -183,15 +183,15 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     "TOML": (lambda f: edit(f / "pack.toml", "[targets]", "[targets"), "pack.toml: not valid TOML: Expected ']'"),
     "missing name": (
         lambda f: edit(f / "pack.toml", 'name = "vision"', ""),
-        "pack.toml: name: Field required: mend it",
+        "pack.toml: name: Field required: fix it",
     ),
     "unknown key": (
         lambda f: edit(f / "pack.toml", "[single-use]", "[single-usage]"),
-        "pack.toml: single-use: Field required: mend it",
+        "pack.toml: single-use: Field required: fix it",
     ),
     "empty idea": (
         lambda f: edit(f / "pack.toml", "In any of the blocks, change a stride.", " "),
-        "pack.toml: adjustment.1.idea: String should have at least 1 character: mend it",
+        "pack.toml: adjustment.1.idea: String should have at least 1 character: fix it",
     ),
     "unknown action": (
         lambda f: edit(f / "pack.toml", '"kernel"', '"kernels"'),
@@ -203,11 +203,11 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "missing target": (
         lambda f: edit(f / "pack.toml", '"any" = "Change the network after this idea: {{ idea }}"', ""),
-        "pack.toml: [targets] 'any': expected a text that shows {{ idea }} alone, found '': mend it",
+        "pack.toml: [targets] 'any': expected a text that shows {{ idea }} alone, found '': fix it",
     ),
     "target without idea": (
         lambda f: edit(f / "pack.toml", "Change the network after this idea: {{ idea }}", "Do {{ parent }}"),
-        "pack.toml: [targets] 'any': expected a text that shows {{ idea }} alone, found 'Do {{ parent }}': mend it",
+        "pack.toml: [targets] 'any': expected a text that shows {{ idea }} alone, found 'Do {{ parent }}': fix it",
     ),
     "malformed target": (
         lambda f: edit(f / "pack.toml", "Change the network after this idea: {{ idea }}", "{{ idea"),
@@ -231,7 +231,7 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "another encoding": (
         lambda f: (f / "debug.md").write_bytes(b"# System\ncaf\xe9\n# User\n"),
-        "debug.md: expected UTF-8, found another encoding at byte 12: save it so",
+        "debug.md: expected UTF-8, found another encoding at byte 12: save it as UTF-8",
     ),
     "no headings": (
         lambda f: edit(f / "debug.md", "# User\n", "## User\n"),
@@ -239,7 +239,7 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "malformed template": (
         lambda f: edit(f / "debug.md", "{{ prompt }}", "{{ prompt }"),
-        "debug.md: not a valid Jinja template: unexpected '}': mend it",
+        "debug.md: not a valid Jinja template: unexpected '}': fix it",
     ),
     "declared, not shown": (
         lambda f: edit(f / "mutation.md", "{{ idea }}", ""),
@@ -268,7 +268,7 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "no tree": (
         lambda f: (f / "attribute_tree.yaml").write_text("text"),
-        "attribute_tree.yaml: content: Input should be a valid dictionary: mend it",
+        "attribute_tree.yaml: content: Input should be a valid dictionary: fix it",
     ),
     "unknown granularity": (
         lambda f: edit(f / "attribute_tree.yaml", "network:", "networks:"),
@@ -276,11 +276,11 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "sub-categories as text": (
         lambda f: edit(f / "attribute_tree.yaml", "[gelu, relu]", "gelu"),
-        "attribute_tree.yaml: performance.operation.activation: Input should be a valid list: mend it",
+        "attribute_tree.yaml: performance.operation.activation: Input should be a valid list: fix it",
     ),
     "task without a table": (
         lambda f: (f / "tasks.toml").write_text("digits = 3"),
-        "tasks.toml: digits: Input should be a dictionary or an instance of TaskDefaults: mend it",
+        "tasks.toml: digits: Input should be a dictionary or an instance of TaskDefaults: fix it",
     ),
     "unknown key of a task": (
         lambda f: edit(f / "tasks.toml", "crop_padding", "padding"),
@@ -288,7 +288,7 @@ MISTAKES: dict[str, tuple[Break, str]] = {
     ),
     "missing key of a task": (
         lambda f: edit(f / "tasks.toml", "crop_padding = 1", ""),
-        "tasks.toml: digits.crop_padding: Field required: mend it",
+        "tasks.toml: digits.crop_padding: Field required: fix it",
     ),
     "wrong type in a task": (
         lambda f: edit(f / "tasks.toml", "crop_padding = 1", 'crop_padding = "one"'),
@@ -306,10 +306,14 @@ def test_a_mistake_in_a_pack_is_one_line_that_names_the_file(folder: Path, break
     assert "\n" not in str(caught.value)
 
 
+OPTIONAL = [name for name, prompt in PROMPTS.items() if prompt.replaces]
+REQUIRED = [name for name, prompt in PROMPTS.items() if not prompt.replaces]
+
+
 def test_the_roles_have_prompts_of_their_own(folder: Path) -> None:
     pack = load_pack(str(folder))
-    systems = {pack.messages(role, **dict.fromkeys(variables, ""))[0] for role, variables in ROLES.items()}
-    assert len(systems) == len(ROLES) == 6
+    systems = {pack.messages(role, **dict.fromkeys(PROMPTS[role].variables, ""))[0] for role in REQUIRED}
+    assert len(systems) == len(REQUIRED) == 6
 
 
 def test_a_model_that_was_cut_off_is_told_to_go_on_exactly_there() -> None:
@@ -336,8 +340,8 @@ def test_a_wording_of_the_settings_replaces_a_prompt_of_the_pack() -> None:
 
 
 def test_every_prompt_of_a_pack_can_be_worded_in_the_settings() -> None:
-    context = RunContext.model_validate({f"{role}_prompt": role for role in (*ROLES, *FORM_ROLES)})
-    assert context.prompt_wordings == {role: role for role in (*ROLES, *FORM_ROLES)}
+    context = RunContext.model_validate({"prompts": {role: role for role in PROMPTS}})
+    assert context.prompts == {role: role for role in PROMPTS}
 
 
 SHOWN = "{{ failed }}{{ parent }}{{ prompt }}{{ error }}{{ traceback }}{{ shapes }}"
@@ -347,10 +351,10 @@ DEBUG_WORDING = f"# System\nMend it.\n# User\n{SHOWN}\n"
 def test_a_wording_for_whole_files_leaves_out_the_packs_prompts_in_its_place_unless_they_are_worded_too() -> None:
     pack = load_pack("vision", {"mutation": WORDING, "debug": DEBUG_WORDING})
     lost = {"mutation_edit", "mutation_module", "debug_edit"}
-    assert {role for role in FORM_ROLES if not pack.has(role)} == lost
+    assert {role for role in OPTIONAL if not pack.has(role)} == lost
     pack = load_pack("vision", {"debug": DEBUG_WORDING, "debug_edit": DEBUG_WORDING.replace("Mend", "Edit")})
-    assert all(pack.has(role) for role in FORM_ROLES)
-    variables = dict.fromkeys(ROLES["debug"], "…")
+    assert all(pack.has(role) for role in OPTIONAL)
+    variables = dict.fromkeys(PROMPTS["debug"].variables, "…")
     assert [pack.messages(role, **variables)[0][1] for role in ("debug", "debug_edit")] == ["Mend it.\n", "Edit it.\n"]
 
 
@@ -363,15 +367,19 @@ def test_a_wording_may_include_files_of_the_pack() -> None:
 @pytest.mark.parametrize(
     ("role", "wording", "message"),
     [
-        ("mutation", "hello", "--mutation-prompt: expected the headings '# System' and '# User', in this order"),
+        ("mutation", "hello", "--prompts: mutation: expected the headings '# System' and '# User', in this order"),
         (
             "mutation",
             WORDING.replace("parent", "idea"),
-            "--mutation-prompt: pack.toml declares parent, which the prompt",
+            "--prompts: mutation: pack.toml declares parent, which the prompt",
         ),
-        ("mutation", WORDING + "{{ colour }}", "--mutation-prompt: the prompt shows colour, which pack.toml does not"),
-        ("debug", WORDING, "--debug-prompt: pack.toml declares error, failed, prompt, shapes, traceback"),
-        ("mutation", WORDING + "{{ idea", "--mutation-prompt: not a valid Jinja template"),
+        (
+            "mutation",
+            WORDING + "{{ colour }}",
+            "--prompts: mutation: the prompt shows colour, which pack.toml does not",
+        ),
+        ("debug", WORDING, "--prompts: debug: pack.toml declares error, failed, prompt, shapes, traceback"),
+        ("mutation", WORDING + "{{ idea", "--prompts: mutation: not a valid Jinja template"),
         (
             "idea_mutation_improved",
             WORDING + '{% include "nowhere.md" %}',

@@ -20,7 +20,7 @@ from fairnad.records.history import Record
 from store.history_store import SqliteHistory
 from store.idea_files import read_ideas
 from store.idea_store import ChromaIdeaStore
-from tests.store.few_ideas import FEW, CountingEmbedder
+from tests.store.few_ideas import FEW, CountingEmbedder, open_store
 from tools.embedder import HashedEmbedder
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ def embed() -> CountingEmbedder:
 
 @pytest.fixture
 def store(tmp_path: Path, embed: CountingEmbedder) -> Iterator[ChromaIdeaStore]:
-    opened = ChromaIdeaStore.open(tmp_path / "ideas", FEW, embed)
+    opened = open_store(tmp_path / "ideas", FEW, embed)
     yield opened
     opened.close()
 
@@ -140,7 +140,7 @@ def store(tmp_path: Path, embed: CountingEmbedder) -> Iterator[ChromaIdeaStore]:
 def starter(tmp_path_factory: pytest.TempPathFactory, tree: AttributeTree, root: Path) -> Iterator[ChromaIdeaStore]:
     """The vision pack's ideas."""
     ideas = read_ideas(root / "prompts/vision/ideas.jsonl", tree)
-    opened = ChromaIdeaStore.open(tmp_path_factory.mktemp("starter"), ideas, HashedEmbedder())
+    opened = open_store(tmp_path_factory.mktemp("starter"), ideas, HashedEmbedder())
     yield opened
     opened.close()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, Source
+from store.idea_store import ChromaIdeaStore
 from tools.embedder import HashedEmbedder
 
 GELU = Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation", "gelu")
@@ -34,6 +36,13 @@ class CountingEmbedder(HashedEmbedder):
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.num_texts += len(texts)
         return super().__call__(texts)
+
+
+def open_store(folder: Path, ideas: Sequence[Idea], embed: HashedEmbedder) -> ChromaIdeaStore:
+    """A store whose index is built."""
+    store = ChromaIdeaStore(folder, ideas, embed)
+    store.ensure_index()
+    return store
 
 
 def texts(found: Sequence[tuple[Idea, float]]) -> list[str]:

@@ -108,7 +108,7 @@ def test_what_is_replayed_is_what_was_recorded_and_is_recorded_again(
 @pytest.mark.parametrize(
     ("asked", "pack", "why"),
     [
-        (SECOND, "pack1", "the call of debugger for g01-fair-r1-s00-d0, version 1, part 0: it holds no such call"),
+        (SECOND, "pack1", "the call of debugger for g01-fair-r1-s00-d0, version 1, part 0: it contains no such call"),
         (
             replace(FIRST, prompt_digest="new"),
             "pack2",

@@ -42,7 +42,7 @@ def test_a_disk_that_refuses_is_one_line_with_the_place_and_a_way_out(tmp_path: 
         write_whole(path, ["text"])
     assert str(caught.value) == (
         f"{path} must be readable and writable, but: no such file or directory; nothing that was stored is lost: "
-        "make room or mend the permissions, then run the same command again"
+        "free some space or fix the permissions, then run the same command again"
     )
     with pytest.raises(StorageError, match="but: odd;"), disk_errors(path):
         raise OSError("Odd")

@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from fairnad.records.candidate import Call, Evaluation, FailureKind
-from fairnad.records.draw_decisions import NO_CHOICES, Choices
+from fairnad.records.draw_decisions import NO_DECISIONS, DrawDecisions
 from fairnad.records.history import Record, Repair
 from store.history_store import SqliteHistory
 
@@ -60,16 +60,19 @@ def test_every_record_is_printed_as_one_json_object_with_stable_keys(run: Path, 
 def test_what_was_chosen_and_repaired_can_be_read_back_from_a_line(
     tmp_path: Path, root: Path, make_record: Callable[..., Record]
 ) -> None:
-    choices = Choices("qwen", "edit", ("shape", "memory"), ("A gate: +1.2 points",))
+    choices = DrawDecisions("qwen", "edit", ("shape", "memory"), ("A gate: +1.2 points",))
     repairs = (Repair(FailureKind.SHAPE, 1, False, 2), Repair(FailureKind.RUNTIME, 2, True))
     history = SqliteHistory(tmp_path / "history.sqlite")
     history.add_record(make_record(0))
     history.add_record(make_record(1, choices=choices, repairs=repairs, num_debugs=2))
     history.close()
     plain_line, line = map(json.loads, print_history(root, tmp_path, "--jsonl").stdout.splitlines())
-    assert TypeAdapter(Choices).validate_python(line["choices"]) == choices
+    assert TypeAdapter(DrawDecisions).validate_python(line["choices"]) == choices
     assert TypeAdapter(tuple[Repair, ...]).validate_python(line["repairs"]) == repairs
-    assert (plain_line["repairs"], TypeAdapter(Choices).validate_python(plain_line["choices"])) == ([], NO_CHOICES)
+    assert (plain_line["repairs"], TypeAdapter(DrawDecisions).validate_python(plain_line["choices"])) == (
+        [],
+        NO_DECISIONS,
+    )
 
 
 def test_a_number_json_does_not_know_is_printed_as_null(
@@ -86,7 +89,7 @@ def test_a_number_json_does_not_know_is_printed_as_null(
 
 def test_the_table_has_one_line_a_record(run: Path, root: Path) -> None:
     heading, failed, trained = print_history(root, run).stdout.splitlines()
-    assert heading.split() == ["candidate", "accuracy", "params", "flops", "what", "became", "of", "it"]
+    assert heading.split() == ["candidate", "accuracy", "params", "flops", "outcome"]
     assert failed.split()[:4] == ["g01-fair-r1-s00-d0", "-", "-", "-"]
     assert failed.endswith("execute: shape: 8 is not 16")
     assert trained.split()[:4] == ["g01-fair-r1-s01-d0", "50.00%", "1,000,000", "200,000,000"]

@@ -139,7 +139,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(path: Path, start: Callable[.
     line, num_steps = program.lines(2)
     assert program.end() == 0
     assert line.startswith(f"{path} must be readable and writable, but: ")
-    assert line.endswith("make room or mend the permissions, then run the same command again")
+    assert line.endswith("free some space or fix the permissions, then run the same command again")
     history = SqliteHistory(path)
     assert len(history.steps("c")) == int(num_steps) > 20
     history.close()
@@ -155,7 +155,7 @@ def test_another_schema_version_names_both(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE meta SET value = '7' WHERE name = 'schema version'")
     connection.close()
-    with pytest.raises(RunFolderError, match=f"is of version 7, this program reads version {SCHEMA_VERSION}: choose"):
+    with pytest.raises(RunFolderError, match=f"has version 7, this program reads version {SCHEMA_VERSION}: choose"):
         SqliteHistory(path)
 
 

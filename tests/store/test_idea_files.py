@@ -133,7 +133,7 @@ def test_an_idea_without_a_tag_is_not_written(path: Path) -> None:
         ({**GOOD, "source": {"url": ""}}, ", line 2: unknown field 'url'"),
         ({**GOOD, "source": {"year": "2016"}}, ', line 2: expected year to be a number, found "2016"'),
         ({**GOOD, "source": {"year": True}}, ", line 2: expected year to be a number, found true"),
-        ({**GOOD, "text": "replace  every RELU by gelu."}, ", line 2: expected a new idea, found that of line 1 again"),
+        ({**GOOD, "text": "replace  every RELU by gelu."}, ", line 2: expected a new idea, repeats line 1"),
     ],
 )
 def test_a_fault_names_its_line_and_what_was_expected(
@@ -166,7 +166,7 @@ def test_the_same_text_under_another_tag_is_another_idea(path: Path, tree: Attri
 
 
 def test_a_file_without_ideas_is_told(path: Path, tree: AttributeTree) -> None:
-    assert refusal(path, tree, "", "  ") == ": expected an idea a line, found none"
+    assert refusal(path, tree, "", "  ") == ": expected one idea per line, found none"
 
 
 def test_what_is_not_utf8_is_told_with_its_line(path: Path, tree: AttributeTree) -> None:
@@ -185,6 +185,6 @@ def test_a_missing_file_is_told(path: Path, tree: AttributeTree) -> None:
 def test_ideas_are_added_one_after_the_other_and_none_twice(path: Path, tree: AttributeTree) -> None:
     gelu, other = (Idea(text, tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation")) for text in ("a", "b"))
     assert [add_idea(path, idea, tree) for idea in (gelu, other)] == [1, 2]
-    with pytest.raises(IdeaFileError, match="holds this idea already"):
+    with pytest.raises(IdeaFileError, match="already contains this idea"):
         add_idea(path, gelu, tree)
     assert read_ideas(path, tree) == (gelu, other)

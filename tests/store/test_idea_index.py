@@ -17,7 +17,7 @@ from fairnad.errors import IdeaIndexError, StorageError
 from fairnad.ideas.idea import Idea, Source
 from fairnad.ideas.idea_filter import IdeaFilter
 from store.idea_store import ChromaIdeaStore
-from tests.store.few_ideas import FEW, GELU, CountingEmbedder, texts
+from tests.store.few_ideas import FEW, GELU, CountingEmbedder, open_store, texts
 from tools.embedder import HashedEmbedder
 
 
@@ -26,42 +26,25 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
-@pytest.mark.parametrize("exact_up_to", [0, 5000])
-def test_reading_changes_nothing_on_disk_and_leaves_nothing_behind(
-    tmp_path: Path, embed: CountingEmbedder, exact_up_to: int, monkeypatch: pytest.MonkeyPatch
+def test_a_search_in_a_finished_index_changes_nothing_on_disk_and_leaves_nothing_behind(
+    tmp_path: Path, embed: CountingEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.idea_store.EXACT_UP_TO", exact_up_to)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     folder = tmp_path / "ideas"
-    ChromaIdeaStore.open(folder, FEW, embed)
+    open_store(folder, FEW, embed)
     before = contents(folder)
-    store = ChromaIdeaStore(folder, FEW, embed, read_only=True)
+    store = ChromaIdeaStore(folder, FEW, embed)
     assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
     assert contents(folder) == before
     store.close()
     assert contents(folder) == before
     assert not list((tmp_path / "temporary").iterdir())
-    with pytest.raises(ValueError, match="open for reading builds no index"):
-        store.ensure_index(anew=True)
 
 
-@pytest.mark.parametrize("exact_up_to", [0, 5000])
-def test_without_an_index_a_store_that_only_reads_makes_its_vectors_once_and_writes_nothing(
-    tmp_path: Path, embed: CountingEmbedder, exact_up_to: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("store.idea_store.EXACT_UP_TO", exact_up_to)
-    store = ChromaIdeaStore(tmp_path / "ideas", FEW, embed, read_only=True)
-    for _ in range(2):
-        assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
-    assert embed.num_texts == len(FEW) + 2
-    assert not (tmp_path / "ideas").exists()
-    assert not store.is_indexed()
-
-
-def test_an_index_can_be_built_anew(store: ChromaIdeaStore, embed: CountingEmbedder) -> None:
+def test_an_index_can_be_rebuilt(store: ChromaIdeaStore, embed: CountingEmbedder) -> None:
     store.search("ReLU")
-    store.ensure_index(anew=True)
+    store.ensure_index(rebuild=True)
     assert embed.num_texts == 2 * len(FEW) + 1
     assert store.is_indexed()
     assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
@@ -71,15 +54,16 @@ def test_a_model_that_gives_vectors_of_another_length_is_named(tmp_path: Path) -
     class Changing(HashedEmbedder):
         name = "changing"
 
-    ChromaIdeaStore.open(tmp_path, FEW, Changing(64))
-    store = ChromaIdeaStore(tmp_path, FEW, Changing(32), read_only=True)
-    with pytest.raises(IdeaIndexError, match="holds vectors of 64 numbers, changing now gives 32: build it anew"):
+    open_store(tmp_path, FEW, Changing(64))
+    store = ChromaIdeaStore(tmp_path, FEW, Changing(32))
+    message = r"changing no longer fits the index \(collection expecting .* dimension of 64, got 32\): rebuild it with"
+    with pytest.raises(IdeaIndexError, match=message):
         store.search("ReLU")
 
 
 def test_an_index_is_built_once_and_opened_afterwards(tmp_path: Path, embed: CountingEmbedder) -> None:
     for _ in range(3):
-        store = ChromaIdeaStore.open(tmp_path, FEW, embed)
+        store = open_store(tmp_path, FEW, embed)
         assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
         store.close()
         store.close()
@@ -87,20 +71,20 @@ def test_an_index_is_built_once_and_opened_afterwards(tmp_path: Path, embed: Cou
 
 
 def test_an_index_of_other_ideas_or_of_another_embedder_is_built_again(tmp_path: Path, embed: CountingEmbedder) -> None:
-    ChromaIdeaStore.open(tmp_path, FEW, embed)
+    open_store(tmp_path, FEW, embed)
     renamed = [*FEW[1:], Idea(FEW[0].text, tag=GELU, source=Source("Another title"))]
-    store = ChromaIdeaStore.open(tmp_path, renamed, embed)
+    store = open_store(tmp_path, renamed, embed)
     assert embed.num_texts == 2 * len(FEW)
     assert len(store.search("GELU", IdeaFilter(title="Another title"))) == 1
     store.close()
     wider = CountingEmbedder(128)
-    assert len(ChromaIdeaStore.open(tmp_path, renamed, wider)) == len(FEW)
+    assert len(open_store(tmp_path, renamed, wider)) == len(FEW)
     assert wider.num_texts == len(FEW)
 
 
 def test_a_store_whose_index_was_replaced_by_another_still_finds_its_own(tmp_path: Path) -> None:
-    mine = ChromaIdeaStore.open(tmp_path, FEW[:3], HashedEmbedder(64))
-    others = ChromaIdeaStore.open(tmp_path, FEW[3:], HashedEmbedder(32))
+    mine = open_store(tmp_path, FEW[:3], HashedEmbedder(64))
+    others = open_store(tmp_path, FEW[3:], HashedEmbedder(32))
     assert texts(mine.search("GELU", limit=1)) == [FEW[0].text]
     assert texts(others.search("pooling", limit=1)) == [FEW[4].text]
     mine.close()
@@ -143,9 +127,9 @@ def damage(folder: Path, how: str) -> None:
     ],
 )
 def test_a_damaged_index_is_built_again(tmp_path: Path, embed: CountingEmbedder, how: str) -> None:
-    ChromaIdeaStore.open(tmp_path, FEW, embed)
+    open_store(tmp_path, FEW, embed)
     damage(tmp_path, how)
-    store = ChromaIdeaStore.open(tmp_path, FEW, embed)
+    store = open_store(tmp_path, FEW, embed)
     assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
     store.close()
     assert embed.num_texts == 2 * len(FEW) + 1
@@ -154,7 +138,7 @@ def test_a_damaged_index_is_built_again(tmp_path: Path, embed: CountingEmbedder,
 def test_an_index_damaged_after_opening_is_built_again_before_it_is_searched(
     tmp_path: Path, embed: CountingEmbedder
 ) -> None:
-    store = ChromaIdeaStore.open(tmp_path, FEW, embed)
+    store = open_store(tmp_path, FEW, embed)
     damage(tmp_path, "torn vectors")
     assert texts(store.search("average pooling", limit=1)) == [FEW[4].text]
     store.close()
@@ -163,7 +147,6 @@ def test_an_index_damaged_after_opening_is_built_again_before_it_is_searched(
 OPENER = """
 import sys, tempfile
 from pathlib import Path
-import store.idea_store
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea
 from store.idea_store import ChromaIdeaStore
@@ -176,11 +159,11 @@ class Embedder(HashedEmbedder):
             sys.stdin.readline()
         return super().__call__(texts)
 
-store.idea_store.EXACT_UP_TO = 100
 tempfile.tempdir = str(Path(sys.argv[1]).parent)
 tag = Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation", "gelu")
 ideas = [Idea(f"Use variant {i} of the block.", tag=tag) for i in range(300)]
-store = ChromaIdeaStore.open(Path(sys.argv[1]), ideas, Embedder(64))
+store = ChromaIdeaStore(Path(sys.argv[1]), ideas, Embedder(64))
+store.ensure_index()
 """
 
 SEARCHER = (
@@ -205,7 +188,7 @@ def test_processes_that_open_one_folder_at_once_do_not_break_each_other(
     programs = [start(SEARCHER, tmp_path / "ideas") for _ in range(2)]
     assert [program.lines(1) for program in programs] == [["found"]] * 2
     assert [program.end() for program in programs] == [0, 0]
-    assert names(tmp_path / "ideas") == ["index", "lock"]
+    assert names(tmp_path / "ideas") == ["index"]
     assert names(tmp_path) == ["ideas"]
 
 
@@ -224,24 +207,21 @@ def test_processes_killed_while_they_build_or_search_do_no_harm_and_leave_nothin
     successor = start(SEARCHER, folder)
     assert successor.lines(1) == ["found"]
     assert successor.end() == 0
-    assert names(folder) == ["index", "lock"]
+    assert names(folder) == ["index"]
     assert names(tmp_path) == ["ideas"]
 
 
 @pytest.mark.parametrize("num_bytes", [0, 20_000, 100_000, 150_000])
-def test_a_full_disk_is_one_line(
-    tmp_path: Path, embed: CountingEmbedder, num_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("store.idea_store.EXACT_UP_TO", 0)
-    ChromaIdeaStore.open(tmp_path / "warm", FEW, embed)
+def test_a_full_disk_is_one_line(tmp_path: Path, embed: CountingEmbedder, num_bytes: int) -> None:
+    open_store(tmp_path / "warm", FEW, embed)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:
         with pytest.raises(StorageError, match="must be readable and writable, but: "):
-            ChromaIdeaStore.open(tmp_path / "full", FEW, embed)
+            open_store(tmp_path / "full", FEW, embed)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    store = ChromaIdeaStore.open(tmp_path / "full", FEW, embed)
+    store = open_store(tmp_path / "full", FEW, embed)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:
         with pytest.raises(StorageError, match="must be readable and writable, but: "):
@@ -255,7 +235,7 @@ def test_a_full_disk_is_one_line(
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, embed: CountingEmbedder) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file must be readable and writable, but: file exists"):
-        ChromaIdeaStore.open(tmp_path / "file", FEW, embed)
+        open_store(tmp_path / "file", FEW, embed)
 
 
 def test_opening_an_index_that_is_there_and_drawing_needs_no_chroma(tmp_path: Path, root: Path) -> None:

@@ -38,14 +38,14 @@ def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path, no_room):
 
 
 def test_weights_that_are_gone_are_told_in_a_line(tmp_path):
-    with pytest.raises(RunFolderError, match=r"expected trained weights, found no file .*one; put it back, or choose"):
+    with pytest.raises(RunFolderError, match=r"expected trained weights, found no file .*one; restore it, or choose"):
         read_kept(tmp_path / "one", "digest")
 
 
 def test_weights_that_were_changed_are_told_in_a_line(tmp_path):
     digest = keep(tmp_path / "one", b"mine")
     (tmp_path / "one").write_bytes(b"yours")
-    with pytest.raises(RunFolderError, match=r"expected the weights that were trained, found others in .*one; put"):
+    with pytest.raises(RunFolderError, match=r"expected the trained weights, found different ones in .*one; restore"):
         read_kept(tmp_path / "one", digest)
 
 

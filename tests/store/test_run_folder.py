@@ -15,7 +15,8 @@ import pytest
 from fairnad.errors import IdeaFileError, RunFolderError, SettingsError, StorageError
 from fairnad.ideas.attribute_tree import AttributeTree
 from fairnad.records.history import Record
-from fairnad.settings.search_settings import LanguageModelSettings, RunContext, SearchSettings
+from fairnad.settings.model_entries import LanguageModelSettings
+from fairnad.settings.search_settings import RunContext, SearchSettings
 from store.run_folder import RunFolder, read_context
 
 
@@ -64,7 +65,7 @@ def test_no_key_is_written(context: RunContext, monkeypatch: pytest.MonkeyPatch)
         folder.export()
         for file in folder.path.rglob("*"):
             assert not file.is_file() or b"sk-very-secret" not in file.read_bytes()
-        assert read_context(folder.path).llm.base_url == "https://host:8000/v1?to=a@b"
+        assert read_context(folder.path).llm.models[0].base_url == "https://host:8000/v1?to=a@b"
 
 
 def test_a_run_is_continued_with_what_it_holds(context: RunContext, make_record: Callable[..., Record]) -> None:
@@ -79,12 +80,12 @@ def test_a_run_is_continued_with_what_it_holds(context: RunContext, make_record:
 
 def test_other_settings_are_refused_by_the_names_of_their_flags(context: RunContext, path: Path) -> None:
     RunFolder.open(context).close()
-    other = context.model_copy(update={"seed": 4, "search": SearchSettings(max_debugs=0)})
+    other = context.model_copy(update={"seed": 4, "search": SearchSettings(max_draws=1)})
     with pytest.raises(SettingsError) as caught:
         RunFolder.open(other)
     assert str(caught.value) == (
-        f"{path} was begun with other settings: --seed (was 3, now 4), --search.max-debugs (was 2, now 0); "
-        "resume it with those it was begun with, or choose another --run"
+        f"{path} was started with other settings: --seed (was 3, now 4), --search.max-draws (was 4, now 1); "
+        "resume it with its own settings, or choose another --run"
     )
     RunFolder.open(context).close()
     assert read_context(path) == context
@@ -190,7 +191,7 @@ def test_a_run_killed_before_its_settings_were_written_begins_anew(context: RunC
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", "..", "/tmp/x", "a/"])
 def test_a_run_name_that_is_no_plain_name_is_refused(context: RunContext, name: str) -> None:
-    with pytest.raises(SettingsError, match=f"--run must be the plain name of a folder, found '{name}'; --runs says"):
+    with pytest.raises(SettingsError, match=f"--run must be a plain folder name, found '{name}'; --runs sets"):
         RunFolder.open(context.model_copy(update={"run": name}))
 
 
@@ -204,10 +205,10 @@ def test_settings_of_another_version_are_told(context: RunContext, path: Path) -
     RunFolder.open(context).close()
     settings = path / "settings.toml"
     settings.write_text("temperature = 3\n" + settings.read_text())
-    with pytest.raises(RunFolderError, match=r"settings.toml is of another version of this program: temperature: "):
+    with pytest.raises(RunFolderError, match=r"was written by another version of this program: temperature: "):
         read_context(path)
     settings.write_text("= 3")
-    with pytest.raises(RunFolderError, match=r"settings.toml must be the TOML file a run was begun with, but: "):
+    with pytest.raises(RunFolderError, match=r"settings.toml must be the settings of a run as TOML, but: "):
         RunFolder.open(context)
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from fairnad.domain.contract import Contract
 from fairnad.records.candidate import Failure, Step
 from fairnad.settings.search_settings import LabSettings
 from tests.tools.quadrants import RECIPE, SETTINGS, make_split, make_task
 from tests.tools.unjailed import UNJAILED
+from tests.warm_servers import warm_servers
 from tools.checks import Checker
 from tools.datasets.tasks import Split
 from tools.lab import TorchLab
@@ -39,7 +41,7 @@ async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[San
 @pytest.fixture(scope="session")
 def checker(sandbox: Sandbox) -> Checker:
     """Checks for four classes and images of eight pixels a side."""
-    return Checker(sandbox, LabSettings(check_seconds=20, memory=1e9), num_classes=4, image_size=8, num_slots=2)
+    return Checker(sandbox, LabSettings(check_seconds=20, memory=1e9), Contract.for_images(8, 4), num_slots=2)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +49,7 @@ def make_job() -> Callable[..., Job]:
     """A check job of a source, with limits of the test's own choice."""
 
     def make(source: str, *, deliveries: Mapping[str, int] | None = None, **limits: float) -> Job:
-        request = {"num_classes": 4, "image_size": 8, "seed": 0, "integrity": "reject"}
+        request = {"contract": Contract.for_images(8, 4).to_json(), "seed": 0, "integrity": "reject"}
         return Job(JobKind.CHECK, Step.EXECUTE, source, request, replace(LIMITS, **limits), deliveries=deliveries or {})
 
     return make
@@ -144,6 +146,13 @@ def without_privileges() -> Callable[[], contextlib.AbstractContextManager[None]
             os.seteuid(0)
 
     return become_nobody
+
+
+@pytest.fixture(scope="module")
+def warm_fork_servers() -> Iterator[None]:
+    """Labs of a module share fork servers."""
+    with warm_servers():
+        yield
 
 
 @pytest.fixture(scope="session")

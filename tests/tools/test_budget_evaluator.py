@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fairnad.domain.contract import Contract
 from tools import budget_evaluator
-from tools.budget_evaluator import count_buffers, count_flops, count_params
+from tools.budget_evaluator import count_buffers, count_params, flop_count
 from tools.jobs.network_source import build_network
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +22,9 @@ RESNET = ROOT / "prompts" / "vision" / "models" / "resnet32.py"
 
 
 def test_resnet32_costs_what_the_paper_counts():
-    network = build_network(RESNET.read_text(), num_classes=10, image_size=32, seed=0)
+    network = build_network(RESNET.read_text(), Contract.for_images(32, 10), seed=0)
     assert count_params(network) == 466_906
-    assert count_flops(network, 32) == 69_759_616
+    assert flop_count(network, torch.zeros(1, 3, 32, 32)).total == 69_759_616
 
 
 class Attention(nn.Module):
@@ -54,7 +55,7 @@ ATTENTION_FLOPS = 16 * 3 * 8 + 16 * 8 * 8 * 4 + 16 * 16 * 8 * 2
     ],
 )
 def test_attention_counts_its_products_whichever_kernel_does_them(options):
-    assert count_flops(Attention(**options), 4) == ATTENTION_FLOPS
+    assert flop_count(Attention(**options), torch.zeros(1, 3, 4, 4)).total == ATTENTION_FLOPS
 
 
 class Product(nn.Module):
@@ -72,7 +73,7 @@ class Product(nn.Module):
     ("shape", "flops"), [((4,), 3 * 4 * 4), ((4, 5), 3 * 4 * 4 * 5), ((7, 1, 4, 5), 7 * 3 * 4 * 4 * 5)]
 )
 def test_a_product_counts_with_vectors_and_with_broadcasting(shape, flops):
-    assert count_flops(Product(*shape), 4) == flops
+    assert flop_count(Product(*shape), torch.zeros(1, 3, 4, 4)).total == flops
 
 
 def test_attention_counts_with_keys_and_values_of_their_own_sizes():
@@ -81,12 +82,12 @@ def test_attention_counts_with_keys_and_values_of_their_own_sizes():
             queries, keys, values = x.new_zeros(1, 2, 5, 4), x.new_zeros(1, 2, 7, 4), x.new_zeros(1, 2, 7, 3)
             return F.scaled_dot_product_attention(queries, keys, values)
 
-    assert count_flops(Cross(), 4) == 2 * 5 * 7 * (4 + 3)
+    assert flop_count(Cross(), torch.zeros(1, 3, 4, 4)).total == 2 * 5 * 7 * (4 + 3)
 
 
 def test_a_network_in_training_mode_is_counted_in_evaluation_mode_and_given_back():
     network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8)).train()
-    assert count_flops(network, 4) == 16 * 3 * 8 + 2 * 16 * 8
+    assert flop_count(network, torch.zeros(1, 3, 4, 4)).total == 16 * 3 * 8 + 2 * 16 * 8
     assert network.training
 
 
@@ -98,7 +99,7 @@ def test_shared_parameters_count_once_and_buffers_apart():
 
 
 def test_counting_is_quiet(recwarn, caplog, capfd):
-    count_flops(Attention(), 4)
+    flop_count(Attention(), torch.zeros(1, 3, 4, 4))
     assert not recwarn.list
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
@@ -126,7 +127,7 @@ def test_a_file_that_does_not_run_is_one_line_and_exit_status_2(tmp_path, capsys
 def test_a_missing_file_is_one_line_and_exit_status_2(tmp_path, capsys):
     assert budget_evaluator.main([str(tmp_path / "no.py")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"{tmp_path}/no.py: expected a Python source, found that it cannot be read: ")
+    assert error.startswith(f"{tmp_path}/no.py: expected a Python source, but it cannot be read: ")
     assert error.count("\n") == 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fairnad.domain.contract import Contract
 from fairnad.settings.search_settings import LabSettings
 from tools import check_command
 from tools.check_command import judge
@@ -41,7 +42,7 @@ def network(init: str = "", forward: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def checker(sandbox):
-    return Checker(sandbox, LabSettings(integrity="warn", check_seconds=20), 4, 8, num_slots=1)
+    return Checker(sandbox, LabSettings(integrity="warn", check_seconds=20), Contract.for_images(8, 4), num_slots=1)
 
 
 def test_the_command_prints_one_object_and_nothing_else():
@@ -92,7 +93,7 @@ async def test_a_source_that_does_not_run_is_rejected_without_costs(checker, sou
 
 @in_session
 async def test_a_source_that_never_ends_is_rejected_in_time(sandbox):
-    checker = Checker(sandbox, LabSettings(integrity="warn", check_seconds=1.5), 4, 8, num_slots=1)
+    checker = Checker(sandbox, LabSettings(integrity="warn", check_seconds=1.5), Contract.for_images(8, 4), num_slots=1)
     judged = await judge(network(forward="while True: pass"), checker, refuse=True)
     assert (judged.verdict, judged.kind) == ("reject", "timeout")
     assert judged.message == "killed at the limit of 1.5 seconds"
@@ -143,18 +144,18 @@ def test_standard_input_that_says_nothing_is_given_up():
     os.close(writer)
     os.close(reader)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr == b"standard input: expected a Python source, found no end of it in 0.2 s\n"
+    assert done.stderr == b"standard input: expected a Python source, but it did not end within 0.2 s\n"
 
 
 def test_what_is_no_file_is_one_line_and_exit_status_2(tmp_path, capsys):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     told = {
-        str(tmp_path / "no.py"): "found that it cannot be read: No such file or directory",
+        str(tmp_path / "no.py"): "but it cannot be read: No such file or directory",
         str(tmp_path): "found a folder; use - for standard input",
-        str(pipe): "found something else than a file; use - for standard input",
-        "/dev/null": "found something else than a file; use - for standard input",
-        "a\0b": "found that it cannot be read: embedded null byte",
+        str(pipe): "found no regular file; use - for standard input",
+        "/dev/null": "found no regular file; use - for standard input",
+        "a\0b": "but it cannot be read: embedded null byte",
     }
     for name, found in told.items():
         assert check_command.main(["check", name]) == 2

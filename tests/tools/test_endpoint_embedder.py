@@ -115,9 +115,9 @@ def test_a_store_searches_by_the_vectors_of_the_endpoint(tmp_path: Path) -> None
     tag = Tag(Target.PERFORMANCE, Granularity.OPERATION, "activation", "gelu")
     ideas = [Idea("w" * length, tag=tag) for length in (2, 9, 40)]
     with serve() as server:
-        store = ChromaIdeaStore.open(tmp_path, ideas, embedder(server))
+        store = ChromaIdeaStore(tmp_path, ideas, embedder(server))
         assert [idea.text for idea, _ in store.search("x" * 50, IdeaFilter(subs=("gelu",)), limit=1)] == ["w" * 40]
-        again = ChromaIdeaStore(tmp_path, ideas, embedder(server), read_only=True)
+        again = ChromaIdeaStore(tmp_path, ideas, embedder(server))
         assert again.is_indexed()
         assert [idea.text for idea, _ in again.search("x", limit=1)] == ["w" * 2]
         assert [len(request["input"]) for request in server.embedded] == [3, 1, 1], "ideas are embedded once"

@@ -11,7 +11,7 @@ from fairnad.settings.search_settings import LabSettings
 from tests.tools.quadrants import NETWORK, RECIPE, make_split, make_task
 from tools.exporter import Onnx, TrainedNetwork
 from tools.lab import TorchLab
-from tools.sandbox.isolation import Ground, Level, find_obstacle
+from tools.sandbox.isolation import Level, SandboxFolders, find_obstacle
 
 PLAIN = NETWORK.replace("and len(x) > 40", "").replace("import os\n", "")
 PROGRAM = """
@@ -29,7 +29,7 @@ print(json.dumps([{"predictions": uniform} for _ in images]))
 
 @pytest.mark.parametrize("level", ["A", "C"])
 async def test_every_job_does_its_work_in_the_jail(level, tmp_path):
-    if obstacle := find_obstacle(Level(level), Ground(tmp_path, tmp_path)):
+    if obstacle := find_obstacle(Level(level), SandboxFolders(tmp_path, tmp_path)):
         pytest.skip(obstacle)
     settings = LabSettings(slots=2, device="cpu", memory=1e9, isolation=level)
     task = make_task(lambda: make_split(40, 2))

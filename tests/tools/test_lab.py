@@ -14,7 +14,7 @@ from fairnad.records.candidate import CheckReport, Evaluation, Failure, FailureK
 from tests.tools.quadrants import NETWORK, RECIPE, SETTINGS, make_split, make_task, misbehaving
 from tools.lab import TorchLab
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("warm_fork_servers")]
 
 
 async def test_a_training_learns_and_is_told_in_full(lab):
@@ -131,7 +131,7 @@ async def test_a_training_that_learns_nothing_is_given_up_where_the_recipe_says_
     assert isinstance(await lab.retrain(hopeless, seed=0, recipe=patient), Retrained)
     failure = await lab.retrain(hopeless, seed=0, recipe=replace(patient, hopeless_after=1))
     assert failure == Failure(Step.TRAIN, FailureKind.HOPELESS, failure.message, failure.log_tail)
-    assert failure.message == "the loss has not fallen below that of guessing in 1 epochs"
+    assert failure.message == "the loss did not fall below chance level in 1 epochs"
 
 
 async def test_earlier_epochs_are_validated_where_asked_for_and_change_nothing(lab, make_lab):

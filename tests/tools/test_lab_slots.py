@@ -13,7 +13,7 @@ from fairnad.records.candidate import CheckReport, Evaluation, FailureKind
 from tests.tools.quadrants import LATE, NETWORK, RECIPE, SETTINGS, make_split, make_task, misbehaving
 from tools.lab import TorchLab
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures("warm_fork_servers")]
 
 
 def greedy(marks: Path) -> str:
@@ -109,11 +109,11 @@ async def test_a_stopping_lab_begins_nothing_and_what_is_killed_stays_pending(tm
     pids = await asyncio.to_thread(pipe.read_ids, 2)
     queued = asyncio.ensure_future(lab.train(NETWORK, seed=0))
     lab.stop()
-    with pytest.raises(StoppingError, match="the check was not begun"):
+    with pytest.raises(StoppingError, match="the check did not start"):
         await lab.check(NETWORK + "#")
     go.touch()
     assert isinstance(await ending, Evaluation)
-    with pytest.raises(StoppingError, match="the training was not begun"):
+    with pytest.raises(StoppingError, match="the training did not start"):
         await queued
     await lab.kill_jobs()
     with pytest.raises(StoppingError, match="the train job was killed"):

@@ -12,8 +12,8 @@ import pytest
 
 import graphs.cli.chat_command
 import graphs.cli.knowledge_command
+import graphs.cli.report_command
 import graphs.cli.search_command
-import graphs.report.html_report
 import graphs.studio
 import store.history_store
 import tools.budget_evaluator
@@ -23,7 +23,7 @@ from tools.output import until_reader_leaves
 
 MAINS = (
     *(graphs.cli.search_command.main, graphs.cli.knowledge_command.main, graphs.cli.chat_command.main),
-    *(graphs.report.html_report.main, graphs.studio.main),
+    *(graphs.cli.report_command.main, graphs.studio.main),
     *(tools.check_command.main, tools.budget_evaluator.main, store.history_store.main),
 )
 

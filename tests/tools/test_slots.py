@@ -66,12 +66,8 @@ def test_the_nodes_of_a_cluster_are_not_guessed_at():
 def test_two_trainings_share_a_gpu_and_take_turns_unless_told_otherwise(two_gpus):
     assert local_devices(LabSettings()) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
     assert local_devices(LabSettings(slots=3)) == ["cuda:0", "cuda:1", "cuda:0"]
-    assert local_devices(LabSettings(streams_per_gpu=1)) == ["cuda:0", "cuda:1"]
-
-
-def test_more_slots_than_streams_are_a_wrong_setting(two_gpus):
-    with pytest.raises(SettingsError, match=r"--lab.slots 5: expected up to 4, 2 on each of 2 GPUs; raise --lab.str"):
-        local_devices(LabSettings(slots=5))
+    assert local_devices(LabSettings(slots=2)) == ["cuda:0", "cuda:1"]
+    assert local_devices(LabSettings(slots=5)) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]
 
 
 def test_there_is_a_slot_for_each_core_unless_set(three_cores):
@@ -82,7 +78,9 @@ def test_there_is_a_slot_for_each_core_unless_set(three_cores):
 def test_the_threads_of_all_slots_have_a_core_each(three_cores):
     assert local_devices(LabSettings(device="cpu", threads=2)) == ["cpu"]
     assert local_devices(LabSettings(device="cpu", threads=3)) == ["cpu"]
-    with pytest.raises(SettingsError, match=r"--lab.threads 2: expected up to 3 threads in all, one a core, found 4"):
+    with pytest.raises(
+        SettingsError, match=r"--lab.threads 2: expected up to 3 threads in total, one per core, found 4"
+    ):
         local_devices(LabSettings(device="cpu", threads=2, slots=2))
     with pytest.raises(SettingsError, match=r"--lab.threads 4: expected up to 3 threads"):
         local_devices(LabSettings(device="cpu", threads=4))

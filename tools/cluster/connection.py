@@ -1,4 +1,4 @@
-"""The way to a Ray cluster, and what it has room for."""
+"""Connects to a Ray cluster and counts its slots."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from fairnad.errors import SettingsError
 from fairnad.settings.search_settings import LabSettings
+from tools.slots import TRAININGS_PER_GPU
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _SHIPPED = ("fairnad", "tools")
@@ -22,7 +23,7 @@ _REACH_SECONDS = 10
 
 
 def import_ray() -> Any:
-    """The package ``ray``, which takes half a second and is imported by nobody who does not use it.
+    """Import ``ray``, which takes half a second, only when it is used.
 
     Raises:
         SettingsError: it is not installed.
@@ -31,31 +32,31 @@ def import_ray() -> Any:
         import ray
     except ImportError as error:
         raise SettingsError(
-            "--lab.address: expected Ray, which is not installed; pip install '.[cluster]', or leave --lab.address out"
+            "--lab.address: expected Ray, which is not installed; pip install '.[cluster]', or omit --lab.address"
         ) from error
     return ray
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one training takes of a node: processors, and a share of a GPU."""
+    """Resources of one training: processors, and a share of a GPU."""
 
     num_cpus: int
     num_gpus: float
 
     @classmethod
     def of(cls, settings: LabSettings) -> Demand:
-        """That of a training with these settings; on a GPU its streams share it equally."""
-        return cls(settings.threads, 1 / settings.streams_per_gpu if settings.device == "cuda" else 0)
+        """The demand with these settings; streams share a GPU equally."""
+        return cls(settings.threads, 1 / TRAININGS_PER_GPU if settings.device == "cuda" else 0)
 
     def places(self, resources: Mapping[str, float]) -> int:
-        """How many trainings a node with these resources has room for."""
+        """The number of trainings that fit a node with these resources."""
         places = int(resources.get("CPU", 0) // self.num_cpus)
         return min(places, int(resources.get("GPU", 0) / self.num_gpus)) if self.num_gpus else places
 
 
 def connect(settings: LabSettings) -> Any:
-    """Ray, connected to the cluster, whose nodes get this checkout's code; a second connection is the first.
+    """Connect to the cluster, once, and ship this checkout's code to its nodes.
 
     Raises:
         SettingsError: Ray is not installed, or there is no cluster at the address.
@@ -82,10 +83,10 @@ def connect(settings: LabSettings) -> Any:
 
 
 def _reach(address: str) -> None:
-    """Make sure that somebody listens at an address: Ray would go on asking for minutes.
+    """Check that the address accepts connections; Ray would retry for minutes.
 
     Raises:
-        OSError: nobody does.
+        OSError: it does not.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
@@ -93,13 +94,13 @@ def _reach(address: str) -> None:
 
 
 def find_places(ray: Any, demand: Demand) -> dict[str, int]:
-    """How many trainings each living node has room for, by the node's id; nodes without room are left out."""
+    """The number of trainings that fit each living node, by node id; without nodes that have no room."""
     nodes = [(node["NodeID"], demand.places(node["Resources"])) for node in ray.nodes() if node["Alive"]]
     return {node_id: places for node_id, places in nodes if places}
 
 
 def count_slots(settings: LabSettings) -> int:
-    """How many trainings the cluster can run at a time, or as many as are asked for.
+    """The number of trainings the cluster can run at a time, limited by the settings.
 
     Raises:
         SettingsError: there is no cluster at the address.
@@ -111,7 +112,7 @@ def count_slots(settings: LabSettings) -> int:
 
 @contextlib.contextmanager
 def _shipment() -> Iterator[Path]:
-    """A folder with the code that nodes run."""
+    """A temporary folder with the code for the nodes."""
     with tempfile.TemporaryDirectory(prefix="fairnad-") as name:
         for package in _SHIPPED:
             shutil.copytree(_CHECKOUT / package, Path(name) / package, ignore=shutil.ignore_patterns("__pycache__"))

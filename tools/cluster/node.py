@@ -1,8 +1,7 @@
-"""What runs on a node of the cluster: a sandbox kept warm by an actor, and the task that lends a job its place.
+"""Code for a node of the cluster: an actor with a warm sandbox, and a task that reserves resources for a job.
 
-A task holds what a training takes (processors, a share of a GPU) for as long as a job runs, so that Ray does the
-sharing out; the job itself is run by the node's sandbox, which all tasks of the node share. What comes back are the raw
-bytes that the sandbox has read and measured; they are judged where the search runs.
+The task holds processors and a share of a GPU while its job runs, so that Ray schedules them. The sandbox of the node,
+shared by its tasks, runs the job and returns raw bytes, which the search's machine validates.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from tools.sandbox.supervisor import Sandbox
 _FILES_FOLDER = "images"
 
 Files = Mapping[str, list[Any]]
-"""For each path a job may read, a list with one reference to its bytes: in a list, Ray fetches it only when asked."""
+"""For each readable path, a list with a reference to its bytes; in a list, Ray does not fetch it eagerly."""
 
 
 class Node:
     """The sandbox of one node; an actor."""
 
     def __init__(self, settings: LabSettings) -> None:
-        # Ray hides the GPUs from an actor that has asked for none; the jobs are told which one is theirs.
+        # Ray hides GPUs from actors that request none; jobs get the device by name.
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         self._folder = tempfile.TemporaryDirectory(prefix="fairnad-")
         self._scratch = Path(self._folder.name)
@@ -44,23 +43,14 @@ class Node:
         self._running: dict[int, asyncio.Task[JobResult]] = {}
 
     async def start(self) -> tuple[str, Level]:
-        """Warm the sandbox up, once; the version of torch that trains here, and how jobs are shut in.
-
-        Raises:
-            LabError: it did not start.
-        """
+        """Start the sandbox, once; returns the version of torch and the isolation level of this node."""
         if self._starting is None:
             self._starting = asyncio.create_task(self._sandbox.start())
         await asyncio.shield(self._starting)
         return version("torch"), self._sandbox.isolation
 
     async def run(self, number: int, job: Job, files: Files) -> JobResult:
-        """Run a job whose readable files lie elsewhere.
-
-        Raises:
-            StoppingError: it was killed by :meth:`kill_jobs`.
-            LabError: the sandbox broke.
-        """
+        """Run a job whose readable files are on another machine."""
         await self.start()
         paths = {path: str(await self._fetch(path, reference)) for path, (reference,) in files.items()}
         request = {
@@ -79,16 +69,16 @@ class Node:
             task.cancel()
 
     async def kill_jobs(self) -> None:
-        """Kill every job and begin no other."""
+        """Kill all jobs and refuse new ones."""
         await self._sandbox.kill_jobs()
 
     async def close(self) -> None:
-        """Kill every job, end the sandbox and remove the files."""
+        """Kill all jobs, stop the sandbox and remove the files."""
         await self._sandbox.close()
         self._folder.cleanup()
 
     async def _fetch(self, path: str, reference: Any) -> Path:
-        """Where the bytes of ``path`` lie on this node; they are fetched by the first job that needs them."""
+        """The copy of ``path`` on this node, fetched by the first job that needs it."""
         if path not in self._fetching:
             self._fetching[path] = asyncio.create_task(self._write(Path(path).name, reference))
         return await asyncio.shield(self._fetching[path])
@@ -103,17 +93,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Unprepared:
-    """A task's answer where its node has joined so lately that it has no sandbox yet."""
+    """The result of a task on a node that has no sandbox yet."""
 
     node_id: str
 
 
 def run_job(nodes: Mapping[str, Any], number: int, job: Job, files: Files) -> JobResult | Unprepared:
-    """Run a job by the sandbox of the node this task was placed on; a task.
+    """Task that runs a job in the sandbox of its node.
 
     Args:
-        nodes: the actors there are, by the id of their node.
-        number: names the job for :meth:`Node.stop`.
+        nodes: the actors by node id.
+        number: identifies the job for :meth:`Node.stop`.
     """
     ray = import_ray()
     node_id = ray.get_runtime_context().get_node_id()
@@ -122,6 +112,6 @@ def run_job(nodes: Mapping[str, Any], number: int, job: Job, files: Files) -> Jo
     if job.device == "cuda":
         (gpu,) = ray.get_gpu_ids()
         job = replace(job, device=f"cuda:{gpu}", request={**job.request, "device": f"cuda:{gpu}"})
-    # Waited for by way of a future: while a task waits in ``ray.get``, Ray lends its processors to others.
+    # Not ``ray.get``, during which Ray gives the task's processors to other tasks.
     result: JobResult = nodes[node_id].run.remote(number, job, files).future().result()
     return result

@@ -1,4 +1,4 @@
-"""Trainings on a Ray cluster: nodes may join, leave or die at any time, and a job that is lost runs again."""
+"""Runs trainings on a Ray cluster; nodes may join, leave or die at any time, and lost jobs run again."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _LOOK_SECONDS = 1.0
 
 
 class RaySite:
-    """The cluster as a place to train: :class:`tools.slots.Site`.
+    """The cluster as a :class:`tools.slots.Site`.
 
-    A slot is leave to have one job on the cluster; the place for the job is found by Ray. There are as many as the
-    living nodes have room for, so that a training and its predictions follow one another without waiting for others.
+    A slot permits one running job; Ray places it. The number of slots is the capacity of the living nodes, so that
+    the predictions after a training do not wait for other trainings.
     """
 
     def __init__(self, settings: LabSettings) -> None:
@@ -53,17 +53,17 @@ class RaySite:
 
     @property
     def num_slots(self) -> int:
-        """How many trainings can run at a time on the nodes that were there when it was last looked."""
+        """The number of trainings that can run at a time, as of the last query of the nodes."""
         return min(self._settings.slots or self._num_places, self._num_places)
 
     @property
     def isolation(self) -> Level:
-        """The worst level of the nodes there were at the start; a node that joins later with a worse one is refused."""
+        """The weakest level of the nodes at the start; weaker nodes that join later are refused."""
         assert self._isolation is not None, "the cluster was not joined"
         return self._isolation
 
     async def start(self) -> None:
-        """Connect, and warm up the sandbox of every node.
+        """Connect, and start the sandbox of every node.
 
         Raises:
             SettingsError: there is no cluster at the address, it has no room, or a node has another torch.
@@ -83,7 +83,7 @@ class RaySite:
 
     @asynccontextmanager
     async def hold(self, *, alone: bool = False) -> AsyncIterator[Slot]:
-        """Leave to have one job on the cluster; ``alone``: on a GPU of its own."""
+        """Permission for one running job; ``alone``: on an unshared GPU."""
         share = self._demand.num_gpus
         size = round(1 / share) if alone and share else 1
         demand = Demand(self._demand.num_cpus, 1) if alone and share else self._demand
@@ -100,7 +100,7 @@ class RaySite:
             self._changed.set()
 
     async def kill_jobs(self) -> None:
-        """Kill every running job and begin no other; whoever waits gets a :class:`~fairnad.errors.StoppingError`."""
+        """Kill all jobs and refuse new ones; waiting calls raise :class:`~fairnad.errors.StoppingError`."""
         self._stopping = True
         for node in self._actors().values():
             node.kill_jobs.remote()
@@ -108,7 +108,7 @@ class RaySite:
             self._ray.cancel(reference)
 
     async def close(self) -> None:
-        """Kill every job and end the sandboxes of all nodes; the cluster stays, and so does the connection to it."""
+        """Kill all jobs and stop the sandboxes; the cluster and the connection stay."""
         await self.kill_jobs()
         await asyncio.gather(*map(self._end, self._actors().values()))
         self._nodes.clear()
@@ -124,7 +124,7 @@ class RaySite:
         return {node_id: task.result() for node_id, task in ready.items() if task.exception() is None}
 
     async def _prepare(self, node_id: str) -> None:
-        """Have a warm sandbox on a node, unless the node is gone again."""
+        """Start a sandbox on a node, unless the node is lost."""
         if node_id not in self._nodes:
             self._nodes[node_id] = asyncio.create_task(self._start_node(node_id))
         try:
@@ -143,31 +143,29 @@ class RaySite:
         if found != version("torch"):
             self._ray.kill(actor)
             raise SettingsError(
-                f"node {node_id}: expected torch {version('torch')} as here, found {found}; install the same there"
+                f"node {node_id}: expected torch {version('torch')} as here, found {found}; install that version"
             )
         if self._isolation is not None and level > self._isolation:
             self._ray.kill(actor)
             raise SettingsError(
-                f"node {node_id}: expected isolation {self._isolation} or better as the nodes before it have, found "
+                f"node {node_id}: expected isolation {self._isolation} or better as on the other nodes, found "
                 f"{level}; see docs/isolation.md"
             )
         self._levels[node_id] = level
         return actor
 
     async def _run(self, demand: Demand, job: Job) -> JobResult:
-        """Run a job wherever there is room, and again where the place it ran at was lost.
+        """Run a job on any node with room, and again if the node was lost.
 
         Raises:
-            StoppingError: the job was killed because the run is being stopped.
-            StorageError: the disk of a node is full.
-            LabError: the sandbox of a node broke, or the job was lost again and again.
+            LabError: the sandbox of a node broke, or the job was lost several times.
         """
         task = self._ray.remote(run_job).options(num_cpus=demand.num_cpus, num_gpus=demand.num_gpus, max_retries=0)
         files = {str(path): await self._share(path) for path in job.readable}
         num_losses, reason = 0, ""
         while num_losses < _MAX_LOSSES:
             if self._stopping:
-                raise StoppingError(f"the {job.kind} job was not begun because the run is being stopped")
+                raise StoppingError(f"the {job.kind} job did not start because the run is being stopped")
             number = next(self._numbers)
             try:
                 answer: JobResult | Unprepared = await self._answer(
@@ -182,10 +180,10 @@ class RaySite:
         raise LabError(f"a {job.kind} job was lost {num_losses} times with the node it ran on ({reason})")
 
     async def _answer(self, reference: Any, number: int | None = None) -> Any:
-        """What a task or a call answers. A cancelled wait kills the job ``number``.
+        """The result of a remote task. A cancelled wait kills the job ``number``.
 
         Raises:
-            FairnadError: what was raised there.
+            FairnadError: raised by the task.
             RayError: the task was lost, see :attr:`_losses`.
         """
         self._running.add(reference)
@@ -207,7 +205,7 @@ class RaySite:
 
     @property
     def _losses(self) -> tuple[type[Exception], ...]:
-        """What Ray raises where a node, a process or an object was lost."""
+        """Ray's exceptions for a lost node, process or object."""
         errors = self._ray.exceptions
         return (
             errors.RayActorError,
@@ -220,7 +218,7 @@ class RaySite:
         )
 
     async def _share(self, path: Path) -> list[Any]:
-        """The bytes of a file in the cluster's store, put there once; each node fetches them once."""
+        """Put the bytes of a file into the cluster's store, once; each node fetches them once."""
         if path not in self._files:
             content = await asyncio.to_thread(np.fromfile, path, np.uint8)
             self._files[path] = [await asyncio.to_thread(self._ray.put, content)]
@@ -233,7 +231,7 @@ class RaySite:
 
 
 def _keep_signal_handlers() -> None:
-    """Put the handlers back that Ray's core has replaced by its own, which print a stack trace and end the process."""
+    """Restore the signal handlers, which Ray replaces by handlers that print a stack trace and end the process."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.getsignal(number))

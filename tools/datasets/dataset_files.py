@@ -1,4 +1,4 @@
-"""Files of image data sets, read as numpy arrays; what is malformed ends in a :class:`TaskError` naming the file."""
+"""Reads files of image data sets as numpy arrays; a malformed file raises a :class:`TaskError` that names it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from fairnad.errors import TaskError
 
 _BYTES_TYPE = 0x08
-"""The idx format's code for unsigned bytes, the only element type of the MNIST family."""
+"""The code for unsigned bytes, the only element type of the MNIST family."""
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
-    """The idx file of that name, unpacked or as ``.gz``; ``None`` where the folder has neither."""
+    """The idx file of that name, plain or as ``.gz``; ``None`` if the folder has neither."""
     candidates = (folder / name, folder / f"{name}.gz")
     return next((path for path in candidates if path.is_file()), None)
 
@@ -29,20 +29,20 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """The array of an idx file, uint8 in the file's shape.
 
     Raises:
-        TaskError: the file cannot be read, is no idx file of bytes, or is longer or shorter than its header says.
+        TaskError: the file cannot be read, is not an idx file of bytes, or has another size than its header states.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise TaskError(f"{path} cannot be read ({error}); fetch it again") from error
+        raise TaskError(f"{path} cannot be read ({error}); download it again") from error
     num_dimensions = content[3] if len(content) > 3 else 0
     start = 4 + 4 * num_dimensions
     if content[:3] != bytes([0, 0, _BYTES_TYPE]) or len(content) < start:
-        raise TaskError(f"{path} is no idx file of unsigned bytes; fetch it again")
+        raise TaskError(f"{path} is not an idx file of unsigned bytes; download it again")
     shape = tuple(int(length) for length in np.frombuffer(content, ">u4", num_dimensions, 4))
     expected = start + int(np.prod(shape, dtype=np.int64))
     if len(content) != expected:
-        raise TaskError(f"{path} should hold {expected} bytes, found {len(content)}; fetch it again")
+        raise TaskError(f"{path} should contain {expected} bytes, found {len(content)}; download it again")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -53,30 +53,32 @@ def read_batch(path: Path, *, side: int, labels: str = "labels") -> tuple[NDArra
         labels: the key of the labels.
 
     Raises:
-        TaskError: the file cannot be read, names anything but arrays, or has another shape.
+        TaskError: the file cannot be read, contains other objects than arrays, or has another shape.
     """
     batch = _read_pickle(path)
-    # Python 2 wrote the keys of CIFAR as bytes, Python 3 those of the downsampled ImageNet as text.
+    # CIFAR was written by Python 2 with keys as bytes, downsampled ImageNet by Python 3 with keys as text.
     entries = {_text(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
     images, numbers = _array(entries.get("data")), _whole_numbers(entries.get(labels))
     if images is None or images.dtype != np.uint8 or labels not in entries:
-        raise TaskError(f"{path} should hold a dictionary with data, an array of bytes, and {labels}; fetch it again")
+        raise TaskError(
+            f"{path} should contain a dictionary with data, an array of bytes, and {labels}; download it again"
+        )
     if numbers is None:
-        raise TaskError(f"{path} should hold a list of whole numbers as {labels}; fetch it again")
+        raise TaskError(f"{path} should contain a list of whole numbers as {labels}; download it again")
     num_pixels = 3 * side**2
     if images.shape != (len(numbers), num_pixels):
         raise TaskError(
-            f"{path} should hold {num_pixels} bytes a label, "
-            f"found {images.shape} bytes and {len(numbers)} labels; fetch it again"
+            f"{path} should contain {num_pixels} bytes per label, "
+            f"found {images.shape} bytes and {len(numbers)} labels; download it again"
         )
     return images.reshape(-1, 3, side, side), numbers
 
 
 def read_names(path: Path, key: str) -> tuple[str, ...]:
-    """A list of names in a pickle of a dictionary; empty where there is none under that key.
+    """A list of names in a pickled dictionary; empty if the key is missing.
 
     Raises:
-        TaskError: the file cannot be read, or names anything but plain data.
+        TaskError: the file cannot be read, or contains other objects than plain data.
     """
     content = _read_pickle(path)
     entries = {_text(name): value for name, value in content.items()} if isinstance(content, dict) else {}
@@ -85,7 +87,7 @@ def read_names(path: Path, key: str) -> tuple[str, ...]:
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 digest of a file's content, as data sets publish it to be checked by."""
+    """The MD5 digest of a file, as published with data sets."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -119,7 +121,7 @@ _DAMAGED_PICKLE = (
     TypeError,
     ValueError,
 )
-"""What a cut or overwritten pickle raises: the documentation of ``pickle`` promises no single exception."""
+"""Exceptions that damaged pickles raise; they are not documented."""
 
 
 def _read_pickle(path: Path) -> Any:
@@ -127,9 +129,9 @@ def _read_pickle(path: Path) -> Any:
         with path.open("rb") as file:
             return _ArrayUnpickler(file, encoding="bytes").load()
     except OSError as error:
-        raise TaskError(f"{path} cannot be read ({error.strerror}); fetch it again") from error
+        raise TaskError(f"{path} cannot be read ({error.strerror}); download it again") from error
     except _DAMAGED_PICKLE as error:
-        raise TaskError(f"{path} is damaged ({error}); fetch it again") from error
+        raise TaskError(f"{path} is damaged ({error}); download it again") from error
 
 
 _ELEMENT_CODES = frozenset({"u1", "i2", "i4", "i8"})
@@ -137,7 +139,7 @@ _BYTE_ORDERS = frozenset({"<", ">", "|"})
 
 
 class _PickledType:
-    """Stands in for numpy's dtype while a pickle is read; ``name`` is empty for types no data set is made of."""
+    """Replaces numpy's dtype while a pickle is read; ``name`` is empty for types that no data set uses."""
 
     def __init__(self, code: object, *_flags: object) -> None:
         self._code = _text(code)
@@ -150,9 +152,9 @@ class _PickledType:
 
 
 class _PickledArray:
-    """Stands in for numpy's array while a pickle is read: numpy trusts a pickled state, and crashes on a bad one.
+    """Replaces numpy's array while a pickle is read: numpy crashes on a bad pickled state.
 
-    ``array`` is ``None`` where the elements are no whole numbers, as in the mean image some batches hold.
+    ``array`` is ``None`` if the elements are not integers, as in the mean image of some batches.
     """
 
     def __init__(self, *_arguments: object) -> None:
@@ -166,14 +168,14 @@ class _PickledArray:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Stands in for ``_codecs.encode``, with which Python 3 writes bytes in the pickle format of Python 2."""
+    """Replaces ``_codecs.encode``, which Python 3 uses for bytes in the pickle format of Python 2."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding}")
+        raise pickle.UnpicklingError(f"it requires the encoding {encoding}")
     return text.encode("latin1")
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays of numbers and plain data; whatever else a pickle names is refused before it is called."""
+    """Builds integer arrays and plain data; refuses every other object before it is called."""
 
     _STAND_INS: ClassVar[dict[tuple[str, str], Callable[..., object]]] = {
         ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
@@ -185,5 +187,5 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         if (module_name, global_name) not in self._STAND_INS:
-            raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
+            raise pickle.UnpicklingError(f"it requires {module_name}.{global_name}")
         return self._STAND_INS[module_name, global_name]

@@ -1,7 +1,7 @@
-"""The form of a user's image folder: class folders, alone or below train/, val/ and test/.
+"""Recognises the layout of a user's image folder: class folders, alone or below train/, val/ and test/.
 
-Whatever could be read in two ways is refused with a question, so that no search learns to tell training images from
-test images, or photographs from their masks.
+Ambiguous layouts are refused with a question, so that no search treats training and test images,
+or photographs and their masks, as classes.
 """
 
 from __future__ import annotations
@@ -12,20 +12,11 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from fairnad.errors import TaskError
-from tools.datasets.image_formats import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
-
-
-class Part(StrEnum):
-    """The part of a data set a folder is named for; without such folders all images are in ``TRAIN``."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-
+from tools.datasets.image_decoding import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
+from tools.datasets.splits import Part
 
 _PART_NAMES = {
     "train": Part.TRAIN,
@@ -45,24 +36,24 @@ _MASK_WORDS = frozenset(
     {"mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "gt", "truth"}
 )
 _NO_CLASSES = frozenset({"images", "imgs", "jpegimages", "labels", "masks", "annotations"})
-"""Names that say what files are, not what they show."""
+"""Folder names that denote kinds of files, not classes."""
 
 _LABEL_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet"})
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Where the class folders of each part lie, and how they are named, in the order of their labels."""
+    """The folder that holds the class folders of each part, and the class names in the order of their labels."""
 
     places: Mapping[Part, Path]
     class_names: tuple[str, ...]
 
 
 def read_form(root: Path) -> Form:
-    """The form of a data folder; hidden files and folders are passed over.
+    """The layout of a data folder; hidden files and folders are ignored.
 
     Raises:
-        TaskError: the folder is missing or cannot be read, or it can be taken in two ways, or in none.
+        TaskError: the folder is missing or cannot be read, or its layout is ambiguous or unknown.
     """
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
@@ -82,7 +73,7 @@ def read_form(root: Path) -> Form:
 
 
 def class_folders(root: Path) -> list[str]:
-    """Names of folders that hold images themselves, in a folder or in its parts; empty where there are not two."""
+    """Names of folders with images, in ``root`` or in its parts; empty if there are fewer than two."""
     with contextlib.suppress(TaskError):
         places = [root, *(folder for folder in folders(root) if _part(folder.name))]
         for place in places:
@@ -93,22 +84,22 @@ def class_folders(root: Path) -> list[str]:
 
 
 def refuse_inner_parts(root: Path, folder: Path, inner: Collection[Path]) -> None:
-    """Refuse a folder among the images of a class whose own folders are parts.
+    """Refuse parts below a class folder.
 
     Raises:
-        TaskError: the user has shared out the images below the classes.
+        TaskError: the folder has folders named like parts.
     """
     found = [path.name for path in inner if _part(path.name)]
     if len({_part(name) for name in found}) > 1 or (found and len(found) == len(inner)):
         wanted = root / found[0] / folder.relative_to(root)
         raise TaskError(
-            f"{folder}: expected images of one class, found {_some(found)} in it; "
+            f"{folder}: expected images of one class, found {_shorten(found)} in it; "
             f"put the parts above the classes ({wanted}), or set --data {folder}, or rename them"
         )
 
 
 def entries(place: Path) -> list[Path]:
-    """What lies in a folder and is neither hidden nor, as ``__MACOSX``, left behind by a program; sorted by name.
+    """The sorted content of a folder, without hidden files and names such as ``__MACOSX``.
 
     Raises:
         TaskError: the folder cannot be read.
@@ -117,17 +108,17 @@ def entries(place: Path) -> list[Path]:
         return sorted(path for path in place.iterdir() if not path.name.startswith((".", "__")))
     except OSError as error:
         raise TaskError(
-            f"{place} cannot be read ({(error.strerror or str(error)).lower()}); mend its permissions"
+            f"{place} cannot be read ({(error.strerror or str(error)).lower()}); fix its permissions"
         ) from error
 
 
 def folders(place: Path) -> Iterator[Path]:
-    """The folders among the entries."""
+    """The folders in a folder."""
     return (path for path in entries(place) if is_folder(path))
 
 
 def is_folder(path: Path) -> bool:
-    """Whether this is a folder; what cannot be looked at is taken for a file, and left out as one."""
+    """Whether this is a folder; False if that cannot be determined."""
     try:
         return path.is_dir()
     except OSError:
@@ -135,7 +126,7 @@ def is_folder(path: Path) -> bool:
 
 
 def claims_image(path: Path) -> bool:
-    """Whether a file's ending is that of an image."""
+    """Whether the suffix is of an image format."""
     return path.suffix.lower() in IMAGE_SUFFIXES or path.suffix.lower() in FOREIGN_SUFFIXES
 
 
@@ -144,10 +135,10 @@ def _part(name: str) -> Part | None:
 
 
 def _places(root: Path) -> dict[Part, Path]:
-    """The folder of each part; the root alone where no folder is named for a part.
+    """The folder of each part; only the root if there are no parts.
 
     Raises:
-        TaskError: two folders are named for one part, none for training, or others lie beside them.
+        TaskError: two folders have the name of one part, none of training, or there are other folders beside them.
     """
     places: dict[Part, Path] = {}
     others = []
@@ -164,33 +155,33 @@ def _places(root: Path) -> dict[Part, Path]:
     if not places:
         return {Part.TRAIN: root}
     if others:
-        raise TaskError(_beside(root, places, others))
+        raise TaskError(_explain_mixture(root, places, others))
     if Part.TRAIN not in places:
-        found = _some([folder.name for folder in places.values()])
-        raise TaskError(f"{root}: expected class folders, or a folder train/ that holds some, found {found} alone")
+        found = _shorten([folder.name for folder in places.values()])
+        raise TaskError(f"{root}: expected class folders, or a folder train/ with class folders, found only {found}")
     return {part: places[part] for part in Part if part in places}
 
 
-def _beside(root: Path, places: Mapping[Part, Path], others: Sequence[str]) -> str:
-    """What to say where parts and other folders lie side by side."""
+def _explain_mixture(root: Path, places: Mapping[Part, Path], others: Sequence[str]) -> str:
+    """The message for parts beside other folders."""
     train, named = places.get(Part.TRAIN), [folder.name for folder in places.values()]
     if train and any(folders(train)):
         rename = "" if len(places) > 1 else f", or rename {train.name} if it is a class"
-        return (
-            f"{root} has {train.name}/ and, beside it, {_some(others)}; keep train/, val/ and test/ alone in it{rename}"
-        )
+        found = f"{_shorten(others)} beside {train.name}/"
+        return f"{root}: expected only train/, val/ and test/, found {found}; move the rest{rename}"
     flat = [f"{folder.name}/" for folder in places.values() if not any(folders(folder))]
-    sort = f" and sort the images of {_some(flat)} into class folders too, or move them elsewhere" if flat else ""
+    sort = f" and sort the images of {_shorten(flat)} into class folders too, or move them elsewhere" if flat else ""
+    rest = _shorten(others)
     return (
-        f"{root}: expected class folders alone, or train/, val/ and test/ alone, found {_some(named)} beside "
-        f"{_some(others)}; is {named[0]} a class? Then rename it. Else move {_some(others)} into {root / 'train'}{sort}"
+        f"{root}: expected only class folders, or only train/, val/ and test/, found {_shorten(named)} beside {rest}; "
+        f"is {named[0]} a class? Then rename it. Else move {rest} into {root / 'train'}{sort}"
     )
 
 
 def _too_few(root: Path, place: Path, names: Sequence[str]) -> str:
-    """What to say where there is no class folder, or one; names the folder or the file that the user may have meant."""
+    """The message for fewer than two class folders; suggests the folder or file that may be meant."""
     inner = place / names[0] if names else place
-    deeper = _unwrapped(inner)
+    deeper = _unwrap(inner)
     advice = ""
     if names and any(folders(deeper)):
         advice = f"; did you mean --data {deeper}?" if place == root else f"; move the folders of {deeper} to {place}"
@@ -202,8 +193,8 @@ def _too_few(root: Path, place: Path, names: Sequence[str]) -> str:
     return f"{place}: expected two or more class folders with images in them, found {found}{advice}"
 
 
-def _unwrapped(folder: Path) -> Path:
-    """The folder itself, or the first one in it with more than a single folder, or with a part, to go on with."""
+def _unwrap(folder: Path) -> Path:
+    """Follow folders with a single inner folder that is not a part."""
     seen = set()
     while (identity := folder.stat().st_ino) not in seen:
         seen.add(identity)
@@ -219,19 +210,19 @@ def _is_table(path: Path) -> bool:
 
 
 def _refuse_flat(places: Mapping[Part, Path], names: Mapping[Part, Sequence[str]]) -> None:
-    """Refuse images to validate on or to hold out that have no class."""
+    """Refuse validation or test images without class folders."""
     for part, place in places.items():
         count = 0 if names[part] else sum(claims_image(path) for path in entries(place))
         if count:
-            instead = "is held out" if part is Part.TEST else "validates"
+            use = "the held-out images" if part is Part.TEST else "validation"
             raise TaskError(
                 f"{place}: expected class folders as in {places[Part.TRAIN]}, found {count:,} images without; "
-                f"sort them into class folders, or move {place.name} elsewhere, so that a share of the others {instead}"
+                f"sort them into class folders, or move {place.name} elsewhere to use a share of the others for {use}"
             )
 
 
 def _refuse_twins(place: Path, names: Iterable[str]) -> None:
-    """Refuse two classes whose names differ only in case."""
+    """Refuse class names that differ only in case."""
     first: dict[str, str] = {}
     for name in names:
         twin = first.setdefault(name.casefold(), name)
@@ -240,20 +231,20 @@ def _refuse_twins(place: Path, names: Iterable[str]) -> None:
 
 
 def _refuse_part_names(places: Mapping[Part, Path], names: Mapping[Part, Sequence[str]]) -> None:
-    """Refuse classes that may be parts: ``training_set`` and ``test_set``, or ``test`` among the classes of a part."""
+    """Refuse classes that may be parts: ``training_set`` and ``test_set``, or a class ``test``."""
     place, class_names = places[Part.TRAIN], names[Part.TRAIN]
     suspects = [name for name in class_names if _part(name)]
     if len(suspects) == 1 and len(places) > 1 and all(suspects[0] in found for found in names.values()):
-        suspects = []  # a class named train, in train/ as well as in test/
-    if suspects := suspects or _alike(class_names):
+        suspects = []  # a class named train, both in train/ and in test/
+    if suspects := suspects or _find_similar(class_names):
         raise TaskError(
-            f"{place}: expected class folders, found {_some(suspects)}, named like parts of the images; if they are "
+            f"{place}: expected class folders, found {_shorten(suspects)}, named like parts of the images; if they are "
             "parts, name them train and test and keep class folders in them; if they are classes, rename them"
         )
 
 
-def _alike(names: Iterable[str]) -> list[str]:
-    """Names that are the same but for the part they are named for, as ``seg_train`` and ``seg_test``."""
+def _find_similar(names: Iterable[str]) -> list[str]:
+    """Names that differ only in the name of a part, such as ``seg_train`` and ``seg_test``."""
     groups: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
         folded = name.casefold()
@@ -273,13 +264,13 @@ def _refuse_masks(place: Path, names: Sequence[str]) -> None:
         tables = [path for path in entries(place) if _is_table(path)]
         labels = f" and {tables[0].name} beside them" if tables else ""
         raise TaskError(
-            f"{place}: expected one folder per class, found {_some(suspects)}{labels}, which look like images and what "
-            "belongs to them; sort the images into class folders, or rename these if they are classes"
+            f"{place}: expected one folder per class, found {_shorten(suspects)}{labels}, which look like inputs with "
+            "their masks or labels; sort the images into class folders, or rename these if they are classes"
         )
 
 
 def _refuse_other_classes(places: Mapping[Part, Path], names: Mapping[Part, Sequence[str]]) -> None:
-    """Refuse classes that are not trained on; where only the case of a name differs, say so."""
+    """Refuse classes without training images, and names that differ only in case."""
     train = places[Part.TRAIN]
     folded = {name.casefold(): name for name in names[Part.TRAIN]}
     for part, found in names.items():
@@ -289,13 +280,13 @@ def _refuse_other_classes(places: Mapping[Part, Path], names: Mapping[Part, Sequ
                 raise TaskError(f"{places[part] / name} and {train / twin} differ only in case; rename one of them")
         if unknown:
             raise TaskError(
-                f"{places[part]} has classes that {train} lacks: {_some(unknown)}; "
+                f"{places[part]} has classes that {train} lacks: {_shorten(unknown)}; "
                 "name the folders alike, or remove them"
             )
 
 
 def _holds_images(folder: Path) -> bool:
-    """Whether a folder holds an image itself; the first one found is enough."""
+    """Whether a folder directly contains an image."""
     try:
         with os.scandir(folder) as found:
             return any(claims_image(Path(entry.name)) for entry in found)
@@ -303,5 +294,5 @@ def _holds_images(folder: Path) -> bool:
         return False
 
 
-def _some(names: Sequence[str]) -> str:
+def _shorten(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

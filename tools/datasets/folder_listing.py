@@ -1,4 +1,4 @@
-"""The files of a user's image folder: class folders, alone or below train/, val/ and test/."""
+"""Lists the files of a user's image folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairnad.domain.task import LeftOut
-from tools.datasets.folder_form import Part, claims_image, entries, folders, is_folder, read_form, refuse_inner_parts
+from tools.datasets.folder_form import claims_image, entries, folders, is_folder, read_form, refuse_inner_parts
+from tools.datasets.splits import Part
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A file below a class folder. ``name`` is relative to the data folder; ``problem`` is what a look at it shows."""
+    """A file below a class folder; ``name`` is relative to the data folder, ``problem`` is from its status."""
 
     name: str
     part: Part
@@ -27,7 +28,7 @@ class ListedFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """All files in a fixed order, and the files with an image's ending that lie outside the class folders."""
+    """All files in a fixed order, and image files outside the class folders."""
 
     root: Path
     class_names: tuple[str, ...]
@@ -36,33 +37,38 @@ class Listing:
     strays: tuple[str, ...]
 
     def path(self, file: ListedFile) -> Path:
-        """Where a file lies."""
+        """The path of a file."""
         return self.root / file.name
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that change with any file's name, length or time of change."""
+        """Sixteen hexadecimal digits that depend on name, size and modification time of all files."""
         lines = (f"{file.name}\0{file.num_bytes}\0{file.changed_ns}\0{file.problem}\n" for file in self.files)
         return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def list_folder(root: Path) -> Listing:
-    """What lies in a data folder; hidden files and folders are passed over.
+    """List a data folder, without hidden files and folders.
 
     Raises:
-        TaskError: the folder is missing or cannot be read, or it has not the form of class folders.
+        TaskError: the folder is missing or cannot be read, or has another layout.
     """
     form = read_form(root)
     labels = {name: label for label, name in enumerate(form.class_names)}
     files = [
-        _listed(root, path, part, labels[folder.name])
+        _list_file(root, path, part, labels[folder.name])
         for part, place in form.places.items()
         for folder in folders(place)
         for path in _files_below(root, folder, {_identity(root), _identity(place)})
     ]
-    strays = [path for place in {root, *form.places.values()} for path in entries(place) if _is_stray(path)]
+    strays = [
+        path
+        for place in {root, *form.places.values()}
+        for path in entries(place)
+        if claims_image(path) and not is_folder(path)
+    ]
     return Listing(
         root=root,
-        # Escaped rather than replaced, so that two names stay two names.
+        # Escaped rather than replaced, so that names stay distinct.
         class_names=tuple(os.fsencode(name).decode("utf-8", "backslashreplace") for name in form.class_names),
         parts=frozenset(form.places),
         files=tuple(files),
@@ -70,15 +76,11 @@ def list_folder(root: Path) -> Listing:
     )
 
 
-def _is_stray(path: Path) -> bool:
-    return claims_image(path) and not is_folder(path)
-
-
 def _files_below(root: Path, folder: Path, above: Iterable[tuple[int, int]]) -> Iterator[Path]:
-    """Every file at any depth; a link to a folder around it is not followed.
+    """All files at any depth; links to enclosing folders are not followed.
 
     Raises:
-        TaskError: a folder cannot be read, or holds parts of the images.
+        TaskError: a folder cannot be read, or contains parts.
     """
     inside = {*above, _identity(folder)}
     found = [(path, is_folder(path)) for path in entries(folder)]
@@ -91,12 +93,12 @@ def _files_below(root: Path, folder: Path, above: Iterable[tuple[int, int]]) -> 
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """What tells a folder from all others, by whatever links it is reached."""
+    """Identifies a folder, whatever links lead to it."""
     status = folder.stat()
     return status.st_dev, status.st_ino
 
 
-def _listed(root: Path, path: Path, part: Part, label: int) -> ListedFile:
+def _list_file(root: Path, path: Path, part: Part, label: int) -> ListedFile:
     name = str(path.relative_to(root))
     try:
         status = path.stat()

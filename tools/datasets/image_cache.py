@@ -1,8 +1,8 @@
-"""Decoded images of a folder, kept on disk so that the next start need not decode them again.
+"""Caches decoded images of a folder on disk.
 
-``<cache>/<place>-<listing>/`` holds the scan and, for each image size, an array that is mapped rather than read; of
-images of more than 8 bits one for each range their values are scaled by. The names are made of the files' names,
-lengths and times of change; what was kept for older contents is removed.
+``<cache>/<folder>-<listing>/`` holds the scan and an array for each image size, which is memory-mapped; for images of
+more than 8 bits also for each value range. The folder name depends on names, sizes and modification times of the files;
+entries of older contents are removed.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from tools.datasets.image_scan import Pixels, Scan, Span, decode_into, scan
 from tools.sandbox.scratch import writing
 
 _VERSION = 2
-"""Changes whenever the same files would be decoded to other pixels."""
+"""Increase whenever the same files would be decoded to different pixels."""
 
 _UNUSABLE = (OSError, ValueError, LookupError, TypeError)
-"""What reading a file raises that is missing or damaged: it is made again."""
+"""Errors of reading a missing or damaged cache file, which is then written again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """Images uint8 (N, 3, size, size), mapped from disk, of which ``rows``, int64 (M,), are whole.
 
-    ``numbers``, int64 (M,), are the files of these rows in the listing; ``broken`` the files found to be damaged,
-    ``flat`` those of one colour.
+    ``numbers``, int64 (M,), are the numbers of these rows in the listing; ``broken`` and ``flat`` those of damaged
+    files and of images of one colour.
     """
 
     images: NDArray[np.uint8]
@@ -51,7 +51,7 @@ class Decoded:
 
 
 class ImageCache:
-    """What is known of one listing."""
+    """The cache of one listing."""
 
     def __init__(self, cache: Path, listing: Listing, stop: threading.Event) -> None:
         """Nothing is read or written yet.
@@ -88,18 +88,19 @@ class ImageCache:
         return found
 
     def decoded(self, found: Scan, size: int, ranges: Ranges) -> Decoded:
-        """The usable files as images of ``size`` pixels a side, values of more than 8 bits scaled by ``ranges``.
+        """The usable files as square images of side ``size``; values of more than 8 bits are scaled by ``ranges``.
 
         Raises:
             StorageError: the cache cannot be written.
             StoppingError: reading was cut off.
         """
         numbers = found.usable
-        name = f"{size}-{_short(repr(sorted(ranges.items())))}" if found.spans else f"{size}"
+        digest = hashlib.sha256(repr(sorted(ranges.items())).encode()).hexdigest()[:8]
+        name = f"{size}-{digest}" if found.spans else f"{size}"
         array, index = self._folder / f"{name}.npy", self._folder / f"{name}.json"
         try:
             outcomes = np.array(json.loads(index.read_text()), np.uint8)
-            images = _mapped(array, (len(numbers), 3, size, size))
+            images = _map(array, (len(numbers), 3, size, size))
         except _UNUSABLE:
             with self._writing():
                 images, outcomes = self._decode(array, numbers, size, ranges)
@@ -117,7 +118,7 @@ class ImageCache:
         try:
             images = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(numbers), 3, size, size))
             with partial.open("r+b") as file:
-                # A mapped page that finds no room on the disk would kill the process.
+                # Writing to a mapped page of a full disk would kill the process.
                 os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
             paths = [self._listing.path(files[number]) for number in numbers]
             outcomes = decode_into(images, paths, ranges, self._stop)
@@ -138,21 +139,17 @@ class ImageCache:
 
 
 def _check_room(folder: Path, num_bytes: int) -> None:
-    """Refuse what cannot fit before a byte is written: trying would fill the disk for everybody else.
+    """Check the free space before writing anything.
 
     Raises:
-        OSError: there is not so much room.
+        OSError: the disk has too little space.
     """
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise OSError(errno.ENOSPC, f"{num_bytes:,} bytes are needed and {free:,} are left")
 
 
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _map(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     images: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     if images.shape != shape or images.dtype != np.uint8:
         raise ValueError(f"{path} holds other arrays than expected")

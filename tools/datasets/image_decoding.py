@@ -1,7 +1,6 @@
-"""One image file as a square of bytes, whatever its format, colours and orientation.
+"""Converts image files of any format, colours and orientation to squares of bytes.
 
-Everything between a file and a network's input happens in :func:`square`: whoever predicts with a trained network
-calls it too, or does the same.
+:func:`square` does all preprocessing between a file and a network's input; predictions must do the same.
 """
 
 from __future__ import annotations
@@ -17,17 +16,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairnad.domain.task import LeftOut
-from tools.datasets.image_formats import FORMATS, IMAGE_SUFFIXES, MAX_PIXELS, is_foreign
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""Supported formats, by Pillow's names; without formats that lack a signature or start another program."""
+
+IMAGE_SUFFIXES = frozenset(
+    ".avif .bmp .gif .jp2 .jpe .jpeg .jpg .pbm .pfm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
+)
+"""Suffixes of image files; the content decides."""
+
+FOREIGN_SUFFIXES = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
+    **dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), "camera raw"),
+    ".dcm": "DICOM",
+    ".exr": "OpenEXR",
+    ".jxl": "JPEG XL",
+    ".psd": "Photoshop",
+    ".svg": "SVG",
+}
+"""Suffixes of unsupported image formats, with the name of the format."""
+
+CONVERT = "convert them to JPEG or PNG, HEIC for instance with pillow-heif or ImageMagick"
+CONVERT_ONE = CONVERT.replace("them", "it")
+"""Advice for unsupported formats."""
+
+MAX_PIXELS = 100_000_000
+"""Larger images are not decoded."""
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+
 Ranges = Mapping[str, tuple[float, float]]
-"""For each of Pillow's modes of more than 8 bits the values that become 0 and 255."""
+"""The values that become 0 and 255, for each Pillow mode of more than 8 bits."""
 
 DEFAULT_RANGES: Ranges = {"I;16": (0, 65535), "I": (0, 65535), "F": (0, 1)}
-"""The range of 16 bits is fixed. For ``I``, whole numbers of 32 bits, and ``F``, floating point, the training images
-decide; these ranges apply where no training image has that mode."""
+"""The range of 16 bits is fixed. Those of ``I`` (32-bit integers) and ``F`` (floating point) come from the training
+images; these values apply if no training image has that mode."""
 
 _ORIENTATION_TAG = 0x0112
 
@@ -43,11 +69,11 @@ _DAMAGED = (
     struct.error,
     zlib.error,
 )
-"""What Pillow's readers raise at a damaged file: its documentation promises no single exception."""
+"""Exceptions that Pillow raises for damaged files; they are not documented."""
 
 
 class Header(NamedTuple):
-    """What a file says of its image: width and height, and the mode if its values have no range of their own."""
+    """Width, height, and the mode if it has no fixed value range."""
 
     width: int
     height: int
@@ -55,22 +81,23 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path) -> Header | LeftOut:
-    """What the file states, or why it is no image to be used; nothing is decoded."""
+    """The header of a file, or why it is not usable; pixels are not decoded."""
     from PIL import Image
 
     try:
         with Image.open(path, formats=_formats()) as image:
-            header = Header(*image.size, _unscaled(image))
+            mode = _deep_mode(image)
+            header = Header(*image.size, mode if mode != "I;16" else "")
     except Image.DecompressionBombError:
         return LeftOut.HUGE
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None:
             return LeftOut.UNREADABLE
-        return _not_opened(path)
+        return _why_not_opened(path)
     return header if header.width * header.height <= MAX_PIXELS else LeftOut.HUGE
 
 
-def _not_opened(path: Path) -> LeftOut:
+def _why_not_opened(path: Path) -> LeftOut:
     suffix = path.suffix.lower()
     try:
         with path.open("rb") as file:
@@ -82,8 +109,24 @@ def _not_opened(path: Path) -> LeftOut:
     return LeftOut.BROKEN if suffix in IMAGE_SUFFIXES else LeftOut.NO_IMAGE
 
 
+def is_foreign(suffix: str, start: bytes) -> bool:
+    """Whether a file that Pillow did not open is an image of an unsupported format.
+
+    Args:
+        suffix: in lower case.
+        start: the first twelve bytes; some phones name HEIC files ``.jpg``.
+    """
+    is_media = start[4:8] == b"ftyp"
+    return suffix in FOREIGN_SUFFIXES or (is_media and (start[8:12] in _HEIC_BRANDS or start[8:12] == b"avif"))
+
+
+def foreign_format(suffix: str) -> str:
+    """The name of the format of a foreign file."""
+    return "AVIF" if suffix == ".avif" else FOREIGN_SUFFIXES.get(suffix, "HEIC")
+
+
 def measure(path: Path) -> tuple[float, float] | None:
-    """The smallest and the largest value in an image's centred square; ``None`` where the file is damaged."""
+    """The smallest and the largest value in the centred square; ``None`` if the file is damaged."""
     from PIL import Image
 
     try:
@@ -97,7 +140,7 @@ def measure(path: Path) -> tuple[float, float] | None:
 
 
 def decode(path: Path, size: int, ranges: Ranges = DEFAULT_RANGES) -> NDArray[np.uint8] | None:
-    """The image as :func:`square` makes it, uint8 (3, size, size); ``None`` where the file is damaged."""
+    """The image by :func:`square`, uint8 (3, size, size); ``None`` if the file is damaged."""
     from PIL import Image
 
     try:
@@ -108,19 +151,18 @@ def decode(path: Path, size: int, ranges: Ranges = DEFAULT_RANGES) -> NDArray[np
 
 
 def square(image: Pillow.Image, size: int, ranges: Ranges = DEFAULT_RANGES) -> NDArray[np.uint8]:
-    """The largest centred square of an image in ``size`` pixels a side, uint8 (3, size, size).
+    """The largest centred square of an image, resized to ``size`` pixels a side, uint8 (3, size, size).
 
-    It is turned as its EXIF data say. Transparency is laid over white, values of more than 8 bits are scaled to 8 by
-    the range of their kind, grey, palette and CMYK become RGB. JPEG files are decoded at a reduced scale, which stays
-    at least twice what is wanted.
+    Applies the EXIF orientation, a white background for transparency, and the range of the mode for more than 8 bits,
+    and converts to RGB. JPEG files are decoded at a reduced scale of at least twice the size.
     """
     from PIL import Image
 
     image.draft("RGB", (2 * size, 2 * size))
-    image.load()  # what comes behind the pixels, and a TIFF file's own turn, are seen only then
+    image.load()  # metadata behind the pixels and the orientation of TIFF files are known only now
     turn, mode = _turn(image), _deep_mode(image)
     image = _middle(image)
-    image = _rgb(_scaled(image, *ranges[mode]) if mode else image)
+    image = _rgb(_scale(image, *ranges[mode]) if mode else image)
     if turn is not None:
         image = image.transpose(turn)
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
@@ -134,19 +176,14 @@ def _middle(image: Pillow.Image) -> Pillow.Image:
 
 
 def _deep_mode(image: Pillow.Image) -> str:
-    """The key of an image's range, empty where it has 8 bits. PNG and PPM have no more than 16, whatever the mode."""
+    """The key of an image's range, empty for 8 bits. PNG and PPM have at most 16, whatever the mode."""
     if image.mode.startswith("I;") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return "I;16"
     return image.mode if image.mode in ("I", "F") else ""
 
 
-def _unscaled(image: Pillow.Image) -> str:
-    mode = _deep_mode(image)
-    return mode if mode != "I;16" else ""
-
-
-def _scaled(image: Pillow.Image, low: float, high: float) -> Pillow.Image:
-    """The image with 8 bits; what is no number is as the lowest value, what is out of range as the nearest in it."""
+def _scale(image: Pillow.Image, low: float, high: float) -> Pillow.Image:
+    """The image with 8 bits; NaN becomes the lowest value, and values out of range are clipped."""
     from PIL import Image
 
     values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=low, posinf=high, neginf=low)
@@ -160,7 +197,7 @@ def _turn(image: Pillow.Image) -> Pillow.Transpose | None:
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except _DAMAGED:
-        return None  # the pixels may be whole nevertheless
+        return None  # the pixels may still be whole
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,

@@ -1,4 +1,4 @@
-"""A user's own images as a task: class folders, shared out where they come in no split of their own."""
+"""A user's image folder as a task; images are divided into splits if there are no folders for them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ from numpy.typing import NDArray
 
 from fairnad.domain.task import LeftOut
 from fairnad.errors import TaskError
-from tools.datasets.folder_form import Part
 from tools.datasets.folder_listing import Listing, list_folder
 from tools.datasets.image_cache import ImageCache
-from tools.datasets.image_decoding import DEFAULT_RANGES, Ranges
-from tools.datasets.image_formats import CONVERT, foreign_format
+from tools.datasets.image_decoding import CONVERT, DEFAULT_RANGES, Ranges, foreign_format
 from tools.datasets.image_scan import Scan, Span
-from tools.datasets.sharing import Indices, share_out
-from tools.datasets.splits import MIN_SIDE, Split
+from tools.datasets.splits import MIN_SIDE, Indices, Part, Split, share_out
 from tools.datasets.task_source import DataRequest, Source
 
 MIN_CLASS_IMAGES = 3
-"""One to train on, one to validate and one to hold out."""
+"""One each for training, validation and the held-out images."""
 
 LARGEST_DERIVED_SIZE = 64
-"""The side in pixels that is not exceeded unless it is asked for: the costs of a training grow with its square."""
+"""Maximum side in pixels by default: the cost of a training grows with its square."""
 
 _SIZE_STEP = 8
 _ELONGATED = 2
@@ -33,12 +30,12 @@ _MODE_NAMES = {"F": "floating-point numbers", "I": "32-bit whole numbers"}
 
 
 def image_folder(request: DataRequest) -> Source:
-    """The images below ``request.data``, squares of one size, shared out by :func:`tools.datasets.sharing.share_out`.
+    """The images below ``request.data``, squares of one size, divided by :func:`tools.datasets.splits.share_out`.
 
     Raises:
-        TaskError: the folder has not the form of class folders, a class has too few images, or they are too small.
-        StorageError: the decoded images cannot be kept.
-        StoppingError: reading was cut off.
+        TaskError: the folder has another layout, a class has too few images, or images are too small.
+        StorageError: the cache cannot be written.
+        StoppingError: reading was stopped.
     """
     listing = list_folder(request.data)
     cache = ImageCache(request.cache, listing, request.stop)
@@ -71,23 +68,23 @@ def image_folder(request: DataRequest) -> Source:
         ranges=ranges,
         left_out=_names(listing, left_out),
         notices=(
-            *_foreign(listing, left_out),
-            *_elongated(found),
-            *_scaled(found, ranges),
-            *_flat(listing, decoded.flat),
-            *_not_validated(listing, labels[shares[Part.VALIDATION]]),
+            *_report_foreign(listing, left_out),
+            *_report_elongated(found),
+            *_report_scaled(found, ranges),
+            *_report_flat(listing, decoded.flat),
+            *_report_not_validated(listing, labels[shares[Part.VALIDATION]]),
         ),
     )
 
 
 def derived_size(sides: NDArray[np.int64]) -> int:
-    """The side for images of these widths and heights, int64 (N, 2): their median shorter side, in steps of 8."""
+    """The default side for images of these widths and heights, int64 (N, 2): the median shorter side, in steps of 8."""
     median = float(np.median(sides.min(axis=1)))
     return min(max(int(median / _SIZE_STEP + 0.5) * _SIZE_STEP, MIN_SIDE), LARGEST_DERIVED_SIZE)
 
 
 def _check_sides(root: Path, sides: NDArray[np.int64]) -> None:
-    """Refuse images that would have to be enlarged, unless the user asks for it."""
+    """Refuse images that would have to be enlarged."""
     median = float(np.median(sides.min(axis=1)))
     if median < MIN_SIDE:
         raise TaskError(
@@ -97,7 +94,7 @@ def _check_sides(root: Path, sides: NDArray[np.int64]) -> None:
 
 
 def _training_ranges(listing: Listing, found: Scan, split_seed: int) -> Ranges:
-    """The range of each mode: of all images to train on together, never of an image alone."""
+    """The range of each mode over all training images."""
     if not found.spans:
         return DEFAULT_RANGES
     _, shares = _share_out(listing, found.usable, found.left_out, split_seed)
@@ -114,7 +111,7 @@ def _training_ranges(listing: Listing, found: Scan, split_seed: int) -> Ranges:
 def _share_out(
     listing: Listing, numbers: Indices, left_out: Mapping[int, LeftOut], split_seed: int
 ) -> tuple[Indices, Mapping[Part, Indices]]:
-    """The labels of files, int64 (N,), and what trains, validates and is held out, as positions among them.
+    """The labels of files, int64 (N,), and the positions of each part among them.
 
     Raises:
         TaskError: a class or a part has too few images.
@@ -130,15 +127,15 @@ def _share_out(
 def _check_classes(
     listing: Listing, labels: Indices, by_part: Mapping[Part, Indices], left_out: Mapping[int, LeftOut]
 ) -> None:
-    """Refuse a class that cannot be trained on, validated and held out."""
+    """Refuse a class with too few images for all parts."""
     num_classes = len(listing.class_names)
     to_train_on = np.bincount(labels[by_part[Part.TRAIN]], minlength=num_classes)
-    # What trains is also shared out, unless a folder of its own validates.
+    # Without a validation folder, all parts come from the training images.
     counted = np.bincount(labels, minlength=num_classes) if Part.VALIDATION in by_part else to_train_on
     for label, name in enumerate(listing.class_names):
         if counted[label] < MIN_CLASS_IMAGES or not to_train_on[label]:
             reasons = Counter(reason for number, reason in left_out.items() if listing.files[number].label == label)
-            where = "" if counted is to_train_on else f", {to_train_on[label]} of them to train on"
+            where = "" if counted is to_train_on else f", {to_train_on[label]} of them for training"
             raise TaskError(
                 f"{listing.root}: class {name} has {_quantity(counted[label], 'usable image')}{where}"
                 f"{_reasons(reasons)}; expected {MIN_CLASS_IMAGES} or more: add images or remove the folder"
@@ -146,7 +143,7 @@ def _check_classes(
 
 
 def _check_parts(listing: Listing, by_part: Mapping[Part, Indices]) -> None:
-    """Refuse a folder that validates or tests and holds no images for it."""
+    """Refuse a validation or test folder with too few images."""
     for part, indices in by_part.items():
         needed = 2 if part is Part.VALIDATION and Part.TEST not in by_part else 1
         if len(indices) < needed:
@@ -178,44 +175,44 @@ def _names(listing: Listing, left_out: Mapping[int, LeftOut]) -> dict[LeftOut, l
     return {reason: names[reason] for reason in LeftOut if reason in names}
 
 
-def _elongated(found: Scan) -> list[str]:
+def _report_elongated(found: Scan) -> list[str]:
     sides = found.sides[found.usable]
     count = int((sides.max(axis=1) > _ELONGATED * sides.min(axis=1)).sum())
     if not count:
         return []
     return [
-        f"{count:,} of {len(sides):,} images are over {_ELONGATED} times as long as wide: of each the middle is used."
+        f"{count:,} of {len(sides):,} images are over {_ELONGATED} times as long as wide: only their middle is used."
     ]
 
 
-def _foreign(listing: Listing, left_out: Mapping[int, LeftOut]) -> list[str]:
-    """Which formats are not read, and what to do."""
+def _report_foreign(listing: Listing, left_out: Mapping[int, LeftOut]) -> list[str]:
+    """The notice on unsupported formats."""
     names = [listing.files[number].name for number, reason in left_out.items() if reason is LeftOut.FOREIGN]
     counts = Counter(foreign_format(Path(name).suffix.lower()) for name in names)
     if not counts:
         return []
     formats = ", ".join(f"{name} ({_quantity(count, 'file')})" for name, count in sorted(counts.items()))
-    return [f"Formats that are not read: {formats}; {CONVERT}."]
+    return [f"Unsupported formats: {formats}; {CONVERT}."]
 
 
-def _scaled(found: Scan, ranges: Ranges) -> list[str]:
-    """By which range values are scaled that have none of their own."""
+def _report_scaled(found: Scan, ranges: Ranges) -> list[str]:
+    """The notice on values that are scaled by the range of the training images."""
     counts = Counter(span.mode for span in found.spans.values())
     return [
-        f"{_quantity(count, 'image')} of {_MODE_NAMES[mode]}: the range of those to train on, "
-        f"{ranges[mode][0]:.6g} to {ranges[mode][1]:.6g}, becomes 0 to 255."
+        f"{_quantity(count, 'image')} of {_MODE_NAMES[mode]}: the range of the training images, "
+        f"{ranges[mode][0]:.6g} to {ranges[mode][1]:.6g}, is mapped to 0 to 255."
         for mode, count in sorted(counts.items())
     ]
 
 
-def _flat(listing: Listing, flat: Indices) -> list[str]:
+def _report_flat(listing: Listing, flat: Indices) -> list[str]:
     if not len(flat):
         return []
     name = listing.files[int(flat[0])].name + (", …" if len(flat) > 1 else "")
     return [f"{_quantity(len(flat), 'image')} of a single colour ({name}): nothing can be learned from them."]
 
 
-def _not_validated(listing: Listing, validated: Indices) -> list[str]:
+def _report_not_validated(listing: Listing, validated: Indices) -> list[str]:
     missing = sorted(set(range(len(listing.class_names))) - set(validated.tolist()))
     names = ", ".join(listing.class_names[label] for label in missing)
-    return [f"No image validates {names}."] if missing else []
+    return [f"Classes without a validation image: {names}."] if missing else []

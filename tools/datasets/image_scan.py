@@ -1,4 +1,4 @@
-"""A whole image folder, read by as many threads as there are cores: Pillow decodes outside the interpreter's lock."""
+"""Reads an image folder with one thread per core; Pillow decodes without the interpreter lock."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from numpy.typing import NDArray
 
 from fairnad.domain.task import LeftOut
 from fairnad.errors import StoppingError
-from tools.datasets.folder_form import Part
 from tools.datasets.folder_listing import ListedFile, Listing
 from tools.datasets.image_decoding import Header, Ranges, decode, measure, read_header
+from tools.datasets.splits import Part
 
 Value = TypeVar("Value")
 
 _PIECE = 64
-"""Files a thread takes at a time; between two pieces it notices that it is to stop."""
+"""Files per work item of a thread, which checks for a stop between items."""
 
 _PROBE_SIZE = 8
-"""The side in pixels an image is decoded to where only its wholeness counts."""
+"""Side in pixels of images that are decoded only to find damage."""
 
 _KEPT_FIRST = (Part.TEST, Part.VALIDATION, Part.TRAIN)
-"""Of equal files in several parts the copy that is kept: never the one to train on."""
+"""The order in which copies are kept: a duplicate across splits is removed from training."""
 
 
 class Pixels(IntEnum):
-    """What decoding a file came to."""
+    """The outcome of decoding a file."""
 
     BROKEN = 0
     FLAT = 1
@@ -45,7 +45,7 @@ class Pixels(IntEnum):
 
 
 class Span(NamedTuple):
-    """The smallest and the largest value of an image whose mode has no range of its own."""
+    """The smallest and the largest value of an image whose mode has no fixed range."""
 
     mode: str
     low: float
@@ -54,11 +54,11 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a look at every file of a listing found.
+    """The result of reading every file of a listing.
 
-    ``left_out`` has the files that are not used, by their number in the listing; ``sides`` has width and height of
-    the others as int64 (N, 2), 0 where a file is left out; ``spans`` is of those among them whose values have no range
-    of their own. Where there are any, all files have been decoded.
+    ``left_out`` has the files that are not used, by number in the listing. ``sides`` has width and height of all files,
+    int64 (N, 2), 0 for files that are left out. ``spans`` are of images whose mode has no fixed range; if there are
+    any, all files were decoded.
     """
 
     left_out: dict[int, LeftOut]
@@ -67,12 +67,12 @@ class Scan:
 
     @property
     def usable(self) -> NDArray[np.int64]:
-        """The numbers of the files that seem to be usable, int64 (M,)."""
+        """The numbers of usable files, int64 (M,)."""
         return np.flatnonzero(self.sides[:, 0] > 0)
 
 
 def scan(listing: Listing, stop: threading.Event) -> Scan:
-    """Look at every file: is it an image, how large is it, is it there twice, and which values has it?
+    """Read every file: find non-images, sizes, duplicates and value ranges.
 
     Raises:
         StoppingError: ``stop`` was set.
@@ -81,11 +81,11 @@ def scan(listing: Listing, stop: threading.Event) -> Scan:
     paths = [listing.path(file) for file in files]
     looks = in_threads(lambda number: files[number].problem or read_header(paths[number]), len(files), stop)
     left_out = {number: look for number, look in enumerate(looks) if isinstance(look, LeftOut)}
-    left_out |= _repeated(files, paths, left_out, stop)
+    left_out |= _find_duplicates(files, paths, left_out, stop)
     headers = {number: look for number, look in enumerate(looks) if isinstance(look, Header) and number not in left_out}
     spans: dict[int, Span] = {}
     if any(header.unscaled for header in headers.values()):
-        spans, broken = _measured(headers, paths, stop)
+        spans, broken = _decode_all(headers, paths, stop)
         left_out |= dict.fromkeys(broken, LeftOut.BROKEN)
     sides = np.zeros((len(files), 2), np.int64)
     for number, header in headers.items():
@@ -94,12 +94,12 @@ def scan(listing: Listing, stop: threading.Event) -> Scan:
     return Scan(left_out, sides, spans)
 
 
-def _measured(
+def _decode_all(
     headers: Mapping[int, Header], paths: Sequence[Path], stop: threading.Event
 ) -> tuple[dict[int, Span], list[int]]:
-    """Every file decoded: the spans, and the numbers of the broken ones.
+    """Decode every file; returns spans, and the numbers of broken files.
 
-    Which images are trained on, and so the range of their values, depends on which ones are whole.
+    All files are decoded, because the selection of training images, and so their range, depends on undamaged files.
     """
     numbers = list(headers)
 
@@ -116,10 +116,10 @@ def _measured(
     return spans, [number for number, look in looks.items() if look is False]
 
 
-def _repeated(
+def _find_duplicates(
     files: Sequence[ListedFile], paths: Sequence[Path], left_out: dict[int, LeftOut], stop: threading.Event
 ) -> dict[int, LeftOut]:
-    """The files to leave out because others have the same content; only files of the same length are compared."""
+    """Duplicates to leave out; only files of equal size are compared."""
     lengths = Counter(file.num_bytes for number, file in enumerate(files) if number not in left_out)
     suspects = [number for number, file in enumerate(files) if number not in left_out and lengths[file.num_bytes] > 1]
     digests = in_threads(lambda index: _content(paths[suspects[index]]), len(suspects), stop)
@@ -151,7 +151,7 @@ def _content(path: Path) -> bytes | None:
 def decode_into(
     images: NDArray[np.uint8], paths: Sequence[Path], ranges: Ranges, stop: threading.Event
 ) -> NDArray[np.uint8]:
-    """Fill ``images``, uint8 (N, 3, size, size), from files, and say what each came to, uint8 (N,) of :class:`Pixels`.
+    """Decode files into ``images``, uint8 (N, 3, size, size); returns outcomes, uint8 (N,) of :class:`Pixels`.
 
     Raises:
         StoppingError: ``stop`` was set.
@@ -169,7 +169,7 @@ def decode_into(
 
 
 def in_threads(work: Callable[[int], Value], num_items: int, stop: threading.Event) -> list[Value]:
-    """``work`` of every number below ``num_items``, in order.
+    """The results of ``work`` for every number below ``num_items``, in order.
 
     Raises:
         StoppingError: ``stop`` was set.
@@ -181,6 +181,6 @@ def in_threads(work: Callable[[int], Value], num_items: int, stop: threading.Eve
         return [work(number) for number in range(start, min(start + _PIECE, num_items))]
 
     with warnings.catch_warnings(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        warnings.filterwarnings("ignore", module="PIL")  # odd metadata of a file that can be used is no news
+        warnings.filterwarnings("ignore", module="PIL")  # usable files may have odd metadata
         pieces = list(pool.map(piece, range(0, num_items, _PIECE)))
     return [value for values in pieces for value in values]

@@ -75,7 +75,7 @@ def _read_idx_pair(folder: Path, prefix: str) -> Split:
     for name in (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"):
         path = find_idx(folder, name)
         if path is None:
-            raise TaskError(f"{folder} lacks {name} and {name}.gz; fetch the data set again")
+            raise TaskError(f"{folder} lacks {name} and {name}.gz; download the data set again")
         arrays.append(read_idx(path))
     images, labels = arrays
     if images.ndim != 3 or labels.shape != images.shape[:1]:

@@ -1,4 +1,4 @@
-"""Tasks: images split into training, validation and held-out, kept in the parent process (never in a job)."""
+"""Tasks: images split into training, validation and held-out, kept in the parent process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fairnad.domain.contract import Contract
+from fairnad.domain.objective import ACCURACY, OBJECTIVES, Objective
 from fairnad.domain.task import TaskDefaults, TaskReport
 from fairnad.errors import TaskError
 from tools.datasets.folder_form import class_folders
@@ -20,7 +22,7 @@ from tools.datasets.small_sets import digits, fashion_mnist
 from tools.datasets.splits import Channels, Split, digest, prepare, statistics
 from tools.datasets.task_source import DataRequest, Source
 
-__all__ = ["Channels", "Split", "Task", "load_final_exam", "load_task"]
+__all__ = ["Channels", "Split", "Task", "load_final_task", "load_task"]
 
 _NUM_EXAMPLES = 3
 
@@ -41,11 +43,10 @@ WITH_TEST_SPLIT = frozenset({"cifar10", "cifar100", "imagenet16-120"})
 class Task:
     """A data set ready for a search.
 
-    ``mean`` and ``std`` are of each channel on the [0, 1] scale: those the benchmark prescribes, else those of the
-    training split. ``digest`` changes with any image or label that is trained or validated on, so with the data, the
-    split and the image size, and with ``mean`` and ``std``. ``ranges`` are the values of images of more than
-    8 bits that become 0 and 255. A task without held-out images has a published test split instead, which
-    :func:`load_final_exam` opens once its search is over.
+    ``mean`` and ``std`` are of each channel on the [0, 1] scale, prescribed by the benchmark or from the training
+    split. ``digest`` depends on all training and validation images and labels, and on ``mean`` and ``std``. ``ranges``
+    are the values of images of more than 8 bits that become 0 and 255. A task without held-out images has a published
+    test split, which :func:`load_final_task` opens after the search.
     """
 
     name: str
@@ -62,14 +63,20 @@ class Task:
     report: TaskReport
     _load_held_out: Callable[[], Split] | None = field(repr=False)
     ranges: Ranges = field(default_factory=lambda: DEFAULT_RANGES)
+    objective: Objective = ACCURACY
+
+    @property
+    def contract(self) -> Contract:
+        """The contract of networks for the task."""
+        return Contract.for_images(self.image_size, self.num_classes, num_channels=self.train.images.shape[1])
 
     @property
     def held_out_is_open(self) -> bool:
-        """Whether a search may look at held-out images once it has ended; a published test split it may not."""
+        """Whether a finished search may use held-out images; not if they are a published test split."""
         return self._load_held_out is not None
 
     def held_out(self) -> Split:
-        """The held-out images, loaded now and never before; only for after a search.
+        """Load the held-out images; only after a search.
 
         Raises:
             TaskError: their files are missing or malformed, or the task has none.
@@ -85,56 +92,52 @@ def load_task(
     data: Path,
     defaults: TaskDefaults,
     image_size: int = 0,
-    splits: Path | None = None,
     split_seed: int = 0,
     cache: Path = Path("runs/.images"),
     stop: threading.Event | None = None,
 ) -> Task:
-    """A task by name.
+    """Load a task by name.
 
     Args:
-        data: the folder data sets lie in; for ``folder`` that of the images.
-        image_size: the side in pixels images are resized to; 0: the task's own. The crop padding is scaled along.
-        splits: the folder of NAS-Bench-201's split files; ``None``: ``nasbench201-splits`` below ``data``.
-        split_seed: how images are shared out that come in no split.
+        data: the folder of the data sets; for ``folder``, of the images.
+        image_size: side in pixels; 0: default of the task. The crop padding is scaled accordingly.
+        split_seed: divides images without splits.
         cache: a folder for decoded images.
-        stop: reading ends soon after it is set.
+        stop: stops reading soon after it is set.
 
     Raises:
-        TaskError: the task is unknown, its files are missing or malformed, or it has fewer images than asked for.
+        TaskError: the task is unknown, its files are missing or malformed, or it has too few images.
         StorageError: the cache cannot be written.
-        StoppingError: reading was cut off.
+        StoppingError: reading was stopped.
     """
-    request = DataRequest(data, splits, image_size, split_seed, cache, stop or threading.Event())
+    request = DataRequest(data, image_size, split_seed, cache, stop or threading.Event())
     source = _read(name, request)
     train = _first(source.train, defaults.num_train, f"{name}: training")
     validation = _first(source.validation, defaults.num_validation, f"{name}: validation")
     return _task(name, source, train, validation, defaults, image_size)
 
 
-def load_final_exam(
-    name: str, *, data: Path, defaults: TaskDefaults, image_size: int = 0, splits: Path | None = None
-) -> Task:
-    """What a finished search is examined with, as a task: trained on all there is, *validated* on the test split.
+def load_final_task(name: str, *, data: Path, defaults: TaskDefaults, image_size: int = 0) -> Task:
+    """Load the data of the final test as a task whose *validation* split is the published test split.
 
-    For CIFAR-10 the training split is all training images, for the paper's other tasks that of the search. This is
-    the one place where a published test split is read; nothing that runs during a search calls it.
+    For CIFAR-10 the training split has all training images. No search calls this function, the only one that
+    reads a published test split.
 
     Args:
-        name: a task with a published test split; the other arguments are those of :func:`load_task`.
+        name: a task with a published test split; other arguments as for :func:`load_task`.
 
     Raises:
         TaskError: the task has no published test split, or its files are missing or malformed.
     """
     if name not in WITH_TEST_SPLIT:
         raise TaskError(
-            f"--final-test: {name} has no published test split; how base and best do on held-out images is told at "
-            "the end of its search"
+            f"--final-test: {name} has no published test split; a search on it reports base and best on held-out "
+            "images at its end"
         )
-    source = _read(name, DataRequest(data, splits, image_size, 0, Path(), threading.Event()))
-    assert source.load_final_exam is not None, "a benchmark's source loads its test split"
-    exam = source.load_final_exam()
-    return _task(name, source, exam.train, exam.test, defaults, image_size, (*source.notices, *exam.notices))
+    source = _read(name, DataRequest(data, image_size, 0, Path(), threading.Event()))
+    assert source.load_final_splits is not None, "a benchmark's source loads its test split"
+    final = source.load_final_splits()
+    return _task(name, source, final.train, final.test, defaults, image_size, (*source.notices, *final.notices))
 
 
 def _read(name: str, request: DataRequest) -> Source:
@@ -154,7 +157,7 @@ def _read(name: str, request: DataRequest) -> Source:
 
 
 def _other_task(name: str, request: DataRequest, class_names: Sequence[str]) -> TaskError:
-    """The error for a folder of the user's own images that the task would not read."""
+    """The error for a folder of the user's images that the task would not read."""
     some = ", ".join(class_names[:_NUM_EXAMPLES]) + (", …" if len(class_names) > _NUM_EXAMPLES else "")
     return TaskError(
         f"--data {request.data}: expected files of the task {name}, found class folders of images ({some}); add "
@@ -188,6 +191,7 @@ def _task(
         train=train,
         validation=validation,
         report=_report(name, source, size, train, validation, source.notices if notices is None else notices),
+        objective=OBJECTIVES[defaults.objective],
         _load_held_out=None if load_held_out is None else lambda: prepare(load_held_out(), size),
         ranges=source.ranges,
     )
@@ -213,5 +217,5 @@ def _report(
 
 def _first(split: Split, num_images: int, what: str) -> Split:
     if num_images > len(split):
-        raise TaskError(f"{what} asks for {num_images} images, the split has {len(split)}; set a number up to that")
+        raise TaskError(f"{what} needs {num_images} images, the split has {len(split)}; lower the number")
     return Split(split.images[:num_images], split.labels[:num_images]) if num_images else split

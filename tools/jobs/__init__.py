@@ -1,1 +1,1 @@
-"""What runs inside a job, beside untrusted code: checking, training, predicting, exporting."""
+"""Code that runs inside a job, together with untrusted code: checking, training, predicting, exporting."""

@@ -1,6 +1,6 @@
-"""The check job: does a source build, run and learn, what does it cost, and is it honest (paper §4.4, Alg. 1 line 8).
+"""The check job: builds and runs a source, measures its costs and its integrity (paper §4.4, Alg. 1 line 8).
 
-Forward passes are shared between the verdicts, and what refuses a source most cheaply comes first.
+Verdicts share forward passes, and the cheapest come first.
 """
 
 from __future__ import annotations
@@ -13,92 +13,89 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairnad.domain.contract import Contract
 from fairnad.records.candidate import FailureKind, Finding, first_fault, plain
 from tools import budget_evaluator, delivery
 from tools.delivery import Role
 from tools.jobs import counting, fingerprint, integrity, shape_trace, tables
 from tools.jobs.counting import Batch
-from tools.jobs.network_source import SourceError, build_network, seed_everything
+from tools.jobs.network_source import (
+    SourceError,
+    build_network,
+    example_inputs,
+    finite_outputs_of,
+    seed_everything,
+)
 from tools.jobs.operator_trace import BATCH_SIZE
-from tools.jobs.outputs import finite_logits_of
 from tools.jobs.state import buffers_of_norms
-from tools.jobs.tables import Beside
+from tools.jobs.tables import ExtraTensors
 from tools.jobs.weights import ITEM_BYTES
 
 _BATCH_SIZE = 4
 
 
 def check(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the network, run it forward and backward on random images, then judge, trace and count it.
+    """Build the network, run it forward and backward on random inputs, then judge, trace and count it.
 
     Args:
-        request: ``num_classes``, ``image_size`` (side in pixels), ``seed``, and ``integrity``: ``reject``, ``warn`` or
-            ``off``.
+        request: ``contract``, ``seed``, and ``integrity``: ``reject``, ``warn`` or ``off``.
 
     Returns:
-        The fields of :class:`fairnad.records.candidate.CheckReport` but its seconds, and of every tensor a training
-        of this source will deliver ``weights``, name, type and shape, ``roles`` (:class:`tools.delivery.Role`), and
-        ``copies``: the positions of a copy and of what it is a copy of, and ``tables``: the positions of tables with a
-        digest of their content. ``num_unregistered`` counts elements that are parameters in all but name and are not
-        delivered. Where a fault refuses the source before it
-        was traced and counted, ``findings`` alone.
+        The fields of :class:`fairnad.records.candidate.CheckReport` except ``seconds``. About the tensors that a
+        training of this source delivers: ``weights`` (name, type, shape), ``roles`` (:class:`tools.delivery.Role`),
+        ``copies`` (positions of a copy and its original) and ``tables`` (positions with digests). ``num_unregistered``
+        counts elements that count as parameters and are not delivered. Only ``findings``, if a fault refuses the
+        source before it is run_traced and counted.
 
     Raises:
-        SourceError: the network's output or its gradients are not what they must be.
-        Exception: whatever the candidate raises.
+        SourceError: the output or the gradients break the contract.
     """
-    size, seed, judged = request["image_size"], request["seed"], request["integrity"] != "off"
-    network = _build(source, request)
+    contract, seed = Contract.from_json(request["contract"]), request["seed"]
+    judged = request["integrity"] != "off"
+    network = build_network(source, contract, seed)
     findings: list[Finding] = []
     if judged:
-        twin = _build(source, request)
+        twin = build_network(source, contract, seed)
         findings += integrity.same_builds(network, twin)
     names = list(network.state_dict())
-    logits = shape_trace.traced(network, lambda: _run(network, size, request["num_classes"]))
+    logits = shape_trace.run_traced(network, lambda: _run(network, contract))
     if judged:
         findings += integrity.weights_beside(network, logits)
-        images = torch.randn(integrity.NUM_IMAGES, 3, size, size)
-        findings += integrity.behaviour(twin, images, request["num_classes"], seed)
+        findings += integrity.behaviour(twin, contract, seed)
         findings += integrity.created_late(names, list(network.state_dict()))
     if request["integrity"] == "reject" and first_fault(findings) is not None:
         return {"findings": plain(findings)}
     seed_everything(seed)
-    found = fingerprint.trace(network, size)
-    count = counting.count_image(network, size, seed)
-    rebuild = partial(_build, source, {**request, "seed": seed + 1})
-    beside = tables.examine(network, found.evaluation, found.fixed, rebuild, size)
+    found = fingerprint.trace(network, contract)
+    count = counting.count_example(network, contract, seed)
+    rebuild = partial(build_network, source, contract, seed + 1)
+    extra = tables.examine(network, found.evaluation, found.fixed, rebuild, contract)
     report = {
-        "costs": {"params": budget_evaluator.count_params(network) + beside.num_elements, "flops": count.total},
+        "costs": {"params": budget_evaluator.count_params(network) + extra.num_elements, "flops": count.total},
         "fingerprint": found.digest,
         "num_repeats": found.num_repeats,
         "num_buffer_elements": budget_evaluator.count_buffers(network),
         "blocks": found.blocks,
-        "num_unregistered": beside.num_unregistered,
-        **_layout(network, beside),
+        "num_unregistered": extra.num_unregistered,
+        **_layout(network, extra),
     }
     if judged:
-        findings += delivery.too_much(beside.counted_bytes, beside.free_bytes)
+        findings += delivery.find_excess(extra.counted_bytes, extra.free_bytes)
         evaluation, training = (Batch(BATCH_SIZE, work) for work in found.works)
-        large = counting.count_large_batch(network, size, seed, training=False)
-        large_training = partial(counting.count_large_batch, network, size, seed, training=True)
-        findings += counting.miscounts(count, evaluation, large, training, large_training, size)
+        large = counting.count_large_batch(network, contract, seed, training=False)
+        large_training = partial(counting.count_large_batch, network, contract, seed, training=True)
+        findings += counting.miscounts(count, evaluation, large, training, large_training, contract.num_inputs)
     return report | {"findings": plain(findings)}
 
 
-def _build(source: str, request: Mapping[str, Any]) -> nn.Module:
-    return build_network(
-        source, num_classes=request["num_classes"], image_size=request["image_size"], seed=request["seed"]
-    )
-
-
-def _run(network: nn.Module, image_size: int, num_classes: int) -> Tensor:
+def _run(network: nn.Module, contract: Contract) -> Tensor:
     """Forward in both modes and backward in training mode; the logits of training mode."""
-    images = torch.randn(_BATCH_SIZE, 3, image_size, image_size)
-    labels = torch.arange(_BATCH_SIZE) % num_classes
-    logits = finite_logits_of(network.train(), images, num_classes)
+    inputs = example_inputs(contract, _BATCH_SIZE)
+    labels = torch.arange(_BATCH_SIZE) % contract.num_classes
+    logits = finite_outputs_of(network.train(), inputs, contract)
     _check_gradients(network, F.cross_entropy(logits, labels))
     with torch.no_grad():
-        finite_logits_of(network.eval(), images, num_classes)
+        finite_outputs_of(network.eval(), inputs, contract)
     return logits
 
 
@@ -113,8 +110,8 @@ def _check_gradients(network: nn.Module, loss: Tensor) -> None:
             raise SourceError(FailureKind.RUNTIME, f"the gradient of {name} is not finite")
 
 
-def _layout(network: nn.Module, beside: Beside) -> dict[str, Any]:
-    """Name, type and shape of every tensor, as :class:`tools.jobs.weights.WeightTensor` has them, and its role."""
+def _layout(network: nn.Module, extra: ExtraTensors) -> dict[str, Any]:
+    """Name, type, shape and role of every tensor of the state dict."""
     statistics = buffers_of_norms(network)
     parameters = {id(parameter) for parameter in network.parameters()}
     weights: list[tuple[str, str, list[int]]] = []
@@ -137,9 +134,9 @@ def _layout(network: nn.Module, beside: Beside) -> dict[str, Any]:
         elif id(tensor) in statistics:
             roles.append(Role.STATISTIC)
         else:
-            roles.append(beside.roles.get(name, Role.BUFFER))
-            if name in beside.digests:
-                digests.append((len(weights), beside.digests[name]))
+            roles.append(extra.roles.get(name, Role.BUFFER))
+            if name in extra.digests:
+                digests.append((len(weights), extra.digests[name]))
         positions.setdefault(id(tensor), len(weights))
         weights.append((name, dtype, list(tensor.shape)))
     return {"weights": weights, "roles": roles, "copies": copies, "tables": digests}

@@ -1,13 +1,13 @@
-"""Removes decorators that only compile a function, or guide the compiler: they change no result.
+"""Removes decorators that only compile a function or guide the compiler, as they change no result.
 
-Their lines stay, empty, so that line numbers in messages are those of the source.
+Their lines stay as empty lines, so that line numbers in messages match the source.
 """
 
 from __future__ import annotations
 
 import ast
 
-_LEFT_OUT = frozenset(
+_REMOVED = frozenset(
     f"{owner}.{name}"
     for owner, names in {
         "jit": ("export", "ignore", "script", "script_if_tracing", "unused"),
@@ -19,8 +19,8 @@ _LEFT_OUT = frozenset(
 
 
 def without_compiling_decorators(source: str) -> str:
-    """The source without ``torch.jit`` and ``torch.compile`` decorators; unchanged where it does not parse."""
-    if not any(name.split(".")[1] in source for name in _LEFT_OUT):
+    """The source without ``torch.jit`` and ``torch.compile`` decorators; unchanged if it does not parse."""
+    if not any(name.split(".")[1] in source for name in _REMOVED):
         return source
     try:
         module = ast.parse(source)
@@ -29,13 +29,13 @@ def without_compiling_decorators(source: str) -> str:
     lines = source.split("\n")
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            for decorator in filter(_is_left_out, node.decorator_list):
+            for decorator in filter(_is_removed, node.decorator_list):
                 for number in range(decorator.lineno - 1, decorator.end_lineno or decorator.lineno):
                     lines[number] = ""
     return "\n".join(lines)
 
 
-def _is_left_out(decorator: ast.expr) -> bool:
-    """By the last two names: ``torch.jit.script``, ``jit.script`` and ``torch.compile(dynamic=True)`` alike."""
+def _is_removed(decorator: ast.expr) -> bool:
+    """Compares the last two names: ``torch.jit.script``, ``jit.script`` and ``torch.compile(dynamic=True)`` alike."""
     name = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
-    return ".".join(name.split(".")[-2:]) in _LEFT_OUT
+    return ".".join(name.split(".")[-2:]) in _REMOVED

@@ -1,4 +1,4 @@
-"""What a job leaves for the parent: each file is opened before the jail closes, after which none can be."""
+"""Files that a job writes for the parent. They are opened before the jail closes, which forbids it afterwards."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _descriptors: dict[str, int] = {}
 
 
 def prepare(names: Iterable[str]) -> None:
-    """Make the files in the current folder and keep them open."""
+    """Create the files in the current folder and keep them open."""
     for name in names:
         _descriptors[name] = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 @contextlib.contextmanager
 def prepared(names: Iterable[str]) -> Iterator[None]:
-    """The same for a while, in a process that goes on."""
+    """Like :func:`prepare`, closing the files at the end."""
     prepare(names)
     try:
         yield
@@ -28,10 +28,10 @@ def prepared(names: Iterable[str]) -> Iterator[None]:
 
 
 def deliver(name: str, content: bytes) -> None:
-    """Leave ``content`` as the file ``name``, whatever was written there before.
+    """Write ``content`` as the file ``name``, replacing earlier content.
 
     Raises:
-        OSError: it is longer than the parent takes, or the disk is full.
+        OSError: it is longer than allowed, or the disk is full.
     """
     descriptor = _descriptors[name]
     os.ftruncate(descriptor, 0)

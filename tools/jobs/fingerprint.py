@@ -1,7 +1,7 @@
-"""What tells two architectures apart, and how often a block is repeated (paper §4.4).
+"""Fingerprints of architectures (paper §4.4).
 
-Both are read off operator traces, so names, comments, the order of definitions, functional or modular style and
-initial values do not count: what is computed from what does.
+They are computed from operator traces, so they depend on what is computed from what, but not on names, comments, order
+of definitions, functional or modular style, or initial values.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from fairnad.domain.contract import Contract
 from tools.jobs.operator_meter import OperatorMeter, Work
-from tools.jobs.operator_trace import Call, Node, OperatorTrace, Value, record
+from tools.jobs.operator_trace import Call, Node, OperatorTrace, record
 from tools.jobs.repeats import count_repeats
 
 MAX_BLOCKS = 400
@@ -26,13 +27,13 @@ _TWO_TENSORS_ONLY = "[[*,*],{}]"
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """The architecture in short.
+    """A summary of the architecture.
 
-    ``digest``: 16 hexadecimal digits, the same for networks that compute the same operators on the same operands in
-    evaluation and in training mode. ``num_repeats``: see :func:`tools.jobs.repeats.count_repeats`. ``blocks``: the
-    first 400 module calls in the order they began, as (class name, qualified name, output shape for a batch of two).
-    ``works``: what the batch of two took in evaluation and in training mode. ``evaluation``: the trace of the former.
-    ``fixed``: the ids of buffers that training did not write to.
+    ``digest``: 16 hexadecimal digits, equal for networks with the same operators on the same operands in both modes.
+    ``num_repeats``: see :func:`tools.jobs.repeats.count_repeats`. ``blocks``: the first 400 module calls in the order
+    they began, as (class name, qualified name, output shape for a batch of two). ``works``: the work of the batch in
+    evaluation and training mode. ``evaluation``: the trace in evaluation mode. ``fixed``: ids of buffers that training
+    did not change.
     """
 
     digest: str
@@ -43,17 +44,17 @@ class Fingerprint:
     fixed: frozenset[int] = field(compare=False, repr=False)
 
 
-def trace(network: nn.Module, image_size: int) -> Fingerprint:
-    """Run a network on images of ``image_size`` pixels a side in both modes and sum up what it did.
+def trace(network: nn.Module, contract: Contract) -> Fingerprint:
+    """Run a network on two random examples in both modes and summarise its operators.
 
-    The network is left in evaluation mode; what it draws at random comes from torch's generator.
+    Leaves the network in evaluation mode.
     """
     before = [(buffer, buffer.clone()) for buffer in network.buffers()]
     training_meter, evaluation_meter = OperatorMeter(), OperatorMeter()
-    training = record(network, image_size, training=True, meter=training_meter)
-    # What training does not write to is a constant, and part of the architecture.
+    training = record(network, contract, training=True, meter=training_meter)
+    # Buffers that training does not change are constants, and part of the architecture.
     fixed = frozenset(id(buffer) for buffer, value in before if torch.equal(buffer, value))
-    evaluation = record(network, image_size, training=False, fixed=fixed, meter=evaluation_meter)
+    evaluation = record(network, contract, training=False, fixed=fixed, meter=evaluation_meter)
     lines = ["evaluation", *canonical_lines(evaluation), "training", *canonical_lines(training)]
     lines += ["gradient", *training.gradient]
     return Fingerprint(
@@ -67,11 +68,11 @@ def trace(network: nn.Module, image_size: int) -> Fingerprint:
 
 
 def canonical_lines(trace: OperatorTrace) -> list[str]:
-    """The part of a trace that the output depends on, one line an operator, in a form free of arbitrary choices.
+    """The part of a trace that the output depends on, one line per operator, in canonical form.
 
-    Operators come in the order a walk from the output meets them, not in the order they happened to run. Operands
-    of sums and products are ordered by what they are made of, and equal ones by what else they are used for.
-    Leaves are numbered as they are met, so that a shared weight differs from two weights of the same shape.
+    Operators are in the order of a walk from the output. Operands of sums and products are ordered by their origin, and
+    equal ones by their other uses. Leaves are numbered on first use, so that a shared weight differs from two weights
+    of the same shape.
     """
     order = _canonical_inputs(trace)
     names: dict[int, str] = {}
@@ -100,8 +101,8 @@ def canonical_lines(trace: OperatorTrace) -> list[str]:
 
 
 def _canonical_inputs(trace: OperatorTrace) -> list[tuple[int, ...]]:
-    """The inputs of each node, those of commutative operators sorted by what they are made of and used for."""
-    leaves = {n: _leaf_digest(value) for n, value in enumerate(trace.values) if value.node < 0}
+    """The inputs of each node; those of commutative operators sorted by origin and use."""
+    leaves = {n: f"{v.leaf} {v.dtype} {v.shape}" for n, v in enumerate(trace.values) if v.node < 0}
     roles = _roles(trace, _made_of(trace, leaves))
     made_of = _made_of(trace, {number: digest + roles[number] for number, digest in leaves.items()})
     return [
@@ -113,7 +114,7 @@ def _canonical_inputs(trace: OperatorTrace) -> list[tuple[int, ...]]:
 
 
 def _made_of(trace: OperatorTrace, leaves: Mapping[int, str]) -> list[str]:
-    """A digest of each value, from those of the leaves up."""
+    """A digest of the origin of each value, computed from the leaves up."""
     made_of = [leaves.get(number, "") for number in range(len(trace.values))]
     for node in trace.nodes:
         operands = [made_of[number] for number in node.inputs]
@@ -124,7 +125,7 @@ def _made_of(trace: OperatorTrace, leaves: Mapping[int, str]) -> list[str]:
 
 
 def _roles(trace: OperatorTrace, made_of: Sequence[str]) -> list[str]:
-    """A digest of what each value is used for on the way to the output, from there down."""
+    """A digest of the uses of each value on the way to the output, computed from the output down."""
     uses: list[list[str]] = [[] for _ in trace.values]
     uses[trace.output].append("output")
     for node in reversed(trace.nodes):
@@ -138,10 +139,6 @@ def _roles(trace: OperatorTrace, made_of: Sequence[str]) -> list[str]:
 
 def _is_commutative(node: Node) -> bool:
     return node.operator in _COMMUTATIVE and node.literals == _TWO_TENSORS_ONLY
-
-
-def _leaf_digest(value: Value) -> str:
-    return f"{value.leaf} {value.dtype} {value.shape}"
 
 
 def _digest(*parts: str) -> str:

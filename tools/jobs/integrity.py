@@ -1,9 +1,8 @@
-"""The integrity verdicts on one network: docs/verdicts.md lists them with tolerances and reasons.
+"""The integrity verdicts on one network; docs/verdicts.md lists them with tolerances and reasons.
 
-Behaviour is judged with perturbed parameters, so that branches that begin at zero take part, and with the running
-statistics of a few batches, since those of a new network let hardly any signal through a deep one. What is found is a
-claim of the candidate's own process: it can refuse, and where it lies, the scoring outside notices
-(:mod:`tools.scoring`).
+Behaviour is judged with perturbed parameters, so that branches initialised to zero take part, and with running
+statistics of a few batches, since a deep untrained network passes hardly any signal otherwise. Findings come from the
+candidate's own process: they can refuse it, and the scoring outside detects false ones (:mod:`tools.scoring`).
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from fairnad.domain.contract import Contract
 from fairnad.records.candidate import FailureKind, Finding
 from tools.agreement import SAME_FOR_ALL, UNDECIDED, Comparison, compare, differs_between_images
-from tools.jobs.network_source import seed_everything
-from tools.jobs.outputs import logits_of
+from tools.jobs.network_source import example_inputs, outputs_of, seed_everything
 from tools.jobs.state import (
     State,
     changed_numbers,
@@ -28,15 +27,15 @@ from tools.jobs.state import (
     state_of,
 )
 
-NUM_IMAGES = 6
+_NUM_EXAMPLES = 6
 _GAIN = 6**0.5
-"""From torch's default initialisation to one that keeps the size of a signal through ReLUs."""
+"""Scales torch's default initialisation so that ReLU layers preserve the size of a signal."""
 _BATCH_SIZE = 4
 _WARM_UP_BATCH_SIZE = 8
 _MAX_WARM_UPS = 4
 _PERTURBATION = 0.1
 _TOO_ALIKE = 1e-3
-"""Logits that differ between images by a smaller share of their size say too little to be judged."""
+"""Logits that differ between examples by less than this share of their size cannot be judged."""
 _MAX_NAMES = 3
 _MAX_NAME_CHARACTERS = 80
 
@@ -48,38 +47,40 @@ def same_builds(one: nn.Module, other: nn.Module) -> Iterator[Finding]:
     if differing:
         yield Finding(
             FailureKind.NOT_DETERMINISTIC,
-            f"two builds with the same seed differ in {_listed(differing)}; draw random numbers from torch, "
-            "numpy.random or random, which are seeded, and leave nothing behind that changes the next build",
+            f"two builds with the same seed differ in {_format_names(differing)}; draw random numbers from torch, "
+            "numpy.random or random, which are seeded, and change no global state",
         )
 
 
 def weights_beside(network: nn.Module, logits: Tensor) -> Iterator[Finding]:
-    """Whatever learns must be a parameter; a parameter that learns nothing is told. What is none learns no longer.
+    """Find tensors that receive gradients without being parameters, and parameters without gradients.
+
+    Stops gradients of the former.
 
     Args:
-        logits: the network's, before their backward pass has freed the graph or after it.
+        logits: of the network, before or after their backward pass.
     """
     parameters = {id(parameter): name for name, parameter in network.named_parameters()}
     leaves = leaves_with_gradient(logits)
     strangers = [leaf for leaf in leaves if id(leaf) not in parameters]
     if strangers:
-        # The graph that FLOPs are counted in takes constants only.
+        # The traced graph for the FLOP count allows only constants.
         for leaf in strangers:
             leaf.requires_grad_(False)
         hidden = [str(tuple(leaf.shape)) for leaf in strangers]
         yield Finding(
             FailureKind.HIDDEN_WEIGHTS,
-            f"tensors of shape {_listed(hidden)} receive gradients and are no parameters; "
+            f"tensors of shape {_format_names(hidden)} receive gradients but are not parameters; "
             "assign nn.Parameter to an attribute of a module, or use nn.ParameterList",
         )
     reached = {id(leaf) for leaf in leaves}
     idle = [name for name, p in network.named_parameters() if p.requires_grad and id(p) not in reached]
     if idle:
-        yield Finding(FailureKind.INTEGRITY, f"no gradient reaches {_listed(idle)}", is_fault=False)
+        yield Finding(FailureKind.INTEGRITY, f"no gradient reaches {_format_names(idle)}", is_fault=False)
 
 
 def created_late(before: Sequence[str], after: Sequence[str]) -> Iterator[Finding]:
-    """Whatever is stored with the weights exists when the network is built.
+    """Find tensors of the state dict that appear or vanish while the network runs.
 
     Args:
         before: names in the state dict before the first batch; ``after``: at the end.
@@ -88,33 +89,32 @@ def created_late(before: Sequence[str], after: Sequence[str]) -> Iterator[Findin
     if differing:
         yield Finding(
             FailureKind.INTEGRITY,
-            f"{_listed(differing)} came or went while the network ran; create every layer in __init__",
+            f"{_format_names(differing)} appeared or disappeared while the network ran; create every layer in __init__",
         )
 
 
-def behaviour(network: nn.Module, images: Tensor, num_classes: int, seed: int) -> Iterator[Finding]:
-    """What evaluation mode must be: the same every time, for each image alone, of the image, and without memory.
+def behaviour(network: nn.Module, contract: Contract, seed: int) -> Iterator[Finding]:
+    """Check that evaluation mode is deterministic, independent of the batch, dependent on the input, and stateless.
 
     Args:
-        network: a copy that is used for nothing else; its parameters are perturbed, its running statistics replaced.
-        images: ``NUM_IMAGES`` of them.
-        seed: every pass begins with generators in another state, as every job's would.
+        network: a copy that is used for nothing else; parameters are perturbed and running statistics replaced.
+        seed: every pass begins with other random states, as in separate jobs.
     """
-    whole = tuple(range(_BATCH_SIZE))
+    whole, images = tuple(range(_BATCH_SIZE)), example_inputs(contract, _NUM_EXAMPLES)
 
     @torch.no_grad()
     def answer(numbers: tuple[int, ...], number: int) -> Tensor:
         seed_everything(seed + number)
-        return logits_of(network.eval(), images[list(numbers)], num_classes).float()
+        return outputs_of(network.eval(), images[list(numbers)], contract).float()
 
-    with _perturbed(network) as restore:
-        first = _warmed_up(network, images, lambda: answer(whole, 1))
+    with _perturb(network) as restore:
+        first = _warm_up(network, contract, lambda: answer(whole, 1))
         if not differs_between_images(first.numpy(), _TOO_ALIKE):
             _amplify(network)
-            first = _warmed_up(network, images, lambda: answer(whole, 1))
+            first = _warm_up(network, contract, lambda: answer(whole, 1))
         if not torch.isfinite(first).all():
             restore()
-            first = _warmed_up(network, images, lambda: answer(whole, 1))
+            first = _warm_up(network, contract, lambda: answer(whole, 1))
         before = state_of(network)
         again = answer(whole, 2)
         after = state_of(network)
@@ -134,23 +134,23 @@ def behaviour(network: nn.Module, images: Tensor, num_classes: int, seed: int) -
 
 @torch.no_grad()
 def _amplify(network: nn.Module) -> None:
-    """Enlarge the weights, so that a signal also reaches the end of a deep network without norm layers."""
+    """Enlarge the weights, so that a signal passes through a deep network without norm layers."""
     for parameter in network.parameters():
         if parameter.dim() > 1:
             parameter.mul_(_GAIN)
 
 
-def _warmed_up(network: nn.Module, images: Tensor, answer: Callable[[], Tensor]) -> Tensor:
-    """The answer once the network keeps statistics of batches like these, after as few of them as it takes."""
+def _warm_up(network: nn.Module, contract: Contract, answer: Callable[[], Tensor]) -> Tensor:
+    """The answer after as few training batches as it takes to fill the running statistics."""
     for module in network.modules():
         if isinstance(module, _NormBase):
             module.reset_running_stats()
-            # The mean over all batches since: the first one counts in full.
+            # Use the mean over all batches.
             module.momentum = None
     keeps_statistics = any(True for _ in network.buffers())
     for _ in range(_MAX_WARM_UPS if keeps_statistics else 0):
         with torch.no_grad():
-            network.train()(torch.randn(_WARM_UP_BATCH_SIZE, *images.shape[1:]))
+            network.train()(example_inputs(contract, _WARM_UP_BATCH_SIZE))
         logits = answer()
         if not torch.isfinite(logits).all() or differs_between_images(logits.numpy(), _TOO_ALIKE):
             return logits
@@ -158,8 +158,8 @@ def _warmed_up(network: nn.Module, images: Tensor, answer: Callable[[], Tensor])
 
 
 @contextmanager
-def _perturbed(network: nn.Module) -> Iterator[Callable[[], None]]:
-    """Add a tenth of its size to every parameter at random; to one that is zero, a tenth. Yields the way back."""
+def _perturb(network: nn.Module) -> Iterator[Callable[[], None]]:
+    """Add noise of a tenth of its size to every parameter, of 0.1 to zeros. Yields a function that restores them."""
     kept = [(parameter, parameter.detach().clone()) for parameter in network.parameters()]
 
     @torch.no_grad()
@@ -179,7 +179,7 @@ def _perturbed(network: nn.Module) -> Iterator[Callable[[], None]]:
 
 
 def _independence(compared: Comparison) -> Iterator[Finding]:
-    # As in the scoring: a hard decision inside a network may tip for one image.
+    # As in the scoring, rounding may flip a hard decision inside a network for one example.
     if not compared.agrees:
         yield Finding(
             FailureKind.BATCH_LEAKAGE,
@@ -192,22 +192,22 @@ def _memory(before: State, after: State) -> Iterator[Finding]:
     if names := changed_tensors(before, after):
         yield Finding(
             FailureKind.INTEGRITY,
-            f"{_listed(names)} changes in evaluation mode; write to buffers under `if self.training` only",
+            f"{_format_names(names)} changes in evaluation mode; write to buffers under `if self.training` only",
         )
     if names := grown(before, after):
-        yield Finding(FailureKind.INTEGRITY, f"{_listed(names)} grows with every batch; keep nothing between batches")
+        yield Finding(
+            FailureKind.INTEGRITY, f"{_format_names(names)} grows with every batch; keep nothing between batches"
+        )
     if names := changed_numbers(before, after):
-        yield Finding(FailureKind.INTEGRITY, f"{_listed(names)} counts batches in evaluation mode", is_fault=False)
+        yield Finding(
+            FailureKind.INTEGRITY, f"{_format_names(names)} counts batches in evaluation mode", is_fault=False
+        )
 
 
 def _dependence(network: nn.Module, images: Tensor, logits: Tensor) -> Iterator[Finding]:
     if differs_between_images(logits.numpy(), _TOO_ALIKE):
         return
-    images = images.clone().requires_grad_()
-    output = network(images)
-    gradient = torch.autograd.grad(output.sum(), images, allow_unused=True)[0] if output.requires_grad else None
-    is_constant = gradient is None or not gradient.any()
-    if is_constant and not differs_between_images(logits.numpy()):
+    if _is_constant(network, images) and not differs_between_images(logits.numpy()):
         yield Finding(FailureKind.INTEGRITY, SAME_FOR_ALL)
     else:
         yield Finding(
@@ -216,6 +216,16 @@ def _dependence(network: nn.Module, images: Tensor, logits: Tensor) -> Iterator[
             "the trained network is judged",
             is_fault=False,
         )
+
+
+def _is_constant(network: nn.Module, inputs: Tensor) -> bool:
+    """Whether no gradient reaches the inputs; False for integers, which have none."""
+    if not inputs.is_floating_point():
+        return False
+    inputs = inputs.clone().requires_grad_()
+    output = network(inputs)
+    gradient = torch.autograd.grad(output.sum(), inputs, allow_unused=True)[0] if output.requires_grad else None
+    return gradient is None or not bool(gradient.any())
 
 
 def _compare(one: Tensor, other: Tensor) -> Comparison:
@@ -228,7 +238,7 @@ def _equal(one: object, other: object) -> bool:
     return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
 
 
-def _listed(names: Sequence[str]) -> str:
-    """The first names, cut, and how many there are beside them."""
+def _format_names(names: Sequence[str]) -> str:
+    """The first names, shortened, and the number of the others."""
     shown = ", ".join(name[:_MAX_NAME_CHARACTERS] for name in names[:_MAX_NAMES])
     return shown if len(names) <= _MAX_NAMES else f"{shown} and {len(names) - _MAX_NAMES} more"

@@ -1,6 +1,6 @@
-"""The measure job: costs that only a run shows, the time an image takes and the memory its results need (paper §4.3.2).
+"""The measure job: latency and activation memory of one example (paper §4.3.2).
 
-Both are of one image in evaluation mode, without gradients, as a network is used once it is finished.
+Both are measured in evaluation mode and without gradients.
 """
 
 from __future__ import annotations
@@ -15,39 +15,37 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tools.jobs.network_source import build_network
+from fairnad.domain.contract import Contract
+from tools.jobs.network_source import build_network, example_inputs
 from tools.jobs.operator_trace import tensors_in
 
 _NUM_WARM_UPS = 5
 _MIN_RUNS = 20
 _MAX_RUNS = 200
 _SECONDS = 1.0
-"""Runs go on until there are enough of them and this time has passed, or until there are many."""
+"""Minimum duration of the runs, unless the maximum number is reached before."""
 
 
 def measure(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Measure a source on the device of the request.
 
     Args:
-        request: ``num_classes``, ``image_size``, ``seed`` and ``device``.
+        request: ``contract``, ``seed`` and ``device``.
 
     Returns:
-        ``latency_ms``: median milliseconds of a forward pass. ``activation_bytes``: the most bytes of intermediate
-        results alive at once, the image and the network's own tensors left out.
-
-    Raises:
-        Exception: whatever the candidate raises.
+        ``latency_ms``: median milliseconds of a forward pass. ``activation_bytes``: peak bytes of intermediate
+        results, without the input and the network's own tensors.
     """
-    size, device = request["image_size"], request["device"]
-    network = build_network(source, num_classes=request["num_classes"], image_size=size, seed=request["seed"])
+    contract, device = Contract.from_json(request["contract"]), request["device"]
+    network = build_network(source, contract, request["seed"])
     network.eval().to(device)
-    image = torch.randn(1, 3, size, size, device=device)
+    image = example_inputs(contract, 1, device=device)
     with torch.no_grad():
         return {"latency_ms": latency_ms(network, image), "activation_bytes": activation_bytes(network, image)}
 
 
 def latency_ms(network: nn.Module, image: Tensor) -> float:
-    """The median time of a forward pass in milliseconds, after some that do not count."""
+    """The median time of a forward pass in milliseconds, after a warm-up."""
     wait: Callable[[], None] = torch.cuda.synchronize if image.is_cuda else lambda: None
     for _ in range(_NUM_WARM_UPS):
         network(image)
@@ -63,10 +61,7 @@ def latency_ms(network: nn.Module, image: Tensor) -> float:
 
 
 def activation_bytes(network: nn.Module, image: Tensor) -> int:
-    """The most bytes of results that are alive at once during a forward pass.
-
-    What an operator needs while it runs is not seen; what is freed before the next one begins is not counted twice.
-    """
+    """Peak bytes of results that are alive at once during a forward pass, without workspaces inside operators."""
     own = [*network.parameters(), *network.buffers(), image]
     meter = _ActivationMeter(own)
     with meter:
@@ -75,7 +70,7 @@ def activation_bytes(network: nn.Module, image: Tensor) -> int:
 
 
 class _ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Watches the memory of every tensor an operator returns."""
+    """Records the memory of every tensor that an operator returns."""
 
     def __init__(self, own: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -85,14 +80,10 @@ class _ActivationMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        self._alive = {key: kept for key, kept in self._alive.items() if not _is_gone(kept[0])}
+        self._alive = {key: kept for key, kept in self._alive.items() if not kept[0].expired()}  # type: ignore[no-untyped-call]
         for tensor in tensors_in(result):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._own:
                 self._alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())  # type: ignore[no-untyped-call]
         self.peak_bytes = max(self.peak_bytes, sum(num_bytes for _, num_bytes in self._alive.values()))
         return result
-
-
-def _is_gone(memory: StorageWeakRef) -> bool:
-    return bool(memory.expired())  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""From a source text to a network, inside a job, and from an exception to a failure (paper §4.4)."""
+"""Builds networks from source text inside a job, and turns exceptions into failures (paper §4.4)."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from fairnad.domain.contract import Contract
 from fairnad.records.candidate import FailureKind
+
+Fill = Literal["normal", "uniform", "zeros"]
 
 MODULE_NAME = "candidate"
 FILE_NAME = "candidate.py"
+CANDIDATE_GLOBALS: dict[str, object] = {}
+"""Further global names of a candidate's module."""
 _MAX_TEXT_CHARACTERS = 240
 _MAX_NAME_CHARACTERS = 80
 _MAX_FRAMES = 8
 
 
 class SourceError(Exception):
-    """A candidate breaks a rule of ours, rather than one of Python's or torch's."""
+    """A candidate breaks a rule of FairNAD, rather than one of Python or torch."""
 
     def __init__(self, kind: FailureKind, message: str, details: str = "") -> None:
-        """Say what is wrong.
+        """Describe the failure.
 
         Args:
-            kind: the failure this stands for.
+            kind: of the failure.
             message: one line.
             details: more lines, for the debugger.
         """
@@ -43,33 +48,76 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What went wrong in a candidate: one line, and the candidate's own part of the traceback."""
+    """A failure of a candidate: one line, and the candidate's part of the traceback."""
 
     kind: FailureKind
     message: str
     log_tail: str
 
 
-def build_network(source: str, *, num_classes: int, image_size: int, seed: int) -> nn.Module:
+def build_network(source: str, contract: Contract, seed: int) -> nn.Module:
     """The candidate's ``Network(num_classes)`` with every random number a function of ``seed``.
 
-    Lazy layers get their shapes from an image of ``image_size`` pixels a side, in evaluation mode.
+    Lazy layers get their shapes from one example in evaluation mode.
 
     Raises:
-        SourceError: it holds no usable ``Network``.
-        Exception: whatever the candidate raises.
+        SourceError: it has no usable ``Network``.
     """
     seed_everything(seed)
-    network = network_class(source)(num_classes=num_classes)
+    network = network_class(source)(num_classes=contract.num_classes)
     if any(nn.parameter.is_lazy(parameter) for parameter in network.parameters()):
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, image_size, image_size))
+            network.eval()(example_inputs(contract, 1, "zeros"))
         network.train()
     return network
 
 
+def example_inputs(contract: Contract, num_examples: int, fill: Fill = "normal", device: str = "cpu") -> Tensor:
+    """A batch as the contract describes it, float32 or int64, shape (num_examples, *input_shape).
+
+    Args:
+        fill: ``normal`` or ``uniform`` random numbers from torch's generator, or ``zeros``. Integer inputs are uniform
+            in their range wherever they are random.
+    """
+    shape = (num_examples, *contract.input_shape)
+    if contract.input_kind == "integer":
+        high = 1 if fill == "zeros" else contract.num_values
+        return torch.randint(high, shape, device=device)
+    draw = {"normal": torch.randn, "uniform": torch.rand, "zeros": torch.zeros}[fill]
+    return draw(shape, device=device)
+
+
+def outputs_of(network: nn.Module, inputs: Tensor, contract: Contract) -> Tensor:
+    """The outputs for a batch, floating point, shape (num_examples, *output_shape).
+
+    Raises:
+        SourceError: the network returns something else.
+    """
+    outputs = network(inputs)
+    expected = (len(inputs), *contract.output_shape)
+    if not isinstance(outputs, Tensor):
+        hint = "; is a return missing?" if outputs is None else ""
+        found = f"the output must be a tensor, found {type(outputs).__name__}{hint}"
+    elif not outputs.is_floating_point():
+        found = f"the output must be of a floating-point type, found {outputs.dtype}"
+    elif outputs.shape != expected:
+        found = f"the output must have the shape {expected}, found {tuple(outputs.shape)}"
+    else:
+        return outputs
+    raise SourceError(FailureKind.INTERFACE, found)
+
+
+def finite_outputs_of(network: nn.Module, inputs: Tensor, contract: Contract) -> Tensor:
+    """As :func:`outputs_of`; infinite numbers and NaN are refused as well."""
+    outputs = outputs_of(network, inputs, contract)
+    if not torch.isfinite(outputs).all():
+        mode = "training" if network.training else "evaluation"
+        raise SourceError(FailureKind.RUNTIME, f"the output in {mode} mode is not finite")
+    return outputs
+
+
 def seed_everything(seed: int) -> None:
-    """Seed the generators a candidate may draw from: torch's, numpy's and Python's."""
+    """Seed the generators of torch, numpy and Python."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -79,13 +127,14 @@ def network_class(source: str) -> Callable[..., nn.Module]:
     """The class ``Network`` that a source defines.
 
     Raises:
-        SourceError: it is nested too deeply, or there is no ``Network(num_classes)`` that is an ``nn.Module``.
-        Exception: whatever running the source raises, ``SyntaxError`` included.
+        SourceError: the source is nested too deeply, or has no ``nn.Module`` named ``Network`` that takes
+            ``num_classes``.
     """
     linecache.cache[FILE_NAME] = (len(source), None, source.splitlines(keepends=True), FILE_NAME)
     module = ModuleType(MODULE_NAME)
+    module.__dict__.update(CANDIDATE_GLOBALS)
     sys.modules[MODULE_NAME] = module
-    exec(_compiled(source), module.__dict__)
+    exec(_compile(source), module.__dict__)
     if "Network" not in module.__dict__:
         raise SourceError(FailureKind.INTERFACE, "the source defines no class Network")
     return _usable(module.__dict__["Network"])
@@ -103,7 +152,7 @@ def read_source(content: bytes) -> str:
         raise SourceError(FailureKind.SYNTAX, f"the source is not UTF-8 at byte {error.start}") from error
 
 
-def _compiled(source: str) -> CodeType:
+def _compile(source: str) -> CodeType:
     try:
         return compile(source, FILE_NAME, "exec", dont_inherit=True)
     except (MemoryError, RecursionError) as error:
@@ -127,11 +176,11 @@ def _usable(network: Any) -> Callable[..., nn.Module]:
 
 
 def complaint(error: BaseException) -> Complaint:
-    """The failure an exception stands for.
+    """Convert an exception to a failure.
 
-    No method of the candidate's is called: an exception's ``__str__`` may be hostile, or never return.
+    Calls no method of the candidate: an exception's ``__str__`` may be hostile, or never return.
     """
-    name = _type_name(error)[:_MAX_NAME_CHARACTERS]
+    name = str(type.__dict__["__name__"].__get__(type(error)))[:_MAX_NAME_CHARACTERS]
     text = " ".join(_text(error).split())[:_MAX_TEXT_CHARACTERS]
     frames = list(_own_frames(error))
     line = error.lineno if isinstance(error, SyntaxError) else frames[-1][1] if frames else None
@@ -141,10 +190,6 @@ def complaint(error: BaseException) -> Complaint:
     lines = [f"  line {number}, in {function}\n    {code}" for function, number, code in frames[-_MAX_FRAMES:]]
     details = [error.details] if isinstance(error, SourceError) and error.details else []
     return Complaint(_kind(error, text), message, "\n".join([*lines, *details, message]))
-
-
-def _type_name(error: BaseException) -> str:
-    return str(type.__dict__["__name__"].__get__(type(error)))
 
 
 def _text(error: BaseException) -> str:
@@ -172,7 +217,7 @@ def own_line(number: int) -> str:
 _SHAPE_PATTERN = re.compile(
     r"\b(shapes?|sizes?|dim(ension)?s?|channels?|elements|divisible|unpack|\dD)\b|size\(", re.IGNORECASE
 )
-"""How torch speaks of tensors that do not fit; its exceptions of that kind have no type of their own."""
+"""Words in torch's messages about shapes; these exceptions have no own type."""
 _MEMORY_PATTERN = re.compile(r"can't allocate memory|out of memory|not enough memory|bad_alloc", re.IGNORECASE)
 
 

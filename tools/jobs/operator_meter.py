@@ -1,8 +1,7 @@
-"""How much work a network does, counted operator by operator while it runs (paper §5).
+"""Counts the work of a network operator by operator while it runs (paper §5).
 
-The count of :mod:`tools.budget_evaluator` reads a recorded graph, which shows neither what an own autograd function
-does inside nor what operators without a formula cost. This one sees every operator below autograd, in any mode and at
-any batch size, also on the meta device, where nothing is computed.
+:mod:`tools.budget_evaluator` counts a traced graph, which hides custom autograd functions and operators without a
+formula. This meter sees every operator below autograd, in any mode, at any batch size, also on the meta device.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from tools.jobs.operator_trace import tensors_in
 class Work:
     """``products``: multiply-adds of convolutions, matrix products, attention and Fourier transforms.
 
-    ``elements``: how many elements all other operators went through, moving them apart. ``norms``: what the count of
-    FLOPs adds for those among them that normalise or resize.
+    ``elements``: elements processed by all other operators, except those that only move data. ``norms``: the part of
+    the FLOP count for normalisation and resizing among them.
     """
 
     products: float = 0
@@ -37,7 +36,7 @@ class Work:
 
 
 class OperatorMeter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the work of the operators that run while it is entered; ``work`` is the sum so far."""
+    """Sums up the work of the operators that run while it is entered, in ``work``."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -71,62 +70,15 @@ def _work(func: Any, args: Any, kwargs: Mapping[str, Any], result: Any) -> Work:
 
 
 _MOVES = frozenset(
-    (
-        "_reshape_alias",
-        "_to_copy",
-        "_unsafe_view",
-        "arange",
-        "as_strided",
-        "cat",
-        "channel_shuffle",
-        "clone",
-        "constant_pad_nd",
-        "contiguous",
-        "copy",
-        "copy_",
-        "detach",
-        "empty",
-        "empty_like",
-        "empty_strided",
-        "eye",
-        "fill",
-        "fill_",
-        "flip",
-        "full",
-        "full_like",
-        "gather",
-        "im2col",
-        "index",
-        "index_select",
-        "lift",
-        "lift_fresh",
-        "new_empty",
-        "new_empty_strided",
-        "new_full",
-        "new_ones",
-        "new_zeros",
-        "ones",
-        "ones_like",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "reflection_pad1d",
-        "reflection_pad2d",
-        "repeat",
-        "replication_pad2d",
-        "roll",
-        "scalar_tensor",
-        "select_scatter",
-        "slice_scatter",
-        "stack",
-        "take",
-        "unfold",
-        "where",
-        "zero_",
-        "zeros",
-        "zeros_like",
-    )
+    """
+    _reshape_alias _to_copy _unsafe_view arange as_strided cat channel_shuffle clone constant_pad_nd contiguous copy
+    copy_ detach empty empty_like empty_strided eye fill fill_ flip full full_like gather im2col index index_select
+    lift lift_fresh new_empty new_empty_strided new_full new_ones new_zeros ones ones_like pixel_shuffle
+    pixel_unshuffle reflection_pad1d reflection_pad2d repeat replication_pad2d roll scalar_tensor select_scatter
+    slice_scatter stack take unfold where zero_ zeros zeros_like
+    """.split()  # noqa: SIM905
 )
-"""Operators that make, move or repeat elements and compute nothing."""
+"""Operators that create, move or repeat elements without computing."""
 
 
 def _attention(args: Any) -> int:
@@ -137,7 +89,7 @@ def _attention(args: Any) -> int:
 
 
 def _trilinear(args: Any) -> int:
-    """Every combination of the indices of three factors, each with dimensions inserted."""
+    """The product of the broadcast sizes of three factors, each with dimensions inserted."""
     shapes = []
     for factor, dimensions in zip(args[:3], args[3:6], strict=True):
         shape = [*factor.shape]
@@ -158,17 +110,17 @@ _PRODUCTS: Mapping[str, Callable[[Any], float]] = {
     # Sequence and batch, times the two matrices.
     "mkldnn_rnn_layer": lambda args: prod(args[0].shape[:2]) * (args[1].numel() + args[2].numel()),
 }
-"""Products for which torch has no formula."""
+"""Products without a formula in torch."""
 
 
-def _transformed(tensor: Tensor, dimensions: Sequence[int], *, is_real: bool) -> float:
+def _transform_flops(tensor: Tensor, dimensions: Sequence[int], *, is_real: bool) -> float:
     return transform_flops(tensor.numel(), prod(tensor.shape[dimension] for dimension in dimensions), is_real=is_real)
 
 
 _TRANSFORMS: Mapping[str, Callable[[Any, Any], float]] = {
-    "_fft_c2c": lambda args, _: _transformed(args[0], args[1], is_real=False),
-    "_fft_r2c": lambda args, _: _transformed(args[0], args[1], is_real=True),
-    "_fft_c2r": lambda args, result: _transformed(result, args[1], is_real=True),
+    "_fft_c2c": lambda args, _: _transform_flops(args[0], args[1], is_real=False),
+    "_fft_r2c": lambda args, _: _transform_flops(args[0], args[1], is_real=True),
+    "_fft_c2r": lambda args, result: _transform_flops(result, args[1], is_real=True),
 }
 
 
@@ -193,7 +145,7 @@ _NORMS: Mapping[str, Callable[[Any, Any], float]] = {
 
 
 def _weight(name: str, args: Any) -> float:
-    """Multiply-adds an element takes in an operator that does more than one for each."""
+    """Multiply-adds per element."""
     if name in ("_cdist_forward", "_pdist_forward"):
         return float(args[0].shape[-1])
     if name.startswith(("_linalg", "linalg_")) and not name.endswith("norm"):

@@ -1,7 +1,7 @@
-"""What a network computes, recorded operator by operator while it runs on two images.
+"""Records the operators of a network while it runs on two examples.
 
-The trace is a graph: *values* (tensors, numbered as they appear) and the *nodes* that made them. It knows nothing
-of names: a value is the network's image, a parameter, a buffer, a constant, or the result of a node.
+The trace is a graph of *values* (tensors, numbered in order of appearance) and the *nodes* that made them. It has no
+names: a value is the input, a parameter, a buffer, a constant, or the result of a node.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tools.jobs.network_source import MODULE_NAME
+from fairnad.domain.contract import Contract
+from tools.jobs.network_source import MODULE_NAME, example_inputs
 
 BATCH_SIZE = 2
 _CONSTANT = "constant"
 _MAX_LISTED_ELEMENTS = 64
 _IDENTITIES = {"alias", "lift_fresh", "clone", "view", "_unsafe_view", "expand", "slice", "_to_copy"}
-"""Operators that give their first input unchanged wherever shape and type stay the same."""
+"""Operators that return their first input unchanged if shape and type stay the same."""
 _SIZE_IS_IN_OUTPUT = {"view", "_unsafe_view", "expand"}
 _NOT_OF_THE_FUNCTION = {"device", "layout", "pin_memory", "memory_format", "generator"}
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A tensor. ``node`` made it as its output number ``position``; without a node it is a leaf.
+    """A tensor, output number ``position`` of ``node``, or a leaf if ``node`` is -1.
 
-    ``leaf`` is ``image``, ``parameter``, ``frozen parameter``, ``buffer`` or ``constant``; constants, and buffers that
-    are, with their content.
+    ``leaf`` is ``image`` (the input), ``parameter``, ``frozen parameter``, ``buffer`` or ``constant``; constants and
+    fixed buffers include their content.
     """
 
     shape: tuple[int, ...]
@@ -44,13 +45,13 @@ class Value:
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is neither an image, nor the network's, nor a result."""
+        """Whether it is neither input, nor registered, nor a result."""
         return self.leaf.startswith(_CONSTANT)
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An operator that ran. ``literals`` are its other arguments as text; inputs and outputs number values."""
+    """An operator call. ``inputs`` and ``outputs`` are numbers of values, ``literals`` the other arguments as text."""
 
     operator: str
     literals: str
@@ -60,10 +61,10 @@ class Node:
 
 @dataclass(slots=True)
 class Call:
-    """A call of a module: it ran the nodes ``start`` up to but without ``end``.
+    """A call of a module, which ran the nodes from ``start`` up to, but excluding, ``end``.
 
-    ``own`` tells a class of the candidate's from one of torch's. ``shape`` is that of the first tensor returned,
-    the batch of two included, and empty where none is.
+    ``own`` says whether the candidate defines the class. ``shape`` is the shape of the first returned tensor, including
+    the batch of two; empty without one.
     """
 
     class_name: str
@@ -77,12 +78,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class OperatorTrace:
-    """One forward pass: ``output`` numbers the value the network returned; calls are in the order they began.
+    """One forward pass: ``output`` is the number of the returned value; calls are in the order they began.
 
-    ``leaves`` are the tensors that no node made, by their numbers.
-
-    ``gradient`` are the operators, in no order, of functions that have a backward of their own, in training mode: the
-    forward pass does not show them.
+    ``leaves`` are the tensors that no node made, by number. ``gradient`` lists the operators, sorted, of autograd
+    functions with an own backward pass, in training mode.
     """
 
     values: list[Value]
@@ -95,24 +94,23 @@ class OperatorTrace:
 
 def record(
     network: nn.Module,
-    image_size: int,
+    contract: Contract,
     *,
     training: bool,
     fixed: Collection[int] = (),
     meter: AbstractContextManager[object] | None = None,
 ) -> OperatorTrace:
-    """Run the network once, gradients enabled, and say what it did.
+    """Run the network once with gradients enabled and record its operators.
 
     Args:
         fixed: ids of buffers that are constants: their content is part of the trace.
-        meter: is entered for the forward pass.
+        meter: entered for the forward pass.
 
     Raises:
         TypeError: it did not return a tensor.
-        Exception: whatever the network raises.
     """
     network.train(training)
-    images = torch.rand(BATCH_SIZE, 3, image_size, image_size)
+    images = example_inputs(contract, BATCH_SIZE, "uniform")
     recorder = _Recorder(network, images, fixed)
     with torch.enable_grad(), recorder.watching_calls(network), meter or nullcontext(), recorder:
         output = network(images)
@@ -139,7 +137,7 @@ def _own_gradient(network: nn.Module, output: Tensor) -> tuple[str, ...]:
 
 
 def gradient_nodes(output: Tensor) -> Iterator[Any]:
-    """The functions a backward pass from here runs through, each once; the graph is left as it is."""
+    """The functions of a backward pass from ``output``, each once; the graph is not freed."""
     seen: set[Any] = set()
     pending = [output.grad_fn]
     while pending:
@@ -151,7 +149,7 @@ def gradient_nodes(output: Tensor) -> Iterator[Any]:
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Lists the operators between a beginning and an end, with their numbers and the shapes of their operands."""
+    """Lists the operators between ``begin`` and ``end``, with numbers and shapes of their arguments."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -174,7 +172,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operator below autograd, so that modules and functions that do the same look the same."""
+    """Records operators below autograd, where modules and functions that compute the same are the same."""
 
     def __init__(self, network: nn.Module, images: Tensor, fixed: Collection[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -189,7 +187,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._roles = {id(b): f"buffer {_content(b)}" if id(b) in fixed else "buffer" for b in network.buffers()}
         self._roles |= {id(p): "parameter" if p.requires_grad else "frozen parameter" for p in network.parameters()}
         self._roles[id(images)] = "image"
-        # A tensor's .data is another tensor on the same memory.
+        # A tensor's .data is another tensor with the same memory.
         self._memory = {_storage(tensor): tensor for tensor in (*network.buffers(), *network.parameters())}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
@@ -201,14 +199,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def read(self, tensor: Tensor) -> int:
-        """The number of a tensor's present content."""
+        """The number of a tensor's current content."""
         number = self._numbers.get(id(tensor))
         if number is None:
             number = self._new_value(tensor, self._leaf(tensor))
             self.leaves[number] = tensor
         write = self._last_write.get(_storage(tensor), -1)
         if write > number:
-            # Another view of the same memory was written to: the content depends on both.
+            # Another view of the memory was written to: the content depends on both.
             number = self._new_node("written", "", [number, write], [tensor])[0]
         return number
 
@@ -222,7 +220,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @contextmanager
     def watching_calls(self, network: nn.Module) -> Iterator[None]:
-        """Record calls of the network's modules, the network itself left out."""
+        """Record calls of the network's modules, except the network itself."""
         handles = []
         for name, module in network.named_modules():
             if module is not network:
@@ -259,7 +257,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in _SIZE_IS_IN_OUTPUT:
             name, literals = name.removeprefix("_unsafe_"), ""
         elif written and name.endswith("_"):
-            # In place or not is a matter of memory, not of what is computed.
+            # In-place operators compute the same.
             name = name.removesuffix("_")
         returned = {id(tensor) for tensor in outputs}
         results = outputs + [tensor for tensor in written if id(tensor) not in returned]
@@ -280,11 +278,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _number(self, tensor: Tensor, number: int) -> None:
         self._numbers[id(tensor)] = number
-        # Kept, so that neither its id nor its memory is given to another tensor.
+        # Kept alive, so that no other tensor gets its id or memory.
         self._alive.append(tensor)
 
     def _describe(self, argument: Any, inputs: list[int]) -> str:
-        """An operator's arguments as text, with ``*`` for each tensor, whose number is added to ``inputs``."""
+        """The arguments as text, with ``*`` for each tensor; appends the numbers of tensors to ``inputs``."""
         if isinstance(argument, Tensor):
             inputs.append(self.read(argument))
             return "*"
@@ -322,7 +320,7 @@ def _constant(tensor: Tensor) -> str:
 
 
 def _content(tensor: Tensor) -> str:
-    """The elements where they are few, else a digest of them."""
+    """The elements if they are few, else a digest."""
     if tensor.numel() <= _MAX_LISTED_ELEMENTS:
         return str(tensor.tolist())
     content = tensor.detach().cpu().resolve_conj().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -1,7 +1,7 @@
-"""The names the policy for sources knows: modules that may be imported, and what no network needs.
+"""The names in the source policy: modules that can be imported, and names that no network needs.
 
-What is refused here is refused to keep accidents and known tricks out early and with a clear word; the wall is the
-jail. A name is only on a list of refusals where every honest use has another way, which the refusal names.
+The policy refuses mistakes and known tricks early, with a clear message; the jail is the security boundary. A name
+is refused only if every honest use has an alternative, which the message names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MODULES = _words(
     "torch.nn.parameter torch.nn.utils torch.nn.utils.parametrizations torch.nn.utils.parametrize torch.types "
     "torch.nn.utils.spectral_norm torch.nn.utils.weight_norm torch.nn.utils.fusion torch.utils.checkpoint"
 )
-"""What may be imported, with the modules of layers below ``torch.nn.modules``."""
+"""Modules that can be imported, besides those below ``torch.nn.modules``."""
 
 HINTS: Mapping[str, str] = {
     "numpy": _TORCH,
@@ -42,21 +42,21 @@ MODULE_ATTRIBUTES: Mapping[str, str] = dict.fromkeys(
     ),
     OUTSIDE,
 ) | {
-    "jit": "leave torch.jit out: the source is run as it is",
-    "compile": "leave torch.compile out: the trainer decides on it",
-    "export": "leave it out: exporting is no part of a network",
-    "FileHandler": "leave it out: messages go to the output of the job",
-    "basicConfig": "leave it out: messages go to the output of the job",
-    "onnx": "leave it out: exporting is no part of a network",
+    "jit": "remove it: the source runs without torch.jit",
+    "compile": "remove it: the trainer decides about torch.compile",
+    "export": "remove it: a network does not export itself",
+    "FileHandler": "remove it: messages go to the output of the job",
+    "basicConfig": "remove it: messages go to the output of the job",
+    "onnx": "remove it: a network does not export itself",
     "fx": "write the network out instead of tracing it",
-    "backends": "leave it out: the trainer sets the machine up",
-    "set_num_threads": "leave it out: the trainer sets the machine up",
-    "set_num_interop_threads": "leave it out: the trainer sets the machine up",
+    "backends": "remove it: the trainer configures the machine",
+    "set_num_threads": "remove it: the trainer configures the machine",
+    "set_num_interop_threads": "remove it: the trainer configures the machine",
     "set_default_dtype": "give layers their dtype instead",
-    "set_default_device": "leave it out: the trainer chooses the device",
+    "set_default_device": "remove it: the trainer chooses the device",
     "set_default_tensor_type": "give layers their dtype instead",
-    "use_deterministic_algorithms": "leave it out: the trainer sets the machine up",
-    "optim": "leave it out: the trainer trains",
+    "use_deterministic_algorithms": "remove it: the trainer configures the machine",
+    "optim": "remove it: the trainer trains",
     "from_numpy": "use torch.tensor",
     "register_module_forward_hook": "call what the hook does in forward",
     "register_module_forward_pre_hook": "call what the hook does in forward",
@@ -65,14 +65,14 @@ MODULE_ATTRIBUTES: Mapping[str, str] = dict.fromkeys(
     "register_module_parameter_registration_hook": "use self.register_parameter",
     "register_module_module_registration_hook": "use self.add_module",
 }
-"""Refused anywhere behind an imported module's name: ``torch.os``, ``nn.modules.module.torch.hub``."""
+"""Refused anywhere after the name of an imported module: ``torch.os``, ``nn.modules.module.torch.hub``."""
 
 ANY_ATTRIBUTES: Mapping[str, str] = dict.fromkeys(
     _words(
         "f_back f_globals f_locals f_builtins f_code tb_frame tb_next gi_frame gi_code cr_frame cr_code ag_frame "
         "ag_code func_globals co_code mro"
     ),
-    "a network does not look at the interpreter; remove it",
+    "a network does not need the interpreter's internals; remove it",
 ) | dict.fromkeys(
     _words("data_ptr untyped_storage typed_storage share_memory_ numpy"), "use operations of torch on the tensor itself"
 )
@@ -82,17 +82,17 @@ DUNDERS = _words(
     "__init__ __post_init__ __name__ __qualname__ __class__ __doc__ __version__ __len__ __getitem__ __iter__ __call__ "
     "__repr__ __str__ __annotations__"
 )
-"""Names with two underscores at both ends that may be read as attributes."""
+"""Special names that can be read as attributes."""
 
 PRIVATE = _words(
     "_assert _calculate_fan_in_and_fan_out _calculate_correct_fan _no_grad_trunc_normal_ _single _pair _triple "
     "_quadruple _ntuple _reverse_repeat_tuple _BatchNorm _InstanceNorm _NormBase _ConvNd _ConvTransposeNd _DropoutNd "
     "_size_1_t _size_2_t _size_3_t _size_any_t"
 )
-"""Names of modules of torch's that are private by their underscore and in use everywhere."""
+"""Private names of torch that are used everywhere."""
 
 ASSIGNABLE_DUNDERS = _words("__all__ __author__ __constants__ __slots__ __version__")
-"""Names with two underscores at both ends that may be given a value in a module or class."""
+"""Special names that can be assigned in a module or class."""
 
 NAMES: Mapping[str, str] = dict.fromkeys(
     _words("open exec eval compile globals locals vars dir input breakpoint exit quit help memoryview"), OUTSIDE
@@ -105,7 +105,7 @@ METHODS = _words(
     "train eval apply to cpu cuda half float double bfloat16 type zero_grad requires_grad_ _apply _save_to_state_dict "
     "_load_from_state_dict _call_impl _wrapped_call_impl"
 )
-"""Methods of ``nn.Module`` the trainer relies on: none may be defined anew."""
+"""Methods of ``nn.Module`` that the trainer needs: they cannot be overridden."""
 
 DEFINABLE_DUNDERS = _words(
     "__init__ __post_init__ __len__ __getitem__ __iter__ __next__ __contains__ __repr__ __str__ __eq__ __hash__ "

@@ -1,4 +1,4 @@
-"""How often a base block, or its equivalent, is executed in series (paper §4.4: multi-layer)."""
+"""Counts how often a base block, or its equivalent, runs in series (paper §4.4: multi-layer)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _MATRIX_OPERATORS = {"addmm", "mm", "bmm", "baddbmm", "addbmm", "linear", "addmv
 
 
 def count_repeats(trace: OperatorTrace) -> int:
-    """The length of the longest repetition in series, 1 for a network without one.
+    """The length of the longest repetition in series, 1 without repetition.
 
-    A repetition is a chain of calls of one of the candidate's own classes, each of which depends on the one before.
-    Where no class has such a chain, it is the repetition of equal layers along the longest path to the output, so
-    that the same network counts the same however it is written down. The final linear layer never counts.
+    A repetition is a chain of calls of one of the candidate's classes, each depending on the previous one. If no class
+    has such a chain, it is the repetition of equal layers along the longest path to the output, so that the result does
+    not depend on the style of the source. The final linear layer does not count.
     """
     chains = (_longest_chain(trace, calls) for calls in _calls_by_class(trace).values())
     chain = max(chains, default=0)
@@ -23,7 +23,7 @@ def count_repeats(trace: OperatorTrace) -> int:
 
 
 def _calls_by_class(trace: OperatorTrace) -> dict[str, list[Call]]:
-    """Calls of own classes that hold a layer, without those inside a call of the same class."""
+    """Calls of own classes with a layer, except those inside a call of the same class."""
     calls: defaultdict[str, list[Call]] = defaultdict(list)
     for call in trace.calls:
         if not call.own or not any(_is_layer(trace, node) for node in trace.nodes[call.start : call.end]):
@@ -35,11 +35,14 @@ def _calls_by_class(trace: OperatorTrace) -> dict[str, list[Call]]:
 
 
 def _longest_chain(trace: OperatorTrace, calls: Sequence[Call]) -> int:
-    """The most calls of which each depends on the output of the one before."""
+    """The largest number of calls of which each depends on the output of the previous one."""
     made_by = {
-        output: index for index, call in enumerate(calls) for output in call.outputs if _made_in(trace, output, call)
+        output: index
+        for index, call in enumerate(calls)
+        for output in call.outputs
+        if call.start <= trace.values[output].node < call.end
     }
-    # Bit i of a value's mask: it depends on the output of call i.
+    # Bit i of a mask: the value depends on the output of call i.
     masks = [0] * len(trace.values)
     for node in trace.nodes:
         mask = _union(masks[number] for number in node.inputs)
@@ -53,10 +56,6 @@ def _longest_chain(trace: OperatorTrace, calls: Sequence[Call]) -> int:
     return max(lengths, default=0)
 
 
-def _made_in(trace: OperatorTrace, value: int, call: Call) -> bool:
-    return call.start <= trace.values[value].node < call.end
-
-
 def _union(masks: Iterable[int]) -> int:
     union = 0
     for mask in masks:
@@ -66,7 +65,7 @@ def _union(masks: Iterable[int]) -> int:
 
 def _layers_on_longest_path(trace: OperatorTrace) -> list[str]:
     """Kind and kernel of the layers along the path to the output that has most of them."""
-    # The longest path to a value, as its length and its last layer; a layer points to the one before it.
+    # For each value the length of the longest path and its last layer; ``before`` links layers backwards.
     paths: list[tuple[int, int]] = [(0, -1)] * len(trace.values)
     before: dict[int, int] = {}
     for index, node in enumerate(trace.nodes):
@@ -86,7 +85,7 @@ def _layers_on_longest_path(trace: OperatorTrace) -> list[str]:
 
 
 def _num_repetitions(layers: Sequence[str]) -> int:
-    """How often a run of layers follows itself, for the run that covers most: 3 for ``a b b a b b a b b c``."""
+    """The number of repetitions of the run that covers most layers: 3 for ``a b b a b b a b b c``."""
     best = (0, 1)
     for period in range(1, len(layers) // 2 + 1):
         matching = 0
@@ -99,9 +98,9 @@ def _num_repetitions(layers: Sequence[str]) -> int:
 
 
 def _is_layer(trace: OperatorTrace, node: Node) -> bool:
-    """Whether the operator has weights or multiplies what had, and is no convolution of a map pooled to one pixel.
+    """Whether the operator is a convolution, matrix product or attention.
 
-    The latter is part of a gate or of the head.
+    Convolutions of maps pooled to one pixel are excluded, as part of a gate or the head.
     """
     name = _name(node)
     if name == "convolution":

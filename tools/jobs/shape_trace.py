@@ -1,6 +1,6 @@
-"""What shapes went where until a forward pass failed: the calls of its modules, and the tensors at the failing line.
+"""Shapes up to the failure of a forward pass: module calls, and tensors at the failing line.
 
-Only names and shapes are kept, never tensors, and no more than a screenful of them.
+Only names and shapes are kept, never tensors, and at most one screen of text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_TENSORS = 4
 _MAX_DEPTH = 3
 _MAX_NAME_CHARACTERS = 60
 _LONGEST_SECONDS = 5.0
-"""What takes longer until it fails is not run twice: a check has little more time than that."""
+"""Seconds; a run that fails later is not repeated, because the time limit of a check is only slightly longer."""
 
 Result = TypeVar("Result")
 Shape = tuple[int, ...]
@@ -45,7 +45,7 @@ class _Call:
 
 @dataclass(slots=True)
 class Calls:
-    """The calls of a network's modules in the order they began: the first few, and the last."""
+    """Module calls in the order they began: the first and the last few."""
 
     first: list[_Call] = field(default_factory=list)
     last: deque[_Call] = field(default_factory=lambda: deque(maxlen=_NUM_LAST))
@@ -53,7 +53,7 @@ class Calls:
     opened: list[_Call] = field(default_factory=list)
 
     def begin(self, call: _Call) -> None:
-        """A module has been called."""
+        """A module was called."""
         self.opened.append(call)
         self.num_calls += 1
         if len(self.first) < _NUM_FIRST:
@@ -62,12 +62,12 @@ class Calls:
             self.last.append(call)
 
     def end(self, result: Any) -> None:
-        """The module that was called last has returned."""
+        """The module that was called last returned."""
         if self.opened:
             self.opened.pop().returned = _shapes(result)
 
     def lines(self) -> Iterator[str]:
-        """One a call."""
+        """One line per call."""
         yield from map(str, self.first)
         num_left_out = self.num_calls - len(self.first) - len(self.last)
         if num_left_out:
@@ -75,32 +75,26 @@ class Calls:
         yield from map(str, self.last)
 
 
-def traced(network: nn.Module, run: Callable[[], Result]) -> Result:
-    """What ``run`` returns; where it raises, it is run again under watch, for :func:`shape_trace` to tell of.
-
-    So what runs takes no time longer, and what fails is a failure as before, also where it fails but once.
-
-    Raises:
-        Exception: whatever ``run`` raises.
-    """
+def run_traced(network: nn.Module, run: Callable[[], Result]) -> Result:
+    """Return ``run()``; if it raises, run it again with hooks for :func:`shape_trace`, and raise the first error."""
     started = time.monotonic()
     try:
         return run()
     except Exception as error:
-        traceback.clear_frames(error.__traceback__)  # its tensors must not crowd out those of the second time
+        traceback.clear_frames(error.__traceback__)  # frees the memory of its tensors for the second run
         if time.monotonic() - started < _LONGEST_SECONDS:
-            _watched(network, run)
+            _run_hooked(network, run)
         raise
 
 
-def _watched(network: nn.Module, run: Callable[[], Result]) -> Result:
+def _run_hooked(network: nn.Module, run: Callable[[], Result]) -> Result:
     calls = Calls()
-    leave = _leaving(calls)
+    leave = _make_hook(calls)
     handles = []
     for name, module in network.named_modules():
         if module is not network:
             kind = type.__dict__["__name__"].__get__(type(module))[:_MAX_NAME_CHARACTERS]
-            entering = _entering(calls, name[:_MAX_NAME_CHARACTERS], kind)
+            entering = _make_pre_hook(calls, name[:_MAX_NAME_CHARACTERS], kind)
             handles += [module.register_forward_pre_hook(entering), module.register_forward_hook(leave)]
     try:
         return run()
@@ -109,14 +103,14 @@ def _watched(network: nn.Module, run: Callable[[], Result]) -> Result:
             handle.remove()
 
 
-def _entering(calls: Calls, name: str, kind: str) -> Callable[[nn.Module, Any], None]:
+def _make_pre_hook(calls: Calls, name: str, kind: str) -> Callable[[nn.Module, Any], None]:
     def enter(_module: nn.Module, given: Any) -> None:
         calls.begin(_Call(name, kind, _shapes(given)))
 
     return enter
 
 
-def _leaving(calls: Calls) -> Callable[[nn.Module, Any, Any], None]:
+def _make_hook(calls: Calls) -> Callable[[nn.Module, Any, Any], None]:
     def leave(_module: nn.Module, _given: Any, result: Any) -> None:
         calls.end(result)
 
@@ -124,14 +118,14 @@ def _leaving(calls: Calls) -> Callable[[nn.Module, Any, Any], None]:
 
 
 def shape_trace(error: BaseException) -> str:
-    """The calls until ``error`` was raised, then the candidate's innermost line with the shapes of its tensors.
+    """The calls before ``error``, then the candidate's innermost line with the shapes of its tensors.
 
-    Empty where no forward pass was under way. No method of the candidate's is called.
+    Empty outside a forward pass. Calls no method of the candidate.
     """
     calls: Calls | None = None
     failing: tuple[FrameType, int] | None = None
     for frame, number in traceback.walk_tb(error.__traceback__):
-        if frame.f_code is _watched.__code__:
+        if frame.f_code is _run_hooked.__code__:
             calls = frame.f_locals["calls"]
         elif frame.f_code.co_filename == FILE_NAME:
             failing = frame, number
@@ -144,9 +138,9 @@ def _failing_line(frame: FrameType, number: int) -> Iterator[str]:
     yield f"line {number}, in {frame.f_code.co_name}: {own_line(number)}"
     shapes = ((name, _shape(value)) for name, value in frame.f_locals.items())
     known = ((name, shape) for name, shape in shapes if shape is not None)
-    told = [f"{name[:_MAX_NAME_CHARACTERS]} {shape}" for name, shape in itertools.islice(known, _MAX_LOCALS)]
-    if told:
-        yield f"  {', '.join(told)}"
+    shown = [f"{name[:_MAX_NAME_CHARACTERS]} {shape}" for name, shape in itertools.islice(known, _MAX_LOCALS)]
+    if shown:
+        yield f"  {', '.join(shown)}"
 
 
 def _text(shapes: tuple[Shape, ...]) -> str:
@@ -154,7 +148,7 @@ def _text(shapes: tuple[Shape, ...]) -> str:
 
 
 def _shapes(values: Any) -> tuple[Shape, ...]:
-    """Those of the first tensors; this runs at every call, so the two usual forms come first."""
+    """The shapes of the first tensors; runs at every call, so the two most frequent forms come first."""
     if type(values) is Tensor:
         return (values.shape,)
     if type(values) is tuple and len(values) == 1 and type(values[0]) is Tensor:
@@ -163,7 +157,7 @@ def _shapes(values: Any) -> tuple[Shape, ...]:
 
 
 def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
-    """The tensors in lists, tuples and dicts of Python's own; what else a candidate made is not looked into."""
+    """The tensors in plain lists, tuples and dicts; subclasses are ignored."""
     if _shape(values) is not None:
         yield values
     elif depth < _MAX_DEPTH and type(values) in (list, tuple, dict):
@@ -173,5 +167,5 @@ def _tensors(values: Any, depth: int = 0) -> Iterator[Tensor]:
 
 
 def _shape(value: Any) -> Shape | None:
-    # By its exact type: a subclass may answer for its shape itself.
+    # The exact type: a subclass may override ``shape``.
     return tuple(value.shape) if type(value) in (Tensor, nn.Parameter) else None

@@ -1,7 +1,7 @@
-"""The policy for sources, read before one is run: text first, then syntax.
+"""The source policy, enforced before a source runs: first its text, then its syntax.
 
-It is a filter for accidents and for what is plainly no network, with words the debugger can act on: every refusal
-names the rule, the line, and what to do instead. It is no wall, and nothing behind it relies on it.
+It refuses mistakes and known tricks, with messages that help the debugger: rule, line, and what to do instead. It is
+not a security boundary.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 from fairnad.records.candidate import FailureKind
-from tools.jobs.network_source import SourceError
-from tools.jobs.syntax_policy import Violation, violations
+from tools.jobs.network_source import CANDIDATE_GLOBALS, MODULE_NAME, SourceError
+from tools.jobs.syntax_policy import Violation, attribute_advice, violations
 
 MAX_SOURCE_BYTES = 65536
 _CODING_COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=]")
@@ -24,10 +25,10 @@ _NOT_CODE = (tokenize.STRING, tokenize.COMMENT)
 
 
 def enforce(source: str) -> None:
-    """Refuse a source that breaks a rule; one that does not parse is left to the compiler to complain of.
+    """Refuse a source that violates a rule; syntax errors are left to the compiler.
 
     Raises:
-        SourceError: of kind ``policy``; its message names the first break of a rule, its details name them all.
+        SourceError: of kind ``policy``; the message names the first violation, the details all.
     """
     found = list(_text_violations(source))
     if not found:
@@ -41,8 +42,24 @@ def enforce(source: str) -> None:
         raise SourceError(FailureKind.POLICY, _message(found), _details(source, found))
 
 
+def guard_getattr() -> None:
+    """Check attribute names that sources compute, by a ``getattr`` of their own."""
+    CANDIDATE_GLOBALS["getattr"] = _checked_getattr
+
+
+def _checked_getattr(owner: object, name: str, *default: object) -> object:
+    # The exact type: a subclass of str could compare as another name.
+    if type(name) is str:
+        of_module = isinstance(owner, ModuleType) or (isinstance(owner, type) and owner.__module__ != MODULE_NAME)
+        if instead := attribute_advice(name, of_module=of_module):
+            raise SourceError(FailureKind.POLICY, f"rule 'attributes': {name}: {instead}")
+    elif isinstance(name, str):
+        raise SourceError(FailureKind.POLICY, "rule 'calls': getattr with a subclass of str: use a plain str")
+    return getattr(owner, name, *default)
+
+
 def _text_violations(source: str) -> Iterator[Violation]:
-    """What a reader and the compiler could take for different texts."""
+    """Find text that a reader and the compiler may read differently."""
     num_bytes = len(source.encode("utf-8", "surrogatepass"))
     if num_bytes > MAX_SOURCE_BYTES:
         yield Violation(1, "size", f"the source has {num_bytes} bytes, {MAX_SOURCE_BYTES} are allowed", "shorten it")

@@ -1,7 +1,4 @@
-"""What a network holds beside its parameters, and whether running it changes that.
-
-Called by the check job, in the candidate's process: what is found here decides refusals, never a score.
-"""
+"""State of a network beside its parameters, and changes of it by running the network."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ _MAX_DEPTH = 5
 
 
 def leaves_with_gradient(logits: Tensor) -> list[Tensor]:
-    """The tensors a backward pass from here would give gradients to."""
+    """The tensors that receive gradients in a backward pass from ``logits``."""
     return list({id(n.variable): n.variable for n in gradient_nodes(logits) if hasattr(n, "variable")}.values())
 
 
 def buffers_of_norms(network: nn.Module) -> set[int]:
-    """The ids of the statistics of torch's normalisation layers: running ones, and the vectors of spectral norm."""
+    """The ids of the buffers of torch's normalisation layers: running statistics, and vectors of spectral norm."""
     running = {
         id(buffer)
         for module in network.modules()
@@ -41,7 +38,7 @@ def buffers_of_norms(network: nn.Module) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A network's parameters and buffers by name, and the sizes and numbers of everything else it keeps."""
+    """Parameters and buffers of a network by name, sizes of its containers, and values of its plain numbers."""
 
     tensors: Mapping[str, Tensor]
     sizes: Mapping[str, int]
@@ -49,10 +46,10 @@ class State:
 
 
 def state_of(network: nn.Module) -> State:
-    """The present state; the tensors are copies.
+    """The current state, with copies of the tensors.
 
-    Sizes are those of lists, dictionaries, sets and tensors in attributes of its modules, of their classes, and in
-    the variables of its source.
+    Sizes are of lists, dictionaries, sets and tensors in attributes of modules and their classes, and in module-level
+    variables of the source.
     """
     registered = [*network.named_parameters(), *network.named_buffers()]
     sizes: dict[str, int] = {}
@@ -66,13 +63,13 @@ def state_of(network: nn.Module) -> State:
 
 
 def changed_tensors(before: State, after: State) -> list[str]:
-    """The names of parameters and buffers that were written to, or that came or went."""
+    """The names of parameters and buffers that changed, appeared or vanished."""
     names = before.tensors.keys() | after.tensors.keys()
     return sorted(name for name in names if not _equal(before.tensors.get(name), after.tensors.get(name)))
 
 
 def grown(before: State, after: State) -> list[str]:
-    """The names of attributes that hold more than before."""
+    """The names of attributes that grew."""
     return sorted(name for name, size in after.sizes.items() if size > before.sizes.get(name, 0))
 
 
@@ -104,7 +101,7 @@ def _attributes(network: nn.Module) -> Iterator[tuple[str, object]]:
 
 
 def _size(value: object, depth: int) -> int | None:
-    """Elements and entries within; ``None`` for what holds nothing that is looked at."""
+    """Elements and entries, recursively; ``None`` for other types."""
     if isinstance(value, Tensor):
         return value.numel()
     if depth == _MAX_DEPTH or not isinstance(value, list | tuple | set | deque | dict):

@@ -1,4 +1,4 @@
-"""The rules for a source's syntax: imports, what stands outside of classes, attributes, calls, methods."""
+"""The syntax rules for sources: imports, module level, attributes, calls, methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tools.jobs import policy_words as words
-from tools.jobs.constant_names import ConstantNames
 
 _DUNDER = re.compile(r"__\w+__")
 _IN_TEXT = re.compile(r"(?<!\w)__[a-z]\w*__")
@@ -30,7 +29,7 @@ _READABLE_NAMES = {"__name__", "__class__"} | words.ASSIGNABLE_DUNDERS
 
 
 class Violation(NamedTuple):
-    """One break of a rule: where, which rule, what was found, what to do instead."""
+    """A violation: line, rule, what was found, what to do instead."""
 
     line: int
     rule: str
@@ -39,42 +38,58 @@ class Violation(NamedTuple):
 
 
 def violations(module: ast.Module) -> list[Violation]:
-    """Every break of a rule, in the order of the source."""
-    reader = _Reader(ConstantNames(module))
+    """All violations, in the order of the source."""
+    reader = _Reader()
     for statement in module.body:
         reader.visit_top(statement)
     return sorted(reader.found)
 
 
-class _Reader(ast.NodeVisitor):
-    """Walks a source once. ``_outside`` are the names that stand for something imported, not made here."""
+def attribute_advice(name: str, *, of_module: bool) -> str:
+    """What to do instead of reading an attribute; empty if it is allowed.
 
-    def __init__(self, names: ConstantNames) -> None:
-        self._names = names
+    Args:
+        of_module: whether its owner was imported.
+    """
+    if of_module and name in words.MODULE_ATTRIBUTES:
+        return words.MODULE_ATTRIBUTES[name]
+    if name in words.ANY_ATTRIBUTES:
+        return words.ANY_ATTRIBUTES[name]
+    if _DUNDER.fullmatch(name):
+        return "" if name in words.DUNDERS else "a network does not need the interpreter's internals; remove it"
+    if of_module and name.startswith("_") and name not in words.PRIVATE:
+        return "it is private to its module; use what is public"
+    return ""
+
+
+class _Reader(ast.NodeVisitor):
+    """Walks a source once; ``_outside`` are the names of imported objects."""
+
+    def __init__(self) -> None:
         self.found: list[Violation] = []
         self._outside: set[str] = set()
 
     def visit_top(self, node: ast.stmt) -> None:
         """A statement outside of classes and functions."""
         if _is_main_guard(node):
-            return  # never runs: a candidate is no program
+            return  # never runs, as candidates are not programs
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if not isinstance(node, _MODULE_LEVEL) and not is_text:
             what = f"{_kind_of(node)} outside of classes and functions"
-            self._refuse(node, "module level", what, "keep imports, classes, functions and constants there")
+            self._refuse(node, "module level", what, "keep only imports, classes, functions and constants there")
         if isinstance(node, ast.If):
             for inner in [*node.body, *node.orelse]:
                 self.visit_top(inner)
         self.visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
-        """Modules of the list alone, and every name is then known to stand for something imported."""
+        """Only listed modules can be imported."""
         for alias in node.names:
             self._check_module(node, alias.name)
             self._outside.add((alias.asname or alias.name).split(".")[0])
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        """As for ``import``; what is taken from a module is held to the rules for its attributes."""
+        """Like ``import``; imported names are checked like attributes."""
         module = "." * node.level + (node.module or "")
         is_known = self._check_module(node, module)
         for alias in node.names:
@@ -96,7 +111,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> None:
-        """Text that stands alone is a docstring, and no code."""
+        """Docstrings are skipped."""
         if not isinstance(node.value, ast.Constant):
             self.generic_visit(node)
 
@@ -105,29 +120,29 @@ class _Reader(ast.NodeVisitor):
         self._refuse(node, "state", f"global {', '.join(node.names)}", "keep it in an attribute of the module")
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        """Whatever would swallow everything."""
+        """Handlers must not catch everything."""
         caught = [name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)] if node.type else ["all"]
         if set(caught) & {"all", "BaseException", "SystemExit", "KeyboardInterrupt"}:
             self._refuse(node, "exceptions", "an except that catches everything", "name the exception you expect")
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        """Text that spells a name the interpreter keeps for itself."""
+        """Strings must not contain special names."""
         if isinstance(node.value, str):
             for name in _IN_TEXT.findall(node.value):
                 if name not in (*words.DUNDERS, _MAIN_GUARD):
-                    self._refuse(node, "names", f"the text {name!r}", "remove it")
+                    self._refuse(node, "names", f"the string {name!r}", "remove it")
                     return
 
     def visit_Name(self, node: ast.Name) -> None:
-        """Built-in functions that reach outside."""
+        """Forbidden built-in functions."""
         if node.id in words.NAMES and isinstance(node.ctx, ast.Load):
             self._refuse(node, "calls", node.id, words.NAMES[node.id])
         elif _DUNDER.fullmatch(node.id) and node.id not in _READABLE_NAMES:
             self._refuse(node, "names", node.id, "remove it")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        """What is read of an object, and what is written to one."""
+        """Reading and writing attributes."""
         root = _root(node)
         self._check_attribute(node, node.attr, of_module=isinstance(root, ast.Name) and root.id in self._outside)
         if not isinstance(node.ctx, ast.Load):
@@ -135,7 +150,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        """A second name of something imported is held to the same rules."""
+        """Aliases of imported objects are treated like them."""
         value = node.value
         root = _root(value) if isinstance(value, ast.Name | ast.Attribute) else None
         if isinstance(root, ast.Name) and root.id in self._outside:
@@ -143,7 +158,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """Attributes by name, and classes made by a call."""
+        """Attributes by name, and ``type`` with three arguments."""
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name in _BY_NAME and len(node.args) >= 2:
             self._check_by_name(node, name)
@@ -155,15 +170,10 @@ class _Reader(ast.NodeVisitor):
         owner, name = node.args[0], node.args[1]
         root = _root(owner)
         of_module = isinstance(root, ast.Name) and root.id in self._outside
-        known = self._names.of(name) if of_module or isinstance(name, ast.Constant) else set()
-        if known:
-            for one in sorted(known):
-                self._check_attribute(node, one, of_module=of_module)
-        elif of_module:
-            what = f"{function} with a computed name on a module"
-            self._refuse(node, "calls", what, "use a dict from names to classes or functions")
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            self._check_attribute(node, name.value, of_module=of_module)
         if function in ("setattr", "delattr") and (of_module or not isinstance(root, ast.Name)):
-            self._refuse(node, "stores", f"{function} on something not made here", "set attributes of self")
+            self._refuse(node, "stores", f"{function} on an object made elsewhere", "set attributes of self")
 
     def _check_module(self, node: ast.stmt, module: str) -> bool:
         if module in words.MODULES or module.startswith("torch.nn.modules."):
@@ -172,21 +182,14 @@ class _Reader(ast.NodeVisitor):
         return False
 
     def _check_attribute(self, node: ast.AST, name: str, *, of_module: bool) -> None:
-        if of_module and name in words.MODULE_ATTRIBUTES:
-            self._refuse(node, "attributes", name, words.MODULE_ATTRIBUTES[name])
-        elif name in words.ANY_ATTRIBUTES:
-            self._refuse(node, "attributes", name, words.ANY_ATTRIBUTES[name])
-        elif _DUNDER.fullmatch(name):
-            if name not in words.DUNDERS:
-                self._refuse(node, "attributes", name, "a network does not look at the interpreter; remove it")
-        elif of_module and name.startswith("_") and name not in words.PRIVATE:
-            self._refuse(node, "attributes", name, "it is private to its module; use what is public")
+        if instead := attribute_advice(name, of_module=of_module):
+            self._refuse(node, "attributes", name, instead)
 
     def _check_store(self, node: ast.Attribute, root: ast.expr) -> None:
         if _DUNDER.fullmatch(node.attr) or "__class__" in _chain(node):
-            self._refuse(node, "stores", f"a new value for {node.attr}", "remove it")
+            self._refuse(node, "stores", f"assignment to {node.attr}", "remove it")
         elif not isinstance(root, ast.Name) or root.id in self._outside:
-            what = f"a new value for the attribute {node.attr} of something not made here"
+            what = f"assignment to the attribute {node.attr} of an object made elsewhere"
             self._refuse(node, "stores", what, "set attributes of self, or write a subclass")
         elif node.attr in words.METHODS | {"forward"} and root.id not in _OWN:
             self._refuse(node, "stores", f"a new {node.attr}", "write it as a method of a class")
@@ -195,7 +198,7 @@ class _Reader(ast.NodeVisitor):
         if name in words.ASSIGNABLE_DUNDERS and isinstance(node, ast.Assign | ast.AnnAssign):
             return
         if name in words.METHODS and not is_plain:
-            self._refuse(node, "methods", f"{name} is defined anew", "leave it as nn.Module has it, rename your own")
+            self._refuse(node, "methods", f"{name} is redefined", "keep the method of nn.Module and rename yours")
         elif name == "__call__" and (is_plain or _only_calls_super(node)):
             return
         elif _DUNDER.fullmatch(name) and name not in words.DEFINABLE_DUNDERS:
@@ -206,7 +209,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def _only_calls_super(node: ast.AST) -> bool:
-    """Whether a method hands on what it is given to the class's own ``__call__``, as if it were not there."""
+    """Whether a ``__call__`` only calls ``super().__call__``."""
     if not isinstance(node, ast.FunctionDef) or node.decorator_list:
         return False
     statements = [one for one in node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
@@ -245,7 +248,7 @@ def _kind_of(node: ast.stmt) -> str:
 
 
 def _defined_names(node: ast.stmt) -> Iterator[str]:
-    """What a statement in a class's body defines."""
+    """The names that a statement of a class body defines."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         yield node.name
     elif isinstance(node, ast.Assign):
@@ -255,7 +258,7 @@ def _defined_names(node: ast.stmt) -> Iterator[str]:
 
 
 def _root(node: ast.expr) -> ast.expr:
-    """What a chain of attributes and indices begins with."""
+    """The first expression of a chain of attributes and indices."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node

@@ -1,8 +1,8 @@
-"""The train and predict jobs: the trainer between files (paper §5).
+"""The train and predict jobs (paper §5).
 
-A training reads images and labels of the training split and leaves ``weights.bin``. A prediction runs in a fresh
-process, reads those weights and images without labels, and leaves ``logits.bin``: what a network keeps outside of
-its weights is lost in between, and no process that runs it ever holds a label it is scored by.
+A training reads images and labels of the training split and delivers ``weights.bin``. A prediction runs in a fresh
+process, reads these weights and images without labels, and delivers ``logits.bin``. State outside of the weights is
+lost in between, and no process that runs the network holds the labels it is scored by.
 """
 
 from __future__ import annotations
@@ -16,37 +16,38 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from fairnad.domain.contract import Contract
 from fairnad.domain.recipe import Recipe
 from fairnad.records.candidate import FailureKind
 from tools.jobs import trainer
 from tools.jobs.deliveries import deliver, prepared
 from tools.jobs.network_source import SourceError, build_network
-from tools.jobs.trainer import PredictRequest, TrainRequest
+from tools.jobs.trainer import TrainRequest
 from tools.sandbox.job import LOGITS_FILE, WEIGHTS_FILE
 
 
 def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Train a source and leave its weights.
+    """Train a source and deliver its weights.
 
     Args:
         request: ``images`` and ``labels`` (paths of ``.npy`` files), ``mean``, ``std``, ``recipe`` (its fields),
-            ``seed``, ``device``, ``num_threads``, ``num_classes``, ``image_size`` and ``snapshots``: the files that
-            weights are left in as well, by the number of finished epochs.
+            ``seed``, ``device``, ``num_threads``, ``contract`` and ``snapshots``: names of further weight files, by
+            the number of finished epochs.
 
     Returns:
         ``train_loss``: mean training loss of each epoch.
 
     Raises:
-        SourceError: of kind ``diverged`` where the loss did not stay finite, ``hopeless`` where the recipe's rule
-            ended the training.
+        SourceError: of kind ``diverged`` if the loss became infinite or NaN, ``hopeless`` if the recipe's rule ended
+            the training.
     """
     torch.set_num_threads(request["num_threads"])
     recipe = Recipe(**request["recipe"])
     if recipe.compiled:
         _keep_compiler_here()
-    network = _build(source, request)
+    contract = Contract.from_json(request["contract"])
+    network = build_network(source, contract, request["seed"])
 
     def keep_snapshot(num_epochs: int) -> None:
         if name := request["snapshots"].get(str(num_epochs)):
@@ -62,13 +63,13 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
             recipe=recipe,
             seed=request["seed"],
             device=request["device"],
-            num_classes=request["num_classes"],
+            num_classes=contract.num_classes,
         ),
         keep_snapshot,
     )
     if report.hopeless:
-        told = f"the loss has not fallen below that of guessing in {len(report.train_loss)} epochs"
-        raise SourceError(FailureKind.HOPELESS, told)
+        message = f"the loss did not fall below chance level in {len(report.train_loss)} epochs"
+        raise SourceError(FailureKind.HOPELESS, message)
     if report.diverged or not all(map(math.isfinite, report.train_loss)):
         raise SourceError(FailureKind.DIVERGED, f"the loss of epoch {len(report.train_loss) + 1} is not finite")
     deliver(WEIGHTS_FILE, trainer.weights_to_bytes(network))
@@ -76,33 +77,30 @@ def train(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def predict(source: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Classify images by a source with trained weights and leave the logits, float32 (N, num_classes).
+    """Classify images with trained weights and deliver the logits, float32 (N, num_classes).
 
     Args:
         request: as for :func:`train`, with ``batch_size``, and without ``labels``, ``recipe`` and ``snapshots``.
     """
     torch.set_num_threads(request["num_threads"])
-    network = _build(source, request)
+    network = build_network(source, Contract.from_json(request["contract"]), request["seed"])
     trainer.load_weights(network, Path(WEIGHTS_FILE).read_bytes())
     logits = trainer.predict(
         network,
-        PredictRequest(
-            images=_load(request["images"]),
-            mean=tuple(request["mean"]),
-            std=tuple(request["std"]),
-            batch_size=request["batch_size"],
-            device=request["device"],
-        ),
+        _load(request["images"]),
+        tuple(request["mean"]),
+        tuple(request["std"]),
+        batch_size=request["batch_size"],
+        device=request["device"],
     )
     deliver(LOGITS_FILE, logits.astype("<f4").tobytes())
     return {}
 
 
-def rehearse(source: str) -> None:
+def rehearse(source: str, contract: Contract) -> None:
     """Train for one step and predict in this process, in the current folder."""
-    size, num_classes = 8, 2
-    np.save("images.npy", np.zeros((4, 3, size, size), np.uint8))
-    np.save("labels.npy", np.arange(4) % num_classes)
+    np.save("images.npy", np.zeros((4, *contract.input_shape), np.uint8))
+    np.save("labels.npy", np.arange(4) % contract.num_classes)
     request = {
         "images": "images.npy",
         "labels": "labels.npy",
@@ -113,8 +111,7 @@ def rehearse(source: str) -> None:
         "device": "cpu",
         "num_threads": 1,
         "snapshots": {},
-        "num_classes": num_classes,
-        "image_size": size,
+        "contract": contract.to_json(),
         "batch_size": 4,
     }
     with prepared([WEIGHTS_FILE, LOGITS_FILE]):
@@ -123,19 +120,13 @@ def rehearse(source: str) -> None:
 
 
 def _keep_compiler_here() -> None:
-    """Have ``torch.compile`` write below this job's own folder and start no processes that outlive a compilation."""
+    """Let ``torch.compile`` write below this job's folder and start no processes that outlive a compilation."""
     from torch._inductor import config
 
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path.cwd() / "compiled")
     config.compile_threads = 1
 
 
-def _build(source: str, request: Mapping[str, Any]) -> nn.Module:
-    return build_network(
-        source, num_classes=request["num_classes"], image_size=request["image_size"], seed=request["seed"]
-    )
-
-
 def _load(path: str) -> NDArray[Any]:
-    # Mapped copy-on-write: every job shares the pages, and none can change the file through them.
+    # Mapped copy-on-write: jobs share the pages and cannot change the file.
     return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))

@@ -1,7 +1,7 @@
-"""Training and prediction inside a job: the network's own process, without validation or test data.
+"""Training and prediction inside a job, without access to validation or test data.
 
-The whole set lies on the device as bytes; every batch is cropped, flipped and normalised there. The caller seeds
-torch before it builds the network, so that the first weights are a function of the seed as well.
+The whole training set is on the device as bytes; batches are cropped, flipped and normalised there. The caller seeds
+torch before building the network, so that initial weights depend on the seed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Channels = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainRequest:
-    """What a training needs.
+    """Data and settings of a training.
 
-    ``images`` are uint8 (N, 3, H, W) and ``labels`` int64 (N,); ``mean`` and ``std`` are on the [0, 1] scale.
+    ``images`` are uint8 (N, C, H, W) and ``labels`` int64 (N,); ``mean`` and ``std`` are on the [0, 1] scale.
 
     Raises:
-        ValueError: there are fewer than two images, more or fewer labels, or a label is out of range.
+        ValueError: fewer than two images, another number of labels, or a label out of range.
     """
 
     images: NDArray[np.uint8]
@@ -53,23 +53,12 @@ class TrainRequest:
 class TrainReport:
     """Mean training loss of each finished epoch.
 
-    ``diverged`` when the next one was not finite and ended the training; ``hopeless`` when the recipe's rule did.
+    ``diverged``: the loss of the next epoch was not finite. ``hopeless``: the recipe's rule ended the training.
     """
 
     train_loss: tuple[float, ...]
     diverged: bool = False
     hopeless: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PredictRequest:
-    """Images to classify, uint8 (N, 3, H, W) with N ≥ 1; ``mean`` and ``std`` are those of the training."""
-
-    images: NDArray[np.uint8]
-    mean: Channels
-    std: Channels
-    batch_size: int
-    device: str
 
 
 def train(
@@ -80,7 +69,7 @@ def train(
     On the CPU the same network, request and number of threads give the same weights bit for bit.
 
     Args:
-        after_epoch: called with the number of epochs that are finished, after each; it must leave the network alone.
+        after_epoch: called after each epoch with the number of finished ones; must not change the network.
     """
     recipe = request.recipe
     torch.manual_seed(request.seed)
@@ -112,19 +101,23 @@ def train(
 
 
 @torch.no_grad()
-def predict(network: nn.Module, request: PredictRequest) -> NDArray[np.float32]:
-    """The logits of every image in evaluation mode, float32 (N, num_classes)."""
-    _place(network, request.device)
+def predict(
+    network: nn.Module, images: NDArray[np.uint8], mean: Channels, std: Channels, *, batch_size: int, device: str
+) -> NDArray[np.float32]:
+    """The logits of images, uint8 (N, C, H, W), in evaluation mode, float32 (N, num_classes).
+
+    ``mean`` and ``std`` are those of the training.
+    """
+    _place(network, device)
     network.eval()
-    normalise = Normalisation(request.mean, request.std, request.device)
-    images = torch.tensor(request.images, device=request.device)
-    logits = torch.cat([network(normalise(batch)).float() for batch in torch.split(images, request.batch_size)])
-    result: NDArray[np.float32] = logits.cpu().numpy()
-    return result
+    normalise = Normalisation(mean, std, device)
+    batches = torch.split(torch.tensor(images, device=device), batch_size)
+    logits: NDArray[np.float32] = torch.cat([network(normalise(batch)).float() for batch in batches]).cpu().numpy()
+    return logits
 
 
 def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
-    """The rate of a step, counted from 0: linear warm-up, then a cosine that ends after the last step."""
+    """The learning rate of a step, from 0: linear warm-up, then a cosine that ends after the last step."""
     warmup_steps = recipe.warmup_epochs * steps_per_epoch
     if step < warmup_steps:
         return recipe.learning_rate * (step + 1) / warmup_steps
@@ -134,23 +127,23 @@ def learning_rate(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
 
 
 class Normalisation:
-    """Bytes (B, 3, H, W) to float32 with mean 0 and deviation 1 a channel, in the device's fastest layout."""
+    """Converts bytes (B, C, H, W) to float32 with mean 0 and deviation 1 per channel."""
 
     def __init__(self, mean: Channels, std: Channels, device: str) -> None:
-        self._scale = (1 / (255 * torch.tensor(std))).view(1, 3, 1, 1).to(device)
-        self._shift = (-torch.tensor(mean) / torch.tensor(std)).view(1, 3, 1, 1).to(device)
+        self._scale = (1 / (255 * torch.tensor(std))).view(1, -1, 1, 1).to(device)
+        self._shift = (-torch.tensor(mean) / torch.tensor(std)).view(1, -1, 1, 1).to(device)
         self._layout = _layout(device)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """A new tensor, which the network may change in place."""
+        """Return a new tensor, which the network may change in place."""
         return images.float().mul_(self._scale).add_(self._shift).contiguous(memory_format=self._layout)
 
 
 class TrainingBatches:
-    """Shuffled and augmented batches of a training set that stays on the device.
+    """Shuffled and augmented batches of a training set on the device.
 
-    Every random number comes from a generator of its own on the CPU: the same order and augmentation on every
-    device, whatever the network draws. A last batch of a single image is left out, as batch norm needs two.
+    Random numbers come from an own generator on the CPU, so that order and augmentation are the same on every device
+    and do not depend on the network. A last batch of one image is dropped, as batch norm needs two.
     """
 
     def __init__(self, request: TrainRequest) -> None:
@@ -162,7 +155,7 @@ class TrainingBatches:
         self._generator = torch.Generator().manual_seed(request.seed)
         padded = F.pad(torch.tensor(request.images, device=device), [self._padding] * 4)
         self._labels = torch.tensor(request.labels, device=device)
-        # Every crop of every image is a view of the padded set: (N, 3, offsets, offsets, H, W).
+        # A view of every crop of every padded image: (N, C, offsets, offsets, H, W).
         self._crops = padded.unfold(2, height, 1).unfold(3, width, 1)
         left_over = len(request.images) % recipe.batch_size
         self.num_images = len(request.images) - (1 if left_over == 1 else 0)
@@ -171,7 +164,7 @@ class TrainingBatches:
         return math.ceil(self.num_images / self._batch_size)
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch: images uint8 (B, 3, H, W) and labels int64 (B,)."""
+        """The batches of one epoch: images uint8 (B, C, H, W) and labels int64 (B,)."""
         device = self._labels.device
         order = torch.randperm(len(self._labels), generator=self._generator)[: self.num_images]
         corners = torch.randint(2 * self._padding + 1, (self.num_images, 2), generator=self._generator)
@@ -181,7 +174,7 @@ class TrainingBatches:
             yield self._crop(indices, corner, flip), self._labels[indices]
 
     def _crop(self, indices: Tensor, corners: Tensor, flips: Tensor) -> Tensor:
-        """One gather that crops at ``corners`` (B, 2) of the padded images; then mirrors where ``flips`` (B,)."""
+        """Crop at ``corners`` (B, 2) of the padded images in one gather, then mirror where ``flips`` (B,)."""
         images = self._crops[indices, :, corners[:, 0], corners[:, 1]]
         if self._flip_probability == 0:
             return images
@@ -189,12 +182,12 @@ class TrainingBatches:
 
 
 def weights_to_bytes(network: nn.Module) -> bytes:
-    """Parameters and buffers as the state dict orders them: raw little-endian elements, nothing between them."""
+    """Parameters and buffers in the order of the state dict: raw little-endian elements without gaps."""
     return b"".join(_bytes_of(tensor) for tensor in weights(network).values())
 
 
 def num_weight_bytes(network: nn.Module) -> int:
-    """The length of what :func:`weights_to_bytes` gives."""
+    """The size of :func:`weights_to_bytes`."""
     return sum(tensor.numel() * tensor.element_size() for tensor in weights(network).values())
 
 
@@ -203,7 +196,7 @@ def load_weights(network: nn.Module, data: bytes) -> None:
     """The inverse of :func:`weights_to_bytes`, for a network built from the same source.
 
     Raises:
-        ValueError: ``data`` is longer or shorter than the network's weights.
+        ValueError: ``data`` has another size.
     """
     expected = num_weight_bytes(network)
     if len(data) != expected:
@@ -212,19 +205,19 @@ def load_weights(network: nn.Module, data: bytes) -> None:
     for tensor in weights(network).values():
         end = start + tensor.numel() * tensor.element_size()
         if end > start:
-            # A copy of its own for each tensor: a view of wider elements needs an aligned start.
+            # Copied: a view of wider elements needs an aligned start.
             elements = torch.frombuffer(bytearray(data[start:end]), dtype=tensor.dtype)
             tensor.copy_(elements.view(tensor.shape))
         start = end
 
 
 def weights(network: nn.Module) -> dict[str, Tensor]:
-    """The parameters and buffers a network is stored by, in the order of its state dict."""
+    """The tensors of the state dict, in order."""
     return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
 
 
 def _bytes_of(tensor: Tensor) -> bytes:
-    # Viewed as bytes because numpy lacks some of torch's types, bfloat16 for one.
+    # Viewed as bytes, as numpy lacks some types of torch, such as bfloat16.
     return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
@@ -240,7 +233,7 @@ def _layout(device: str) -> torch.memory_format:
 
 
 def _loss_function(network: nn.Module, request: TrainRequest) -> Callable[[Tensor, Tensor], Tensor]:
-    """The mean loss of a batch, computed in float32 whatever the precision of the network's own passes."""
+    """The mean loss of a batch, in float32 whatever the precision of the network."""
     forward = torch.compile(network) if request.recipe.compiled else network
     smoothing = request.recipe.label_smoothing
     if request.recipe.precision == "float32":

@@ -1,7 +1,6 @@
-"""Trained weights outside of jobs: the raw bytes a training delivers ⇄ the content of a safetensors file.
+"""Converts trained weights between raw bytes, as a training delivers them, and safetensors files.
 
-Nothing here is ever unpickled, and no torch is needed: what the bytes mean is the layout the check job claimed, which
-must account for every one of them.
+Nothing is unpickled, and torch is not needed: the layout that the check job reported must account for every byte.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ ITEM_BYTES: Mapping[str, int] = {
     "uint8": 1,
     "bool": 1,
 }
-"""The bytes of an element by the name of its type: those types of torch's that networks are made of."""
+"""Bytes per element of the torch types that weights may have."""
 
 
 class WeightTensor(NamedTuple):
-    """One entry of a network's state dict, as the check job claims it."""
+    """One entry of a state dict, as reported by the check job."""
 
     name: Annotated[str, StringConstraints(max_length=256)]
     dtype: Annotated[str, StringConstraints(pattern=f"^({'|'.join(ITEM_BYTES)})$")]
@@ -39,16 +38,16 @@ class WeightTensor(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """The length of its elements."""
+        """Size in bytes."""
         return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
 
 Layout = Sequence[WeightTensor]
-"""The tensors of a network in the order of its state dict; nothing lies between them."""
+"""The tensors of a network in the order of its state dict, without gaps."""
 
 
 def num_weight_bytes(layout: Layout) -> int:
-    """What a training of a network with this layout delivers, to the byte."""
+    """The exact size in bytes of the weights."""
     return sum(tensor.num_bytes for tensor in layout)
 
 
@@ -60,7 +59,7 @@ def to_safetensors(raw: bytes, layout: Layout) -> bytes:
     """
     if len(raw) != num_weight_bytes(layout):
         raise ValueError(f"expected {num_weight_bytes(layout)} bytes of weights, found {len(raw)}")
-    elements = np.frombuffer(raw, np.uint8)  # keeps its memory in place while the pointers below are in use
+    elements = np.frombuffer(raw, np.uint8)  # keeps the memory in place while the pointers below are in use
     tensors: dict[str, TensorSpec] = {}
     start = elements.ctypes.data
     for tensor in layout:
@@ -77,18 +76,18 @@ def from_safetensors(content: bytes, layout: Layout) -> bytes:
     """The inverse of :func:`to_safetensors`.
 
     Raises:
-        ValueError: the content is no safetensors file, or holds other tensors than the layout.
+        ValueError: the content is not a safetensors file, or has other tensors than the layout.
     """
     try:
         found = dict(deserialize(content))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise ValueError(f"expected a safetensors file, found: {error}") from error
     if found.keys() != {tensor.name for tensor in layout}:
-        raise ValueError("the weights are of another network")
+        raise ValueError("the weights belong to another network")
     parts = []
     for tensor in layout:
         part = bytes(found[tensor.name]["data"])
         if tuple(found[tensor.name]["shape"]) != tensor.shape or len(part) != tensor.num_bytes:
-            raise ValueError(f"the weights are of another network: {tensor.name} has another shape or type")
+            raise ValueError(f"the weights belong to another network: {tensor.name} has another shape or type")
         parts.append(part)
     return b"".join(parts)

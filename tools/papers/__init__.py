@@ -1,1 +1,1 @@
-"""Papers as they come: files, lists, CVF year pages, arXiv ids; fetched politely, read, cut to their method."""
+"""Reads papers from files, lists, CVF year pages and arXiv ids, and extracts the method section."""

@@ -1,4 +1,4 @@
-"""The text of a paper's file: PDF, HTML or plain text."""
+"""Extracts the text of a paper from PDF, HTML or plain text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_ABSTRACT = 3000
 
 
 class DocumentError(Exception):
-    """A document cannot be used; ``kind`` says how it counts."""
+    """A document cannot be used, for the reason ``kind``."""
 
     def __init__(self, kind: ProblemKind, message: str) -> None:
         super().__init__(message)
@@ -30,28 +30,28 @@ def document_text(name: str, content: bytes) -> str:
     """The text of a document.
 
     Args:
-        name: its file name, which says what it is where the content does not.
+        name: the file name, which gives the format if the content does not.
 
     Raises:
-        DocumentError: it is empty, damaged, encrypted, or holds no text.
+        DocumentError: the document is empty, damaged, encrypted, or has no text.
     """
     if not content.strip():
         raise DocumentError(ProblemKind.EMPTY, "the file is empty")
     if content.lstrip().startswith(PDF_MAGIC):
         text = _pdf_text(content)
     elif PurePosixPath(name.lower()).suffix == ".pdf":
-        raise DocumentError(ProblemKind.BROKEN, "not a PDF, whatever its name says")
+        raise DocumentError(ProblemKind.BROKEN, "not a PDF despite its name")
     elif _is_html(name, content):
-        text = html_text(_decoded(content))
+        text = html_text(_decode(content))
     else:
-        text = _decoded(content)
+        text = _decode(content)
     if not text.strip():
-        raise DocumentError(ProblemKind.EMPTY, "it holds no text; perhaps its pages are pictures")
+        raise DocumentError(ProblemKind.EMPTY, "it contains no text; its pages may be scanned images")
     return _HYPHENATED.sub("", text.replace("\r\n", "\n"))
 
 
 def html_text(html: str) -> str:
-    """The text of a web page, a line a block."""
+    """The text of a web page, one line per block."""
     from selectolax.lexbor import LexborHTMLParser
 
     page = LexborHTMLParser(html)
@@ -68,7 +68,7 @@ def html_text(html: str) -> str:
 
 
 def title_and_abstract(text: str) -> tuple[str, str]:
-    """The first line that is long enough for a title, and what lies between "Abstract" and the introduction."""
+    """The first line that is long enough for a title, and the text between "Abstract" and the introduction."""
     lines = [" ".join(line.strip(" #*").split()) for line in text.split("\n")]
     title = next((line for line in lines if len(line) >= 8 and re.search(r"[A-Za-z]{3}", line)), "")
     heading = _ABSTRACT.search(text)
@@ -87,7 +87,7 @@ def _pdf_text(content: bytes) -> str:
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
-    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of every oddity of a file it can still read
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns about every oddity of a readable file
     try:
         reader = PdfReader(io.BytesIO(content))
         if reader.is_encrypted and not reader.decrypt(""):
@@ -99,7 +99,7 @@ def _pdf_text(content: bytes) -> str:
 
 
 _DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, AssertionError, OSError)
-"""What pypdf raises on damaged files beside its own errors."""
+"""Further exceptions of pypdf for damaged files."""
 
 
 def _is_html(name: str, content: bytes) -> bool:
@@ -107,7 +107,7 @@ def _is_html(name: str, content: bytes) -> bool:
     return PurePosixPath(name.lower()).suffix in (".html", ".htm", ".xhtml") or b"<html" in head or b"<!doctype" in head
 
 
-def _decoded(content: bytes) -> str:
+def _decode(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

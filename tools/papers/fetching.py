@@ -1,4 +1,4 @@
-"""Fetching as a guest should: says who it is, asks robots.txt, waits between requests, never asks twice."""
+"""Fetches web pages politely: with a user agent, by robots.txt, with pauses, and each page once."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _LONGEST_WAIT_SECONDS = 120.0
 
 
 class PoliteFetcher:
-    """Fetches pages one at a time, and keeps them on disk; may be used by several threads.
+    """Fetches pages one at a time and caches them on disk; thread-safe.
 
-    What the disk holds is never asked for again, so that a build that was stopped goes on where it was. ``robots.txt``
-    is asked for anew by every process, and a longer delay it wishes is kept.
+    Cached pages are not requested again, so that a stopped build continues. Every process reads ``robots.txt`` once and
+    respects its delay.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class PoliteFetcher:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is asked for yet.
+        """Nothing is requested yet.
 
         Args:
-            seconds_between: the least time between two requests to a host.
+            seconds_between: minimum time between requests to a host.
         """
         self._cache = cache
         self._seconds_between = seconds_between
@@ -57,17 +57,17 @@ class PoliteFetcher:
         self._client: httpx.Client | None = None
 
     def fetch(self, url: str) -> bytes:
-        """The content of a page, from the disk where it has been fetched before.
+        """The content of a page, from the cache if possible.
 
         Raises:
-            DocumentError: ``robots.txt`` forbids it, the page is not there, or the site does not answer.
+            DocumentError: ``robots.txt`` forbids it, the page is missing, or the site does not answer.
         """
         kept = self._cache / hashlib.sha256(url.encode()).hexdigest()
-        with self._lock:  # one request at a time, also where many papers are read at once
+        with self._lock:  # one request at a time, also from several threads
             if kept.is_file():
                 return kept.read_bytes()
             if not self._robots_of(url).can_fetch(_TOKEN, url):
-                raise DocumentError(ProblemKind.FORBIDDEN, f"{url}: robots.txt asks programs to stay away")
+                raise DocumentError(ProblemKind.FORBIDDEN, f"{url}: forbidden by robots.txt")
             content = self._get(url)
             _keep(kept, content)
             _keep(kept.with_suffix(".json"), json.dumps({"url": url}).encode())

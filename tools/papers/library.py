@@ -1,4 +1,4 @@
-"""From what a person names to papers: files and folders, lists, a CVF year page, arXiv ids."""
+"""Finds papers by files, folders, lists, CVF year pages and arXiv ids."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _IDS_A_REQUEST = 50
 
 
 class PaperLibrary:
-    """Lists, describes and reads papers; what is on the web goes through ``fetcher``."""
+    """Lists, describes and reads papers; web pages are read by ``fetcher``."""
 
     def __init__(self, fetcher: PoliteFetcher, arxiv_interface: str = ARXIV_INTERFACE) -> None:
         self._fetcher = fetcher
         self._arxiv_interface = arxiv_interface
 
     def list_papers(self, sources: Sequence[str]) -> tuple[list[Paper], list[Problem]]:
-        """The distinct papers of all sources in their order, and what is wrong with sources.
+        """The distinct papers of all sources in order, and the problems of sources.
 
-        A source is a file (PDF, text, HTML, JSON or JSON lines), a folder of such files, ``arxiv:ID``, or the address
-        of a CVF year page or of a PDF. Papers of one title are one.
+        A source is a file (PDF, text, HTML, JSON or JSON lines), a folder of such files, ``arxiv:ID``, or the URL of a
+        CVF year page or a PDF. Papers with one title are the same.
         """
         problems: list[Problem] = []
         found: list[Paper] = []
@@ -50,17 +50,17 @@ class PaperLibrary:
                 identifiers.append(match[1])
                 continue
             try:
-                found += self._listed(source, problems)
+                found += self._list_source(source, problems)
             except DocumentError as error:
                 problems.append(Problem(error.kind, source, str(error)))
         found += self._from_arxiv(identifiers, problems)
         return list(_distinct(found)), problems
 
     def describe(self, paper: Paper) -> Paper:
-        """The paper with title and abstract, from its page or its document where the list did not say.
+        """The paper with title and abstract, from its page or document if the list has none.
 
         Raises:
-            DocumentError: neither tells them.
+            DocumentError: there is neither title nor abstract.
         """
         if not paper.abstract and paper.page:
             paper = describe_cvf_page(paper, self._fetcher.fetch(paper.page).decode("utf-8", "replace"))
@@ -68,11 +68,11 @@ class PaperLibrary:
             title, abstract = title_and_abstract(self._text(paper.document))
             paper = replace(paper, title=paper.title or title, abstract=abstract)
         if not (paper.title.strip() or paper.abstract.strip()):
-            raise DocumentError(ProblemKind.NO_ABSTRACT, "it tells neither title nor abstract")
+            raise DocumentError(ProblemKind.NO_ABSTRACT, "it has neither title nor abstract")
         return paper
 
     def read(self, paper: Paper, num_characters: int) -> Passage:
-        """The method section, see :func:`tools.papers.sections.method_passage`; the abstract where that is all.
+        """The method section, see :func:`tools.papers.sections.method_passage`; the abstract if there is no document.
 
         Raises:
             DocumentError: the document cannot be fetched or read.
@@ -89,7 +89,7 @@ class PaperLibrary:
         content = self._fetcher.fetch(document) if _is_address(document) else _file_content(Path(document))
         return document_text(document, content)
 
-    def _listed(self, source: str, problems: list[Problem]) -> list[Paper]:
+    def _list_source(self, source: str, problems: list[Problem]) -> list[Paper]:
         if _is_address(source):
             return self._from_address(source)
         path = given_path(source)
@@ -106,7 +106,7 @@ class PaperLibrary:
         papers: list[Paper] = []
         for file in files:
             try:
-                papers += self._listed(str(file), problems)
+                papers += self._list_source(str(file), problems)
             except DocumentError as error:
                 problems.append(Problem(error.kind, str(file), str(error)))
         return papers
@@ -137,10 +137,10 @@ class PaperLibrary:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a list of papers, JSON lines or one JSON array, as they are.
+    """The rows of a list of papers, JSON lines or one JSON array, unchanged.
 
     Raises:
-        PaperFileError: the file cannot be read, or a line is no JSON object; the message names the line.
+        PaperFileError: the file cannot be read, or a line is not a JSON object; the message names the line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -159,7 +159,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def paper_of_row(row: dict[str, Any]) -> Paper:
-    """The paper a row tells of; fields that are missing or of another type are empty."""
+    """The paper of a row; missing fields and those of another type are empty."""
     title, abstract = (_text_field(row, name) for name in ("title", "abstract"))
     link = next((text for name in ("link", "oa_url", "url") if (text := _text_field(row, name))), "")
     document = next((text for name in ("document", "pdf") if (text := _text_field(row, name))), "")
@@ -197,7 +197,7 @@ def _object(place: str, line: str) -> dict[str, Any]:
 
 def _text_field(row: dict[str, Any], name: str) -> str:
     value = row.get(name)
-    # What has no UTF-8 form, such as half a character, could be stored nowhere.
+    # Lone surrogates have no UTF-8 form and could not be stored.
     return " ".join(value.encode("utf-8", "replace").decode().split()) if isinstance(value, str) else ""
 
 
@@ -222,7 +222,7 @@ def _file_content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise DocumentError(ProblemKind.MISSING, "there is no such file") from None
+        raise DocumentError(ProblemKind.MISSING, "the file is missing") from None
     except OSError as error:
         raise DocumentError(ProblemKind.BROKEN, (error.strerror or str(error)).lower()) from error
 

@@ -1,4 +1,4 @@
-"""The method section of a paper's text, found by its heading. Pure."""
+"""Finds the method section of a paper by its heading."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ _AFTER_HEADING = re.compile(rf"^{_HEADING_MARKS}{_NUMBER}{_AFTER}\s*[:*]*[ \t]*$
 _INTRODUCTION = re.compile(rf"^{_HEADING_MARKS}{_NUMBER}introduction\s*[:*]*[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _REFERENCES = re.compile(rf"^{_HEADING_MARKS}{_NUMBER}(?:references|bibliography)\s*$", re.MULTILINE | re.IGNORECASE)
 _LEAST_CHARACTERS = 200
-"""A heading with less text below it is one of a table of contents, or of a sentence broken at line ends."""
+"""Headings with less text are from a table of contents, or part of a sentence."""
 
 
 def method_passage(text: str, num_characters: int) -> Passage:
-    """The method of a paper, at most so many characters, cut at the end of a line.
+    """The method of a paper, at most ``num_characters`` long, cut at the end of a line.
 
-    Without a heading that says so, ``section`` is empty and the text is what lies between introduction and
-    experiments, or all but the references.
+    Without such a heading, ``section`` is empty, and the text is everything between introduction and references.
     """
     for heading in _METHOD_HEADING.finditer(text):
         end = _next_after(text, heading.end())

@@ -1,4 +1,4 @@
-"""What CVF year pages, CVF paper pages and the arXiv interface say, as papers. Pure: text in, papers out."""
+"""Parses CVF year pages, CVF paper pages and arXiv feeds as papers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EARLIEST_YEAR = 1990
 
 
 def papers_of_year_page(url: str, html: str) -> list[Paper]:
-    """The papers a CVF year page lists, with their titles and pages, in its order."""
+    """The papers of a CVF year page, with titles and pages, in order."""
     from selectolax.lexbor import LexborHTMLParser
 
     papers = []
@@ -31,12 +31,13 @@ def papers_of_year_page(url: str, html: str) -> list[Paper]:
             continue
         page = urljoin(url, address)
         title = " ".join(link.text().split())
-        papers.append(Paper(paper_id=f"cvf-{_name_of(page)}", title=title, year=_year_of(page), link=page, page=page))
+        name = page.rsplit("/", 1)[-1].removesuffix(".html")
+        papers.append(Paper(paper_id=f"cvf-{name}", title=title, year=_year_of(page), link=page, page=page))
     return papers
 
 
 def describe_cvf_page(paper: Paper, html: str) -> Paper:
-    """The paper with the title, abstract and document its own page tells.
+    """The paper with title, abstract and document of its page.
 
     Raises:
         DocumentError: the page shows no abstract.
@@ -67,15 +68,15 @@ def arxiv_query(identifiers: Sequence[str], interface: str = ARXIV_INTERFACE) ->
 
 
 def papers_of_arxiv(feed: bytes) -> list[Paper]:
-    """The papers of an answer of the arXiv interface; entries without a title or abstract are left out.
+    """The papers of an arXiv feed; entries without title or abstract are skipped.
 
     Raises:
-        DocumentError: the answer is no feed.
+        DocumentError: it is not a feed.
     """
     try:
         root = ElementTree.fromstring(feed)
     except ElementTree.ParseError as error:
-        raise DocumentError(ProblemKind.BROKEN, f"the answer of arXiv is no feed: {error}") from error
+        raise DocumentError(ProblemKind.BROKEN, f"arXiv sent no feed: {error}") from error
     papers = []
     for entry in root.iter(f"{_ATOM}entry"):
         address, title, abstract = (_text(entry, name) for name in ("id", "title", "summary"))
@@ -99,10 +100,6 @@ def papers_of_arxiv(feed: bytes) -> list[Paper]:
 
 def _text(entry: ElementTree.Element, name: str) -> str:
     return " ".join((entry.findtext(f"{_ATOM}{name}") or "").split())
-
-
-def _name_of(page: str) -> str:
-    return page.rsplit("/", 1)[-1].removesuffix(".html")
 
 
 def _year_of(text: str) -> int | None:

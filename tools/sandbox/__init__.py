@@ -1,1 +1,1 @@
-"""Runs jobs: processes of their own, forked from a warm server, held by limits."""
+"""Runs jobs in separate processes with limits, forked from a warm server."""

@@ -1,15 +1,13 @@
 """The warm process every job is forked from: ``python -m tools.sandbox --channel FD --level A``.
 
-It is executed with a clean environment, imports torch once, warms up what would cost each job seconds, and then
-reads requests from its channel, one JSON object a line: ``{"id", "output_bytes"}`` with the fields of
+It starts with a clean environment, imports torch once, and runs everything once that would cost each job seconds.
+Then it reads requests from its channel, one JSON object per line: ``{"id", "output_bytes"}`` with the fields of
 :class:`tools.sandbox.job_child.Order` starts a job, ``{"stop": id}`` kills one. It answers ``{"ready": true}`` once,
-then ``{"id", "pid"}`` when a job has begun and those of :class:`tools.sandbox.job.JobEnd` with its ``id`` when it has
-ended.
+``{"id", "pid"}`` when a job has begun, and the fields of :class:`tools.sandbox.job.JobEnd` with ``id`` at its end.
 
-Fork after ``import torch`` is safe with a single thread only, and CUDA must not have been touched: a job on a GPU
-makes a context of its own. The server trusts no job: it enforces the limits from outside, and no descendant of a
-job, whatever group or session it moved to, outlives the job. When the channel closes, which it does when the
-parent dies, every job is killed and the server ends.
+Fork after ``import torch`` is safe only with a single thread and an untouched CUDA: a job on a GPU makes its own
+context. The server trusts no job. It enforces the limits from outside, and no descendant of a job outlives it, whatever
+group or session it moved to. When the channel closes, as when the parent dies, the server kills every job and ends.
 """
 
 from __future__ import annotations
@@ -28,9 +26,7 @@ from typing import Any
 
 import torch
 
-from tools.sandbox import jail_self_test as trial
-from tools.sandbox import job_child, late_compiler, process_control
-from tools.sandbox import readable_paths as places
+from tools.sandbox import jail_self_test, job_child, late_compiler, process_control, readable_paths
 from tools.sandbox.isolation import Level
 from tools.sandbox.job import EndReason
 
@@ -42,30 +38,29 @@ def main() -> None:
     """Warm up, then serve until the channel closes."""
     parser = argparse.ArgumentParser(description="Serves the sandbox; not meant to be started by hand.")
     parser.add_argument("--channel", type=int, required=True, help="descriptor of a connected stream socket")
-    parser.add_argument("--level", type=Level, choices=list(Level), required=True, help="how jobs are shut in")
+    parser.add_argument("--level", type=Level, choices=list(Level), required=True, help="isolation of the jobs")
     options = parser.parse_args()
     channel = socket.socket(fileno=options.channel)
     process_control.adopt_orphans()
     warm_up()
     if options.level.has_seccomp:
         process_control.refuse_inspection()
-        trial.try_jail(options.level)
-    house = job_child.House(options.level, server_pid=os.getpid())
-    ForkServer(channel, house).serve()
+        jail_self_test.test_jail(options.level)
+    ForkServer(channel, options.level).serve()
 
 
 def warm_up() -> None:
-    """Do once what every job would otherwise do first: lazy imports, kernel choice, one step of an optimizer.
+    """Run once what every job would otherwise run first: lazy imports, kernel choice, one step of an optimizer.
 
-    Torch's compiler alone is left out: nearly no job needs it, and one that does loads it itself.
+    Torch's compiler is not loaded: few jobs need it, and they load it themselves.
 
     Raises:
         RuntimeError: a library started a thread, after which no fork is safe.
     """
     torch.set_num_threads(1)
-    late_compiler.put_off()
+    late_compiler.defer()
     job_child.rehearse()
-    places.readable(with_gpu=False)
+    readable_paths.readable(with_gpu=False)
     if process_control.num_threads() != 1:
         raise RuntimeError(f"expected one thread after the warm-up, found {process_control.num_threads()}")
     gc.collect()
@@ -91,9 +86,9 @@ class _RunningJob:
         return self.started + self.wall_seconds
 
     def kill(self, reason: EndReason) -> None:
-        """Kill the whole process group; the first reason is the one that is reported."""
+        """Kill the whole process group; the first reason is reported."""
         self.killed_for = self.killed_for or reason
-        # The child may not have made its group yet: then it has no descendants either.
+        # If the child has no process group yet, it has no descendants either.
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError):
                 kill(self.pid, signal.SIGKILL)
@@ -102,9 +97,10 @@ class _RunningJob:
 class ForkServer:
     """Supervises the jobs of one channel, in one thread."""
 
-    def __init__(self, channel: socket.socket, house: job_child.House) -> None:
+    def __init__(self, channel: socket.socket, level: Level) -> None:
         self._channel = channel
-        self._house = house
+        self._level = level
+        self._pid = os.getpid()
         self._lines = bytearray()
         self._jobs: dict[int, _RunningJob] = {}
         self._selector = selectors.DefaultSelector()
@@ -122,7 +118,7 @@ class ForkServer:
         self._selector.register(wakeup, selectors.EVENT_READ, lambda: wakeup.recv(_READ_BYTES))
         self._selector.register(self._channel, selectors.EVENT_READ, self._read_requests)
         try:
-            # A broken channel is the parent's end, as a closed one is.
+            # A broken channel means that the parent is gone, like a closed one.
             with contextlib.suppress(ConnectionError):
                 self._send({"ready": True})
                 while not self._closing:
@@ -151,14 +147,14 @@ class ForkServer:
                 self._start(request)
 
     def _start(self, request: dict[str, Any]) -> None:
-        # Everything that could go wrong comes before the fork: a child that raises here would be a second server.
+        # Everything that can fail comes before the fork: a child that raises here would be a second server.
         order = job_child.Order.parse(request)
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         started = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            job_child.run(order, self._house, output=writer)
+            job_child.run(order, self._level, server_pid=self._pid, output=writer)
         os.close(writer)
         job = _RunningJob(
             request["id"], pid, reader, started, order.wall_seconds, order.cpu_seconds, request["output_bytes"]
@@ -173,13 +169,13 @@ class ForkServer:
                 job.kill(EndReason.STOPPED)
 
     def _read_output(self, job: _RunningJob) -> bool:
-        """Take what the job has printed; whether there may be more."""
+        """Read output of the job; returns whether there may be more."""
         try:
             received = os.read(job.pipe, _READ_BYTES)
         except BlockingIOError:
             return False
         if not received:
-            # Closed by the job, which runs on: an end of file would wake the selector for ever.
+            # The job closed its output and runs on: the end of file would wake the selector again and again.
             self._selector.unregister(job.pipe)
             return False
         job.num_printed += len(received)
@@ -200,7 +196,7 @@ class ForkServer:
 
     def _reap(self) -> None:
         while process_control.child_pids():
-            # The dead are looked at first and reaped later: the number of a job's group must stay taken till then.
+            # Reaped later: until the job's group is killed, its number must stay taken.
             dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if dead is None:
                 return
@@ -210,19 +206,19 @@ class ForkServer:
                 os.waitpid(dead.si_pid, 0)
 
     def _end(self, job: _RunningJob) -> None:
-        """Bury a dead job with everything it left running, and report it."""
+        """Reap a dead job, kill everything it left running, and report it."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(job.pid, signal.SIGKILL)
-        # Up to what is there now and no further: a descendant that lives on may hold the pipe open.
+        # Read only what is available: a living descendant may keep the pipe open.
         while job.pipe in self._selector.get_map() and self._read_output(job):
             pass
         if job.pipe in self._selector.get_map():
             self._selector.unregister(job.pipe)
         os.close(job.pipe)
         _, status, usage = os.wait4(job.pid, 0)
-        self._bury_orphans()
+        self._kill_orphans()
         code, cpu_seconds = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
-        # The kernel enforces the limit by counting ticks, and tells the time it has measured: the two differ a little.
+        # The kernel enforces the limit in ticks and reports measured time: the two differ a little.
         if code == -signal.SIGKILL and job.cpu_seconds is not None and cpu_seconds >= 0.9 * job.cpu_seconds:
             job.killed_for = job.killed_for or EndReason.CPU_TIME
         self._send(
@@ -236,8 +232,8 @@ class ForkServer:
             }
         )
 
-    def _bury_orphans(self) -> None:
-        """Kill and reap every child that is no job: what dead jobs left behind has been adopted."""
+    def _kill_orphans(self) -> None:
+        """Kill and reap all children that are not jobs: processes of dead jobs, which this process adopted."""
         while orphans := process_control.child_pids() - self._jobs.keys():
             for pid in orphans:
                 os.kill(pid, signal.SIGKILL)
@@ -248,7 +244,7 @@ class ForkServer:
         for job in self._jobs.values():
             job.kill(EndReason.STOPPED)
         self._jobs.clear()
-        self._bury_orphans()
+        self._kill_orphans()
 
     def _send(self, message: dict[str, Any]) -> None:
         self._channel.sendall(json.dumps(message).encode() + b"\n")

@@ -1,7 +1,7 @@
-"""Closes the jail around this process: a job's, after the fork and before anything of the candidate's is read.
+"""Applies all isolation layers to the process of a job, after the fork and before it reads anything of the candidate.
 
-The order matters. Limits first, then privileges, then files (Landlock must hold before there is a second thread), then
-system calls, since the filter refuses what the other layers are put up with.
+The order matters: limits, then privileges, then files (Landlock binds the calling thread, so there must be only one),
+then system calls, since the filter refuses the calls that set up the other layers.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.sandbox import landlock, process_control, seccomp
-from tools.sandbox import readable_paths as places
+from tools.sandbox import landlock, process_control, readable_paths, seccomp
 from tools.sandbox.isolation import Level
 
 _MAX_OPEN_FILES = 256
 _MAX_TASKS = 4096
-"""For an ordinary user without a filter that refuses to fork: all the user's processes are counted, as root none."""
+"""Used only without seccomp, which refuses to fork. Counts all processes of an ordinary user; root is exempt."""
 _RESERVE_BYTES = 64 * 2**20
-"""Address space kept back for telling that all the rest is used up."""
+"""Address space reserved for reporting that memory ran out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a job may take and see.
+    """Limits and files of a job.
 
-    ``cpu_seconds`` is processor time of all threads together, ``None`` where the wall clock alone is to end the job.
-    ``memory_bytes`` are beyond what the process has, ``file_bytes`` the largest delivery; ``readable`` are files beside
-    the interpreter's and ``folder``, the job's own.
+    ``cpu_seconds`` is the processor time of all threads together, ``None`` for no limit. ``memory_bytes`` comes on top
+    of what the process already uses, ``file_bytes`` is the size of the largest delivery. A job reads the interpreter's
+    files, its own ``folder`` and ``readable``.
     """
 
     folder: Path
@@ -43,13 +42,13 @@ class Allowance:
 
 
 def close(level: Level, allowance: Allowance) -> None:
-    """Shut this process in for good.
+    """Apply all layers of a level to this process, irrevocably.
 
     With a GPU the address space is not limited, since the driver reserves far more than it uses, and the driver's
-    device files stay open to it. That path was written by the driver's documentation and has not been run on a GPU.
+    device files stay accessible. This path follows the driver's documentation and was not tested on a GPU.
 
     Raises:
-        OSError: a layer of this level cannot be put up.
+        OSError: a layer of this level cannot be applied.
     """
     _limit(allowance)
     if not level.has_seccomp:
@@ -58,14 +57,14 @@ def close(level: Level, allowance: Allowance) -> None:
         process_control.refuse_inspection()
         process_control.renounce_privileges()
     if level.has_landlock:
-        readable = [*places.readable(with_gpu=allowance.with_gpu), *allowance.readable, allowance.folder]
-        landlock.restrict(readable, places.gpu_devices() if allowance.with_gpu else [])
+        readable = [*readable_paths.readable(with_gpu=allowance.with_gpu), *allowance.readable, allowance.folder]
+        landlock.restrict(readable, readable_paths.gpu_devices() if allowance.with_gpu else [])
     if level.has_seccomp:
         seccomp.install(with_gpu=allowance.with_gpu)
 
 
 def release_reserve() -> None:
-    """Give what is kept back for telling of a failure."""
+    """Release the reserved address space, to report a failure."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
@@ -74,8 +73,8 @@ def _limit(allowance: Allowance) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (allowance.file_bytes, allowance.file_bytes))
-    # Without a limit of its own, every core busy for the whole time: the wall clock comes first, unless whoever watches
-    # it is gone. Soft and hard limit are one, so that the kernel kills and sends no signal that could be ignored.
+    # Default: all cores busy for the whole wall-clock limit, so that this ends a job only if the fork server died. The
+    # soft limit equals the hard limit: the kernel kills at once and sends no signal that the job could ignore.
     most = math.ceil(allowance.wall_seconds) * (os.cpu_count() or 1) + 1
     _lower(resource.RLIMIT_CPU, most if allowance.cpu_seconds is None else max(1, math.ceil(allowance.cpu_seconds)))
     if not allowance.with_gpu:
@@ -84,7 +83,7 @@ def _limit(allowance: Allowance) -> None:
 
 
 def _lower(limit: int, wanted: int) -> None:
-    """Set a limit, where a lower one does not hold already."""
+    """Set a limit unless a lower one already applies."""
     _, hard = resource.getrlimit(limit)
     lowest = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(limit, (lowest, lowest))

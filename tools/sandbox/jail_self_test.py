@@ -1,4 +1,4 @@
-"""The fork server's trial of its own jail: a level that cannot be put up, or does not hold, must not be reported."""
+"""Tests the jail at the start of the fork server, so that no ineffective level is reported."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from tools.sandbox.isolation import Level
 _HOLDS, _LEAKS = 0, 3
 
 
-def try_jail(level: Level) -> None:
-    """Fork a process that shuts itself in and then tries to get out.
+def test_jail(level: Level) -> None:
+    """Fork a process that applies the level to itself and then tries to break out.
 
     Raises:
-        RuntimeError: it could, or a layer could not be put up.
+        RuntimeError: it succeeded, or a layer could not be applied.
     """
     with tempfile.TemporaryDirectory() as folder:
         pid = os.fork()
         if pid == 0:
-            _try_from_inside(level, Path(folder))
+            _attempt_escape(level, Path(folder))
         _, status = os.waitpid(pid, 0)
     if status:
-        what = "let a job out" if os.waitstatus_to_exitcode(status) == _LEAKS else "could not be put up"
-        raise RuntimeError(f"isolation {level} was found on this machine, but its jail {what}")
+        what = "failed the escape test" if os.waitstatus_to_exitcode(status) == _LEAKS else "could not be applied"
+        raise RuntimeError(f"isolation {level} is available on this machine, but its jail {what}")
 
 
-def _try_from_inside(level: Level, folder: Path) -> NoReturn:
+def _attempt_escape(level: Level, folder: Path) -> NoReturn:
     status = 1
     try:
         jail.close(level, jail.Allowance(folder, (), 10, None, 2**30, 2**20, with_gpu=False))
-        status = _LEAKS if list(_leaks(level, folder)) else _HOLDS
+        status = _LEAKS if _leaks(level, folder) else _HOLDS
     except OSError:
         traceback.print_exc()
     finally:
@@ -46,7 +46,7 @@ def _try_from_inside(level: Level, folder: Path) -> NoReturn:
 
 
 def _leaks(level: Level, folder: Path) -> list[str]:
-    """What a job could do and must not."""
+    """The forbidden actions that succeeded."""
     found = []
     with contextlib.suppress(OSError):
         (folder / "new").touch()

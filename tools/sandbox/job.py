@@ -1,8 +1,8 @@
-"""One job as the parent sees it: what it is given, what it may take, and what is believed of its end.
+"""One job as the parent sees it: its files, its limits, and its result.
 
-A job gets a folder of its own. The parent writes ``request.json``, ``candidate.src`` and the inputs into it; the
-job leaves ``report.json`` and its deliveries. Everything a job leaves is a claim by code that nobody has read: it
-is opened without following links, cut to its size and checked before it is used.
+Each job gets an own folder. The parent writes ``request.json``, ``candidate.src`` and the inputs, the job writes
+``report.json`` and its deliveries. What the job writes comes from untrusted code: it is opened without following links,
+limited in size, and validated before use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fairnad.records.candidate import Failure, FailureKind, Step
 
 REQUEST_FILE = "request.json"
 SOURCE_FILE = "candidate.src"
-"""No file of a job ends in ``.py``: a development server that watches the folder would restart at every one."""
+"""No file of a job ends in ``.py``: a development server that watches the folder would restart."""
 REPORT_FILE = "report.json"
 WEIGHTS_FILE = "weights.bin"
 LOGITS_FILE = "logits.bin"
@@ -31,7 +31,7 @@ ONNX_FILE = "best.onnx"
 PROBABILITIES_FILE = "probabilities.bin"
 MALFORMED_REPORT = "left a malformed report"
 MAX_REPORT_BYTES = 2**18
-"""Room for the names and shapes of some thousand weights."""
+"""Enough for the names and shapes of some thousand weights."""
 MAX_MESSAGE_CHARACTERS = 300
 MAX_LOG_CHARACTERS = 4000
 MAX_SHAPE_TRACE_CHARACTERS = 3000
@@ -47,11 +47,11 @@ _CLAIMABLE = {
     FailureKind.DIVERGED,
     FailureKind.HOPELESS,
 }
-"""What a job may say of itself; time limits, crashes and signals are the supervisor's to state."""
+"""Failures a job may report itself; time limits, crashes and signals are determined by the fork server."""
 
 
 class JobKind(StrEnum):
-    """What a job does; the child has one function for each."""
+    """The kinds of jobs; the child has one function for each."""
 
     CHECK = "check"
     MEASURE = "measure"
@@ -63,7 +63,7 @@ class JobKind(StrEnum):
 
 
 class EndReason(StrEnum):
-    """How a job ended, as the fork server saw it."""
+    """How a job ended, as observed by the fork server."""
 
     EXIT = "exit"
     """by itself; the code is its exit status"""
@@ -72,19 +72,23 @@ class EndReason(StrEnum):
     TIME = "time"
     """killed at the wall-clock limit"""
     CPU_TIME = "cpu time"
-    """killed at the limit of processor time"""
+    """killed at the processor time limit"""
     OUTPUT = "output"
-    """killed because it printed more than it may"""
+    """killed because it printed too much"""
     STOPPED = "stopped"
-    """killed because the parent asked for it"""
+    """killed at the request of the parent"""
+
+
+OUTPUT_BYTES = 1_000_000
+"""Bytes a job may print before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a job may take: wall-clock seconds, bytes of memory beyond the server's own, bytes of output.
+    """Limits of a job: wall-clock seconds, bytes of memory beyond the server's own, bytes of output.
 
-    ``cpu_seconds`` of processor time, all threads together and whole seconds as the kernel counts them, end a job as
-    well where they are set: other than the wall clock they do not depend on what else the machine does.
+    ``cpu_seconds`` optionally limits processor time, summed over threads, in whole seconds. Unlike wall-clock time it
+    does not depend on the load of the machine.
     """
 
     wall_seconds: float
@@ -97,11 +101,10 @@ class Limits:
 class Job:
     """Work for a child of the fork server.
 
-    ``request`` is JSON data for the function of this kind. ``inputs`` are files the job finds in its folder, and
-    ``deliveries`` the files it must leave there, each with its exact length in bytes; those in ``bounded_deliveries``
-    may have any length up to that. ``readable`` are further files it may read, absolute paths in the sandbox's scratch.
-    ``step`` is the step of the feedback loop a failure of this job belongs to. Without ``has_policy`` its source runs
-    whatever it says, and the jail alone holds it.
+    ``request`` is JSON data for the function of this kind. ``inputs`` are files in the job's folder. ``deliveries`` are
+    files it must write there, with their exact length in bytes, ``bounded_deliveries`` files with a maximum length.
+    ``readable`` are further files it may read, absolute paths in the sandbox's scratch folder. ``step`` is the step of
+    the feedback loop that a failure is attributed to. Without ``has_policy`` the source policy is not enforced.
     """
 
     kind: JobKind
@@ -118,13 +121,13 @@ class Job:
 
     @property
     def files(self) -> Mapping[str, int]:
-        """All files it leaves, the report among them, with the length each may have at most."""
+        """All files it writes, including the report, with their maximum lengths."""
         return {REPORT_FILE: MAX_REPORT_BYTES, **self.deliveries, **self.bounded_deliveries}
 
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """The fork server's account of one job. ``output`` is the end of what it printed."""
+    """The fork server's report on one job; ``output`` is the tail of what it printed."""
 
     reason: EndReason
     code: int
@@ -135,7 +138,7 @@ class JobEnd:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What came of a job: a failure, or else its report and deliveries, complete but not believed."""
+    """A failure, or the report and deliveries of a job, complete but not trusted."""
 
     failure: Failure | None
     wall_seconds: float
@@ -143,9 +146,22 @@ class JobResult:
     report: Mapping[str, Any] = field(default_factory=dict)
     deliveries: Mapping[str, bytes] = field(default_factory=dict)
 
+    def raise_failure(self) -> None:
+        """Raise a :class:`FailedJobError` if there is a failure."""
+        if self.failure is not None:
+            raise FailedJobError(self.failure)
+
+
+class FailedJobError(Exception):
+    """Carries a failure to the caller that reports it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
 
 def write_folder(folder: Path, job: Job) -> None:
-    """Lay out everything the job reads."""
+    """Write everything the job reads."""
     folder.mkdir(mode=0o700)
     (folder / SOURCE_FILE).write_bytes(job.source.encode("utf-8", "surrogatepass"))
     (folder / REQUEST_FILE).write_text(json.dumps(job.request))
@@ -154,7 +170,7 @@ def write_folder(folder: Path, job: Job) -> None:
 
 
 def read_result(folder: Path, job: Job, end: JobEnd) -> JobResult:
-    """The verdict on a job that has ended: the supervisor's word first, then the job's own report."""
+    """The result of a job that has ended: first the fork server's report, then the job's own."""
     try:
         report = _read_report(folder, job, end)
         deliveries = {name: _read_delivery(folder / name, size) for name, size in job.deliveries.items()}
@@ -168,7 +184,7 @@ def read_result(folder: Path, job: Job, end: JobEnd) -> JobResult:
 
 
 def printable(text: str, max_characters: int) -> str:
-    """``text`` cut to its last characters, with control characters and lone surrogates written as escapes."""
+    """The last characters of ``text``, with control characters and lone surrogates escaped."""
     text = text if len(text) <= max_characters else "…" + text[1 - max_characters :]
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
@@ -243,17 +259,17 @@ def _read_bounded(path: Path, most: int, expected: str = "") -> bytes:
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:
-    """A regular file's content. Links are not followed, and a pipe put in its place cannot block the parent.
+    """The content of a regular file. Links are not followed, and a named pipe cannot block the parent.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file is missing.
         ValueError: it is not a regular file, or larger than ``max_bytes``.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 (a path cannot be opened with these flags)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("something else than a file")
+            raise ValueError("not a regular file")
         if status.st_size > max_bytes:
             raise ValueError(f"{status.st_size} bytes")
         return file.read(max_bytes + 1)

@@ -1,7 +1,7 @@
-"""The forked child: it gives up what it must not have, closes its jail, does one job, leaves a report, and is gone.
+"""The forked child: it closes descriptors, enters its jail, runs one job, writes a report and exits.
 
-No Python here is a boundary: the candidate runs in this very process and can reach all of it. What holds is outside:
-the jail in the kernel, burial in the fork server, and the parent, which believes no report.
+No Python here is a security boundary: the candidate runs in this process and can reach all of it. The boundaries are
+the jail in the kernel, the fork server, which kills everything left over, and the parent, which trusts no report.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+from fairnad.domain.contract import Contract
 from tools.jobs import check_job, deliveries, export_job, measure_job, source_policy, train_job
 from tools.jobs.decorators import without_compiling_decorators
-from tools.jobs.network_source import Complaint, complaint, read_source
+from tools.jobs.network_source import complaint, read_source
 from tools.jobs.shape_trace import shape_trace
 from tools.sandbox import jail, process_control
 from tools.sandbox.isolation import Level
@@ -38,7 +39,7 @@ _JOBS: Mapping[JobKind, Callable[[str, Mapping[str, Any]], dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One job as the fork server was asked for it; ``files`` are those it may leave, each with its longest length."""
+    """A request for one job; ``files`` are the files it may write, each with its maximum length in bytes."""
 
     kind: JobKind
     folder: Path
@@ -52,7 +53,7 @@ class Order:
 
     @classmethod
     def parse(cls, request: Mapping[str, Any]) -> Self:
-        """From the JSON object on the fork server's channel."""
+        """Parse a JSON object from the fork server's channel."""
         return cls(
             kind=JobKind(request["kind"]),
             folder=Path(request["folder"]),
@@ -67,7 +68,7 @@ class Order:
 
     @property
     def allowance(self) -> jail.Allowance:
-        """What its jail leaves it."""
+        """The limits and files of its jail."""
         return jail.Allowance(
             self.folder,
             self.readable,
@@ -79,39 +80,40 @@ class Order:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class House:
-    """What all jobs of a fork server have in common: the level they are shut in at, the process they die with."""
+def run(order: Order, level: Level, *, server_pid: int, output: int) -> NoReturn:
+    """Run the job in its folder and end the process; called in the child right after the fork.
 
-    level: Level
-    server_pid: int
-
-
-def run(order: Order, house: House, *, output: int) -> NoReturn:
-    """Do the job in its folder and end the process; called in the child right after the fork.
-
-    The exit status is 0 where a whole report was left, be it a failure, and 1 otherwise.
+    The exit status is 0 if a complete report was written, also of a failure, and 1 otherwise.
 
     Args:
         order: the job.
-        house: the rules.
+        level: its isolation.
+        server_pid: the job dies with this process.
         output: the descriptor that becomes stdout and stderr.
     """
     status = 1
     try:
-        detach(output, house.server_pid)
+        detach(output, server_pid)
         os.chdir(order.folder)
-        # Whoever asks for a folder for temporary files would try to write in it; nothing can be written.
+        # The search for a temporary folder would try to write, which is forbidden.
         tempfile.tempdir = str(order.folder)
-        # The compiler wants a folder for its results, loaded or not; one that is there already need not be made.
+        # The compiler creates its cache folder unless it exists.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(order.folder)
         deliveries.prepare(order.files)
-        jail.close(house.level, order.allowance)
+        jail.close(level, order.allowance)
         try:
             report = {"result": _perform(order)}
         except BaseException as error:  # noqa: BLE001 (whatever a candidate raises is its failure, SystemExit too)
             jail.release_reserve()
-            report = {"failure": _claim(complaint(error), shape_trace(error))}
+            found = complaint(error)
+            report = {
+                "failure": {
+                    "kind": str(found.kind),
+                    "message": found.message,
+                    "log_tail": found.log_tail,
+                    "shape_trace": shape_trace(error),
+                }
+            }
         deliveries.deliver(REPORT_FILE, json.dumps(report).encode())
         sys.stdout.flush()
         status = 0
@@ -120,18 +122,19 @@ def run(order: Order, house: House, *, output: int) -> NoReturn:
             if sys.exc_info()[1] is not None:
                 traceback.print_exc()
         finally:
-            # No exit handlers, no destructors, no threads: nothing of the candidate's runs after its job.
+            # No exit handlers, destructors or threads: nothing of the candidate runs after its job.
             os._exit(status)
 
 
 def rehearse() -> None:
-    """Do a check and a training step of a small network in this process, so that no job pays for first times."""
+    """Check and train a small network in this process, so that no job pays for first calls."""
     with tempfile.TemporaryDirectory() as folder:
         before = Path.cwd()
         os.chdir(folder)
         try:
-            check_job.check(_REHEARSAL, {"num_classes": 2, "image_size": 8, "seed": 0, "integrity": "reject"})
-            train_job.rehearse(_REHEARSAL)
+            contract = Contract.for_images(image_size=8, num_classes=2)
+            check_job.check(_REHEARSAL, {"contract": contract.to_json(), "seed": 0, "integrity": "reject"})
+            train_job.rehearse(_REHEARSAL, contract)
         finally:
             os.chdir(before)
 
@@ -155,7 +158,7 @@ class Network(nn.Module):
 
 
 def detach(output: int, parent: int) -> None:
-    """Leave the fork server: own session, own standard streams, none of its descriptors, and death when it dies."""
+    """Detach from the fork server: own session and streams, none of its descriptors, killed when it dies."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -173,8 +176,5 @@ def _perform(order: Order) -> dict[str, Any]:
     source = without_compiling_decorators(read_source(Path(SOURCE_FILE).read_bytes()))
     if order.has_policy:
         source_policy.enforce(source)
+        source_policy.guard_getattr()
     return _JOBS[order.kind](source, json.loads(Path(REQUEST_FILE).read_bytes()))
-
-
-def _claim(found: Complaint, shapes: str) -> dict[str, str]:
-    return {"kind": str(found.kind), "message": found.message, "log_tail": found.log_tail, "shape_trace": shapes}

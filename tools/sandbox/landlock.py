@@ -1,7 +1,7 @@
-"""Landlock: which files this process may still read, decided once and for good (Linux 5.13 and newer).
+"""Landlock: permanently restricts which files this process can read (Linux 5.13 and newer).
 
-Nothing is ever allowed to be written, executed or connected to by name; what a job delivers goes through descriptors
-it was given before. See the kernel's documentation, ``userspace-api/landlock``.
+Writing, executing and connecting by name are never allowed; a job writes its deliveries to descriptors that were opened
+before. See the kernel's documentation, ``userspace-api/landlock``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _RULE_PATH_BENEATH = 1
 
 _WRITE_FILE, _READ_FILE, _READ_DIR, _IOCTL_DEV = 1 << 1, 1 << 2, 1 << 3, 1 << 15
 _ALL_FILE_RIGHTS = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 5: 1 << 16}
-"""One above the highest right over files, by the first version of the interface that knows it."""
+"""One above the highest file right, by the first interface version that has it."""
 _TCP_RIGHTS = 0b11
 _SCOPES = 0b11
-"""Abstract Unix sockets and signals reach no process outside."""
+"""Abstract Unix sockets and signals cannot reach processes outside."""
 _TCP_SINCE, _SCOPES_SINCE = 4, 6
 
 
@@ -37,7 +37,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def abi() -> int:
-    """The version of the interface this kernel offers, 0 where there is none."""
+    """The interface version of this kernel, 0 without Landlock."""
     try:
         return process_control.syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
     except OSError:
@@ -45,21 +45,18 @@ def abi() -> int:
 
 
 def restrict(readable: Iterable[Path], devices: Iterable[Path] = ()) -> None:
-    """Leave this process and all it will start nothing but to read ``readable`` and what lies beneath.
+    """Restrict this process and its children to reading ``readable`` and everything below.
 
-    Holds for the calling thread: to be called while there is no other. A path that is not there is passed over.
+    Applies to the calling thread, so it must be the only one. Missing paths are skipped.
 
     Args:
         readable: files and folders.
-        devices: device files that may be read, written and controlled.
-
-    Raises:
-        OSError: the kernel refuses.
+        devices: device files that can also be written and controlled by ``ioctl``.
     """
     version = abi()
     handled = max(rights for since, rights in _ALL_FILE_RIGHTS.items() if since <= max(version, 1)) - 1
     ruleset = _Ruleset(handled, _TCP_RIGHTS if version >= _TCP_SINCE else 0, _SCOPES if version >= _SCOPES_SINCE else 0)
-    # An older kernel takes no more of the structure than it knows.
+    # An older kernel refuses a structure that is larger than it expects.
     size = 24 if version >= _SCOPES_SINCE else 16 if version >= _TCP_SINCE else 8
     descriptor = process_control.syscall(_CREATE_RULESET, ctypes.byref(ruleset), size, 0)
     try:

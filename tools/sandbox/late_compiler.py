@@ -1,8 +1,8 @@
-"""Leaves torch's compiler unloaded until something needs it, which in most jobs nothing does.
+"""Defers loading torch's compiler until it is needed; most jobs never need it.
 
-Torch marks some functions as not to be compiled, among them the optimizers' steps and what watches operators. The
-first call of any of them loads the whole compiler, nearly half of the time a fork server takes to start, only to ask
-it to leave that function alone. While nothing is compiled the function runs just the same without being asked for.
+Torch excludes some functions from compilation, among them the optimizers' steps and operator modes. Their first call
+loads the whole compiler, which takes nearly half of the start of a fork server, only to register the exclusion.
+The exclusion has no effect without a compiled function, so a stand-in defers it.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from typing import Any
 _NAME = "torch._dynamo"
 
 
-def put_off() -> None:
-    """Put a stand-in in the compiler's place, unless the compiler is loaded already."""
+def defer() -> None:
+    """Replace the compiler by a stand-in, unless it is already loaded."""
     if _NAME not in sys.modules:
         sys.modules[_NAME] = _StandIn()
 
 
 def load() -> ModuleType:
-    """The compiler itself, loaded now if it was not."""
+    """The compiler itself."""
     if isinstance(sys.modules.get(_NAME), _StandIn):
         del sys.modules[_NAME]
     return importlib.import_module(_NAME)
 
 
 class _StandIn(ModuleType):
-    """Answers what can be answered without the compiler, and loads it for any other question."""
+    """Handles exclusions itself and loads the compiler for everything else."""
 
     def __init__(self) -> None:
         super().__init__(_NAME, "The compiler, not loaded yet.")
         spec = importlib.util.find_spec(_NAME)
-        # Whoever walks over the loaded modules asks for these, and wants no compiler.
+        # Code that iterates over sys.modules reads these; it must not load the compiler.
         self.__spec__, self.__file__ = spec, spec.origin if spec else None
 
     def disable(self, function: Callable[..., Any] | None = None, *options: Any, **named_options: Any) -> Any:
-        """The function, which the compiler will be told to leave alone once it is there."""
+        """The function; the exclusion is registered once the compiler is loaded."""
         if function is None:
             return load().disable(function, *options, **named_options)
         disabled: Callable[..., Any] | None = None
@@ -58,7 +58,7 @@ class _StandIn(ModuleType):
         return run
 
     def graph_break(self, *_: Any, **__: Any) -> None:
-        """Nothing: there is no compilation to interrupt."""
+        """Without a compilation there is nothing to do."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(load(), name)

@@ -1,4 +1,4 @@
-"""The few system calls the standard library lacks, and what the kernel says of this process (Linux)."""
+"""System calls that the standard library lacks, and facts about this process from ``/proc`` (Linux)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Have the kernel send this process a signal when the thread that forked it ends."""
+    """Let the kernel send this process a signal when the thread that forked it ends."""
     prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
@@ -29,12 +29,12 @@ def adopt_orphans() -> None:
 
 
 def refuse_inspection() -> None:
-    """Close this process's memory and environment in ``/proc`` to others of the same user; root may still look."""
+    """Hide memory and environment of this process in ``/proc`` from the same user; root can still read them."""
     prctl(_PR_SET_DUMPABLE, 0)
 
 
 def renounce_privileges() -> None:
-    """Give up every capability for good, and the gain of any by executing another program."""
+    """Drop all capabilities and set *no new privileges*, irrevocably."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
@@ -44,27 +44,23 @@ def renounce_privileges() -> None:
 
 
 def child_pids() -> set[int]:
-    """The children of this single-threaded process, the adopted and the dead but unreaped included."""
+    """The children of this single-threaded process, including adopted and dead ones that are not reaped yet."""
     pid = os.getpid()
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 def address_space_bytes() -> int:
-    """The address space this process takes, which is what RLIMIT_AS counts."""
+    """The address space of this process, as RLIMIT_AS counts it."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def num_threads() -> int:
-    """Threads of this process, those of native libraries included."""
+    """The number of threads, including those of native libraries."""
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
 def prctl(option: int, *values: int) -> None:
-    """The system call of that name.
-
-    Raises:
-        OSError: the kernel refuses.
-    """
+    """The system call of that name."""
     padded = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
     if _libc.prctl(option, *padded) != 0:
         raise _error(f"prctl {option}")
@@ -74,11 +70,8 @@ def syscall(number: int, *values: Any) -> int:
     """A system call that libc has no function for.
 
     Args:
-        number: that of this machine's architecture.
+        number: of this machine's architecture.
         values: integers and ctypes pointers.
-
-    Raises:
-        OSError: the kernel refuses.
     """
     arguments = [ctypes.c_long(value) if isinstance(value, int) else value for value in values]
     result: int = _libc.syscall(ctypes.c_long(number), *arguments)

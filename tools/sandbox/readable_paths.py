@@ -1,4 +1,4 @@
-"""Which files of this machine a job needs to read: interpreter, libraries, what the processor is called."""
+"""Files that jobs need to read: interpreter, libraries, facts about the processor."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GPU_FACTS = ("/proc/driver/nvidia", "/proc/self", "/sys/bus/pci", "/sys/devices
 
 
 def interpreter_folders() -> list[Path]:
-    """Where Python and its packages lie: of the virtual environment and of the installation behind it."""
+    """The folders of Python and its packages, of the virtual environment and the installation behind it."""
     named = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     return sorted({Path(name).resolve() for name in named} | {Path(name) for name in named} | set(_packages()))
 
 
 @functools.cache
 def readable(*, with_gpu: bool) -> tuple[Path, ...]:
-    """All a job may read beside its own folder: libraries, this project's packages, facts about the machine."""
+    """Everything a job can read beside its own folder: libraries, this project's packages, facts about the machine."""
     prefixes = [folder / lib for folder in interpreter_folders() for lib in ("lib", "lib64", "pyvenv.cfg")]
     named = [*_SYSTEM_LIBRARIES, *_MACHINE_FACTS, *_SMALL_FILES, *(_GPU_FACTS if with_gpu else ())]
     found = dict.fromkeys([*prefixes, *_packages(), *OWN_PACKAGES, *map(Path, named)])
@@ -40,7 +40,7 @@ def gpu_devices() -> list[Path]:
 
 
 def _packages() -> Iterator[Path]:
-    """Where packages are imported from: beyond the prefixes where Debian or a user's own folder says so."""
+    """The folders of imported packages; Debian and user installations have some outside the prefixes."""
     names = [*site.getsitepackages(), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")]
     torch = importlib.util.find_spec("torch")
     if torch is not None and torch.origin is not None:

@@ -1,4 +1,4 @@
-"""The scratch folder, which the parent and the jobs write to: a full disk is told as what it is."""
+"""Errors of writing to the scratch folder: a full disk is reported as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MIN_FREE_BYTES = 2**20
 
 @contextlib.contextmanager
 def writing(folder: Path, what: str = "a job's files") -> Iterator[None]:
-    """Turn an ``OSError`` on the way into one line about ``folder`` and ``what`` is written to it.
+    """Turn an ``OSError`` into a message of one line about ``folder`` and ``what`` is written to it.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -26,10 +26,10 @@ def writing(folder: Path, what: str = "a job's files") -> Iterator[None]:
 
 
 def check_room(folder: Path) -> None:
-    """Make sure that a job did not fail for want of room on the disk, which would not be its fault.
+    """Check after a failed job that the disk is not full, which would be the cause.
 
     Raises:
-        StorageError: there is hardly any left.
+        StorageError: it is.
     """
     free = shutil.disk_usage(folder).free
     if free < _MIN_FREE_BYTES:
@@ -38,6 +38,6 @@ def check_room(folder: Path) -> None:
 
 def _storage_error(folder: Path, what: str, reason: str) -> StorageError:
     return StorageError(
-        f"{folder}: expected a folder to write {what} to, but: {reason}; make room or mend the permissions, "
+        f"{folder}: expected a folder to write {what} to, but: {reason}; make room or fix the permissions, "
         "then run the same command again"
     )

@@ -1,7 +1,7 @@
-"""The parent's side of the sandbox: jobs go to the fork server, verdicts come back.
+"""The parent's side of the sandbox: sends jobs to the fork server and reads their results.
 
-The fork server is executed with a clean environment, so that no key of the parent's is in the memory of any job.
-It is started once and kept warm; should it die, it is started anew and the jobs that were running run once more.
+The fork server runs with a clean environment, so that no key of the parent is in the memory of a job. It is started
+once and kept warm. If it dies, it is restarted and the running jobs run once more.
 """
 
 from __future__ import annotations
@@ -24,27 +24,26 @@ from typing import Any
 from fairnad.errors import LabError, SettingsError, StoppingError
 from fairnad.open_files import is_short, shortage_text
 from fairnad.settings.search_settings import LabSettings
-from tools.sandbox.isolation import JOBS_FOLDER, Ground, Level, choose, wrapper
+from tools.sandbox.isolation import JOBS_FOLDER, Level, SandboxFolders, choose, wrapper
 from tools.sandbox.job import EndReason, Job, JobEnd, JobResult, read_result, write_folder
 from tools.sandbox.readable_paths import CHECKOUT
 from tools.sandbox.scratch import check_room, writing
 
-_CHECKOUT = CHECKOUT
 _START_SECONDS = 180
 _LINE_BYTES = 2**20
 _KEPT_VARIABLES = ("PATH", "LANG", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES")
 
 
 class Sandbox:
-    """Runs jobs, as many at a time as are asked for, each in a process and a folder of its own."""
+    """Runs any number of jobs at a time, each in an own process and folder."""
 
     def __init__(self, scratch: Path, settings: LabSettings | None = None) -> None:
         """Nothing is started yet.
 
         Args:
-            scratch: a folder for this sandbox alone; job folders of a killed predecessor in it are removed. The fork
-                server works elsewhere, so the path is resolved here, once: no event loop may wait for that.
-            settings: how jobs are shut in, and whether sources are held to the policy.
+            scratch: a folder for this sandbox only; job folders of a killed predecessor are removed. Resolved here,
+                since the fork server has another working directory.
+            settings: isolation and source policy.
         """
         self._settings = settings or LabSettings()
         self._scratch = scratch = scratch.resolve()
@@ -59,15 +58,15 @@ class Sandbox:
 
     @property
     def isolation(self) -> Level:
-        """How jobs are shut in, known once the sandbox has started."""
+        """The isolation level, known once the sandbox has started."""
         assert self._level is not None, "the sandbox was not started"
         return self._level
 
     async def start(self) -> None:
-        """Find out how jobs can be shut in here, start the fork server and wait until it is warm, some seconds.
+        """Determine the isolation level, start the fork server and wait some seconds until it is warm.
 
         Raises:
-            SettingsError: the isolation asked for is not to be had on this machine, or too few files may be open.
+            SettingsError: this machine does not support the requested isolation, or too few files may be open.
             StorageError: the scratch folder cannot be written.
             LabError: the fork server did not start.
         """
@@ -76,16 +75,13 @@ class Sandbox:
             raise SettingsError(shortage_text(limit))
         with writing(self._jobs_folder):
             await asyncio.to_thread(_make_empty, self._jobs_folder)
-        self._level, self._wrapper = await asyncio.to_thread(self._choose_level)
+        folders = SandboxFolders.below(self._scratch, self._settings)
+        self._level = await asyncio.to_thread(choose, self._settings, folders)
+        self._wrapper = await asyncio.to_thread(wrapper, self._level, folders)
         await self._warm_server()
 
-    def _choose_level(self) -> tuple[Level, list[str]]:
-        ground = Ground.below(self._scratch, self._settings)
-        level = choose(self._settings, ground)
-        return level, wrapper(level, ground)
-
     async def run(self, job: Job) -> JobResult:
-        """Run one job to its end, its limits or its failure; once more where the fork server died under it.
+        """Run one job, and run it once more if the fork server died.
 
         Raises:
             StoppingError: the job was killed by :meth:`kill_jobs`, or the sandbox is closed.
@@ -99,10 +95,10 @@ class Sandbox:
             except _ServerLostError:
                 continue
         last_line = await asyncio.to_thread(_last_line, self._log)
-        raise LabError(f"the fork server died twice under a {job.kind} job: {last_line} ({self._log})")
+        raise LabError(f"the fork server died twice during a {job.kind} job: {last_line} ({self._log})")
 
     async def kill_jobs(self) -> None:
-        """Kill every running job and begin no other; whoever waits gets a :class:`~fairnad.errors.StoppingError`."""
+        """Kill all jobs and refuse new ones; waiting calls raise :class:`~fairnad.errors.StoppingError`."""
         self._stopping = True
         if self._server is not None:
             self._server.stop_all()
@@ -124,7 +120,7 @@ class Sandbox:
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping:
-            raise StoppingError("the sandbox is being stopped and begins no job")
+            raise StoppingError("the job did not start because the sandbox is being stopped")
 
     async def _run_once(self, server: _ForkServer, job: Job) -> JobResult:
         number = next(self._numbers)
@@ -146,11 +142,11 @@ class Sandbox:
 
 
 class _ServerLostError(Exception):
-    """The fork server is gone while a job was running or about to."""
+    """The fork server died before or during a job."""
 
 
 class _ForkServer:
-    """One life of the fork server's process."""
+    """One process of the fork server."""
 
     def __init__(
         self,
@@ -170,7 +166,7 @@ class _ForkServer:
 
     @classmethod
     async def start(cls, log: Path, level: Level, wrapping: list[str]) -> _ForkServer:
-        """Execute the server and wait for it to be warm.
+        """Start the server and wait until it is warm.
 
         Raises:
             LabError: it ended, or was not warm in three minutes.
@@ -207,7 +203,7 @@ class _ForkServer:
         return server
 
     async def run(self, number: int, folder: Path, job: Job) -> JobEnd:
-        """Have the server run a job whose folder is laid out. A cancelled call kills the job and waits for its end.
+        """Let the server run a job whose folder is prepared. A cancelled call kills the job and waits for its end.
 
         Raises:
             _ServerLostError: the server died before the job ended.
@@ -248,7 +244,7 @@ class _ForkServer:
             self._send({"stop": number})
 
     async def close(self) -> None:
-        """Close the channel, which makes the server kill its jobs and end, and wait for that."""
+        """Close the channel, upon which the server kills its jobs and ends, and wait for that."""
         self._writer.close()
         if self._listener is None:
             with contextlib.suppress(ProcessLookupError):
@@ -261,10 +257,10 @@ class _ForkServer:
         self._writer.write(json.dumps(message).encode() + b"\n")
 
     async def _listen(self) -> None:
-        """Hand the server's messages to those who wait for them, until it is gone."""
+        """Pass the server's messages to the waiting calls until the server ends."""
         try:
             with contextlib.suppress(ConnectionError):
-                # A line cut short is the last word of a server that died while it spoke.
+                # An incomplete line comes from a server that died while writing it.
                 while (line := await self._reader.readline()).endswith(b"\n"):
                     self._take(json.loads(line))
         finally:
@@ -282,8 +278,8 @@ class _ForkServer:
     def _lose(self) -> None:
         self.lost = True
         self._writer.close()
-        # The server could not bury its jobs: they died with it, their own children did not, unless they lived in a
-        # namespace of its own, which ends with it and whose numbers mean other processes here.
+        # The jobs died with the server, but not their own children, unless they are in the server's namespaces, which
+        # end with it and whose process ids are those of other processes here.
         for pid in self._pids.values() if not self._level.has_namespaces else ():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
@@ -293,14 +289,14 @@ class _ForkServer:
 
 
 def _clean_environment() -> dict[str, str]:
-    """What the fork server and every job find in their environment; no key of the parent's is among it."""
+    """The environment of the fork server and every job, without any key of the parent."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return kept | {
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONPATH": str(_CHECKOUT),
+        "PYTHONPATH": str(CHECKOUT),
         "PYTHONDONTWRITEBYTECODE": "1",
-        # A candidate that walks over a set is built alike in every life of the server.
+        # A candidate that iterates over a set is built the same way by every server process.
         "PYTHONHASHSEED": "0",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
@@ -313,4 +309,4 @@ def _make_empty(folder: Path) -> None:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")

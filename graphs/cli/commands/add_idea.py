@@ -1,7 +1,7 @@
-"""``add-idea "TEXT" --tag "performance/operation/activation"``: an idea of your own for a run.
+"""``add-idea "TEXT" --tag "performance/operation/activation"``: adds your own idea to a run.
 
-The run takes it at its next draw of an idea, before those of its knowledge database, once; afterwards it is drawn as
-they are. A search that is under way need not be stopped. The ideas lie in the run folder, in ``ideas.jsonl``.
+The next draw of the run uses it; later it is drawn like the other ideas. The search may be running. Your ideas are
+stored in ``ideas.jsonl`` in the run folder.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     """Add the idea.
 
     Raises:
-        UserError: there is no such run or category, or the text is no idea.
+        UserError: the run or category is unknown, or the text is too long or empty.
     """
     parser.add_argument("text", metavar="TEXT", help="the idea, in at most 49 words")
     parser.add_argument(
-        "--tag", required=True, metavar="PATH", help="where it belongs: target/granularity/main category[/sub-category]"
+        "--tag",
+        required=True,
+        metavar="PATH",
+        help="category: target/granularity/main category[/sub-category], or its unique last part",
     )
     add_run(parser)
     options = parser.parse_args(arguments)
@@ -43,7 +46,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     if options.json:
         print_json({"run": path.name, "num_own_ideas": number})
     else:
-        print(f"run {path.name} has {number} of your ideas; the new one is taken at the next draw of an idea")
+        print(f"run {path.name} has {number} of your ideas; the next draw uses the new one")
     return 0
 
 
@@ -64,6 +67,6 @@ def _find_tag(name: str, tree: AttributeTree) -> Tag:
     except LookupError as error:
         raise SettingsError(f"--tag: {error.args[0]}") from error
     if len(paths) > 1:
-        raise SettingsError(f"--tag: {name!r} lies in {len(paths)} places: {', '.join(map('/'.join, paths))}; name one")
+        raise SettingsError(f"--tag: {name!r} matches {len(paths)} paths: {', '.join(map('/'.join, paths))}; name one")
     target, granularity, main, *sub = paths[0]
     return Tag(Target(target), Granularity(granularity), main, *sub)

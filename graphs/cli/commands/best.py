@@ -1,11 +1,11 @@
-"""``best``: the best candidate of a run and how it came about, from the base on; with ``--out`` also its files.
+"""``best``: the best candidate of a run and its ancestors; ``--out`` writes its result folder.
 
 With ``--json``: ``run``, ``state``, ``num_trained``, ``archs``, ``candidate_id``, ``best_by`` (``finals`` or
-``search``, as in ``runs``), ``accuracy``, ``costs``, ``limits`` and ``shares`` of them, ``validation`` and
-``held_out`` (of trainings with fresh seeds, after a search), ``base`` (``accuracy``, ``validation`` and ``held_out``
-likewise), ``comparison`` (of winner and control or base, see :func:`graphs.report.finals_text.comparison_facts`),
-``over_base`` (gain), ``lineage`` (``candidate_id``, ``note`` (what was done), ``idea``, ``accuracy``, ``gain`` over the
-one before, ``costs``), the oldest first.
+``search``, as in ``runs``), ``accuracy``, ``costs``, ``limits``, ``shares`` of the limits, ``validation`` and
+``held_out`` (accuracies with fresh seeds, after the finals), ``base`` (its ``accuracy``, ``validation`` and
+``held_out``), ``comparison`` (winner against control or base, see
+:func:`graphs.report.finals_text.comparison_facts`), ``over_base`` (gain), and ``lineage``, the oldest first
+(``candidate_id``, ``note`` (the change), ``idea``, ``accuracy``, ``gain`` over the parent, ``costs``).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _BY = {"finals": "winner of the finals", "search": "highest validation accuracy 
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Print the best candidate of a run, and write the result folder where one is asked for.
+    """Print the best candidate of a run; with ``--out``, write the result folder.
 
     Raises:
-        UserError: there is no such run, nothing has trained in it yet, or it has no result to write.
+        UserError: the run is unknown, has no trained candidate yet, or has no result to write.
     """
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write the result folder with best.py, its weights and its model card"
@@ -63,13 +63,13 @@ def _result(run: StoredRun) -> dict[str, bytes]:
     files = read_result(run.path)
     if files and run.finals is None:
         raise RunFolderError(
-            f"--out: a candidate was trained since the finals of {run.path} were held; start its search again, "
-            "which holds finals with it and stores their result"
+            f"--out: a candidate was trained after the finals of {run.path}; start its search again to repeat "
+            "the finals and store their result"
         )
     if not files:
         raise RunFolderError(
             f"--out: expected a finished search with a result, found none in {run.path}; start its search again, "
-            "which goes on to the end and stores the result"
+            "to finish it and store the result"
         )
     return files
 
@@ -105,7 +105,7 @@ def _print(console: Console, run: StoredRun, best: Record, evaluation: Evaluatio
 
 
 def _result_text(run: StoredRun, out: Path | None) -> str:
-    """Where the result folder is, or how to get one where the search wrote none, as on a server; empty without any."""
+    """The path of the result folder, or how to write it (searches on a server do not); empty without a result."""
     if out is not None:
         return f"{out}  (python {out / PROGRAM_NAME} image.jpg)"
     files = read_result(run.path) if run.finals is not None else {}
@@ -116,7 +116,7 @@ def _result_text(run: StoredRun, out: Path | None) -> str:
 
 
 def _print_lineage(console: Console, run: StoredRun, best: Record) -> None:
-    """A line of figures and a paragraph an ancestor, which needs no more than 80 columns."""
+    """Each ancestor as a line of figures and a paragraph, at most 80 columns wide."""
     ancestry = lineage(run.history, best)
     names = list(dict.fromkeys(name for record in ancestry if record.evaluation for name in record.evaluation.costs))
     console.print(Text(_figures("lineage", "accuracy", "gain", names), "bold"))
@@ -124,8 +124,8 @@ def _print_lineage(console: Console, run: StoredRun, best: Record) -> None:
         assert record.evaluation is not None, "who has a trained descendant is trained"
         gained = gain(run.history, record)
         costs = [quantity_text(record.evaluation.costs[name]) for name in names]
-        told = "" if gained is None else signed_text(gained)
-        console.print(_figures(record.candidate_id, f"{record.evaluation.accuracy:.4f}", told, costs))
+        gain_text = "" if gained is None else signed_text(gained)
+        console.print(_figures(record.candidate_id, f"{record.evaluation.accuracy:.4f}", gain_text, costs))
         if record.note:
             print_text(console, printable(record.note), indent=4)
         idea = printable(record.idea.text) or ("" if record.parent_id else "the base model")
@@ -138,15 +138,15 @@ def _figures(name: str, accuracy: str, gained: str, costs: Sequence[str]) -> str
 
 
 def _fresh(run: StoredRun) -> list[tuple[str, list[float], list[float]]]:
-    """(what, the winner's accuracies, the base's) with fresh seeds; none before the finals."""
+    """(title, accuracies of the winner, accuracies of the base) with fresh seeds; empty before the finals."""
     if run.finals is None:
         return []
     winner, base = run.finals.winner, run.finals.base
-    told = [
+    rows = [
         ("validation, fresh seeds", [*winner.validation.values()], [*base.validation.values()]),
         ("held out", [*winner.held_out.values()], [*base.held_out.values()]),
     ]
-    return [row for row in told if row[1]]
+    return [row for row in rows if row[1]]
 
 
 def _plain(run: StoredRun, best: Record, evaluation: Evaluation) -> dict[str, Any]:

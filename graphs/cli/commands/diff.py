@@ -1,14 +1,12 @@
-"""``diff A B``: how two candidates of a run differ, and what that cost and gained.
+"""``diff A B``: how two candidates of a run differ in source, costs and accuracy.
 
 With ``--json``: ``run``, ``from`` and ``to`` (``candidate_id``, ``accuracy``, ``costs``, ``failure``), ``accuracy``
-(the difference, ``None`` where the two cannot be compared), ``costs`` (the differences), ``classes_added``,
+(the difference, ``None`` if the two cannot be compared), ``costs`` (the differences), ``classes_added``,
 ``classes_removed`` and ``diff``, a unified diff.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,7 +18,7 @@ from fairnad.errors import SettingsError
 from fairnad.formatting import printable, signed_share_text, signed_text
 from fairnad.records.candidate import plain
 from fairnad.records.history import Record
-from fairnad.records.lineage import accuracy_change
+from fairnad.records.lineage import accuracy_change, class_names, cost_changes, diff_lines
 from graphs.cli.arguments import Parser
 from graphs.cli.commands.options import CANDIDATE_HELP, add_run
 from graphs.cli.output.terminal import make_console, print_json, print_table
@@ -33,10 +31,10 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     """Print how the second candidate differs from the first.
 
     Raises:
-        UserError: there is no such run or candidate, or one of the two is not recorded yet.
+        UserError: the run or a candidate is unknown, or a candidate is not recorded yet.
     """
     parser.add_argument("first", metavar="A", help=CANDIDATE_HELP)
-    parser.add_argument("second", metavar="B", help="another")
+    parser.add_argument("second", metavar="B", help="another candidate")
     add_run(parser)
     options = parser.parse_args(arguments)
     with open_run(find_run(options.runs, options.run)) as run:
@@ -51,29 +49,8 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
 def _recorded(run: StoredRun, text: str) -> Record:
     record = run.history.get(run.find(text))
     if record is None:
-        raise SettingsError(f"{run.find(text)} of run {run.name} is not recorded yet; show it to see how far it is")
+        raise SettingsError(f"{run.find(text)} of run {run.name} is not recorded yet; `show` prints its progress")
     return record
-
-
-def unified(first: Record, second: Record) -> list[str]:
-    """The lines of a unified diff of the sources, none where they are the same."""
-    before, after = (record.source.replace("\r\n", "\n").splitlines() for record in (first, second))
-    names = (f"{first.candidate_id}.py", f"{second.candidate_id}.py")
-    return list(difflib.unified_diff(before, after, *names, lineterm=""))
-
-
-def cost_changes(first: Record, second: Record) -> dict[str, tuple[float, float]]:
-    """(first, second) of every cost that both have."""
-    if first.evaluation is None or second.evaluation is None:
-        return {}
-    costs, others = first.evaluation.costs, second.evaluation.costs
-    return {name: (costs[name], others[name]) for name in costs if name in others}
-
-
-def classes(record: Record) -> set[str]:
-    """The names of the classes a source defines at its top level."""
-    # Not parsed: a candidate that failed may hold anything.
-    return set(re.findall(r"^class\s+(\w+)", record.source, re.MULTILINE))
 
 
 def _print(console: Console, first: Record, second: Record) -> None:
@@ -85,17 +62,20 @@ def _print(console: Console, first: Record, second: Record) -> None:
     table.add_row("", first.candidate_id, second.candidate_id, "")
     change = accuracy_change(first, second)
     incomparable = "trained by different recipes" if first.trained and second.trained else ""
-    told = signed_text(change) if change is not None else incomparable
-    table.add_row("accuracy", _accuracy(first), _accuracy(second), Text(told, _praise(change)))
+    gain = signed_text(change) if change is not None else incomparable
+    table.add_row("accuracy", _accuracy(first), _accuracy(second), Text(gain, _praise(change)))
     for name, (before, after) in cost_changes(first, second).items():
         percent = f" ({signed_share_text((after - before) / before)})" if before else ""
         table.add_row(name, f"{before:,.10g}", f"{after:,.10g}", f"{after - before:+,.10g}{percent}")
     print_table(console, table)
-    for word, names in (("added", classes(second) - classes(first)), ("removed", classes(first) - classes(second))):
+    for word, names in (
+        ("added", class_names(second) - class_names(first)),
+        ("removed", class_names(first) - class_names(second)),
+    ):
         if names:
             console.print(f"classes {word}: {', '.join(sorted(names))}")
     console.print()
-    _print_diff(console, unified(first, second))
+    _print_diff(console, diff_lines(first, second))
 
 
 def _print_diff(console: Console, lines: Iterable[str]) -> None:
@@ -120,17 +100,17 @@ def _praise(change: float | None) -> str:
 def _plain(run_name: str, first: Record, second: Record) -> dict[str, Any]:
     return {
         "run": run_name,
-        "from": _told(first),
-        "to": _told(second),
+        "from": _facts(first),
+        "to": _facts(second),
         "accuracy": accuracy_change(first, second),
         "costs": {name: after - before for name, (before, after) in cost_changes(first, second).items()},
-        "classes_added": sorted(classes(second) - classes(first)),
-        "classes_removed": sorted(classes(first) - classes(second)),
-        "diff": "\n".join(unified(first, second)),
+        "classes_added": sorted(class_names(second) - class_names(first)),
+        "classes_removed": sorted(class_names(first) - class_names(second)),
+        "diff": "\n".join(diff_lines(first, second)),
     }
 
 
-def _told(record: Record) -> dict[str, Any]:
+def _facts(record: Record) -> dict[str, Any]:
     evaluation = record.evaluation
     return {
         "candidate_id": record.candidate_id,

@@ -1,8 +1,7 @@
-"""``doctor``: whether machine, endpoint, data and stores are ready for a search with the given settings.
+"""``doctor``: checks that machine, endpoint, data and stores are ready for a search with the given settings.
 
 It takes every flag of a search. With ``--json``: ``is_ready`` and ``findings``, each with ``section``, ``part``,
-``health`` (``OK``, ``WARN``, ``FAIL``), ``found`` and ``advice``. The exit status is 0 where nothing that is needed
-fails, otherwise 1.
+``health`` (``OK``, ``WARN``, ``FAIL``), ``found`` and ``advice``. The exit status is 1 if a finding is ``FAIL``.
 """
 
 from __future__ import annotations
@@ -20,22 +19,28 @@ from fairnad.settings.search_settings import RunContext
 from graphs.cli.arguments import Parser
 from graphs.cli.doctor import Finding, Health
 from graphs.cli.output.terminal import make_console, print_json, print_table
+from graphs.cli.settings_parser import add_settings, read_settings
 
 _STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
 _PART_WIDTH = 15
+_COMMON = {
+    "run": ("run", "runs"),
+    "task": ("task", "data"),
+    "language model": ("llm.model", "llm.base_url"),
+}
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Examine everything and print what was found.
+    """Run all checks and print their findings.
 
     Raises:
         SettingsError: a flag is unknown, malformed or out of range.
     """
-    from graphs.cli.search_command import parse_settings
-
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    context = parse_settings(parser, arguments, resumes=True)
-    return asyncio.run(_examine(context, as_json="--json" in arguments))
+    parser.add_argument("--json", action="store_true", help="print only one JSON object")
+    add_settings(parser, RunContext, _COMMON)
+    options = parser.parse_args(arguments)
+    context = read_settings(options, parser, RunContext, resumes=True)
+    return asyncio.run(_examine(context, as_json=options.json))
 
 
 async def _examine(context: RunContext, *, as_json: bool) -> int:
@@ -50,14 +55,14 @@ async def _examine(context: RunContext, *, as_json: bool) -> int:
     if as_json:
         print_json({"is_ready": is_ready, "findings": [_plain(section, finding) for section, finding in found]})
     else:
-        told = "ready for a search" if is_ready else f"not ready: {counts[Health.FAIL]} to be mended"
-        warnings = f", {counts[Health.WARN]} to know of" if counts[Health.WARN] else ""
-        console.print(f"\n{told}{warnings}")
+        verdict = "ready for a search" if is_ready else f"not ready: {counts[Health.FAIL]} to fix"
+        warnings = f", {counts[Health.WARN]} to note" if counts[Health.WARN] else ""
+        console.print(f"\n{verdict}{warnings}")
     return 0 if is_ready else 1
 
 
 async def _sections(context: RunContext) -> AsyncIterator[tuple[str, list[Finding]]]:
-    """Each part as soon as it is examined, in a fixed order."""
+    """The findings of each part, in a fixed order, as soon as they are known."""
     from graphs.cli.doctor.data import examine_data
     from graphs.cli.doctor.endpoint import examine_endpoint
     from graphs.cli.doctor.machine import examine_machine
@@ -80,8 +85,8 @@ def _print(console: Console, section: str, findings: Sequence[Finding]) -> None:
     table.add_column(no_wrap=True, min_width=_PART_WIDTH)
     table.add_column(overflow="fold")
     for finding in findings:
-        told = printable(finding.found) + (f"\n→ {printable(finding.advice)}" if finding.advice else "")
-        table.add_row(Text(finding.health, _STYLES[finding.health]), finding.part, Text(told))
+        text = printable(finding.found) + (f"\n→ {printable(finding.advice)}" if finding.advice else "")
+        table.add_row(Text(finding.health, _STYLES[finding.health]), finding.part, Text(text))
     print_table(console, table)
 
 

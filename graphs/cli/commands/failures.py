@@ -1,4 +1,4 @@
-"""``failures``: what the candidates of a run came to grief on, what was mended, and what that took in calls.
+"""``failures``: failure statistics of a run: kinds, repairs and the calls they needed.
 
 With ``--json``: ``run`` and the fields of :class:`fairnad.records.failure_report.FailureReport`.
 """
@@ -20,7 +20,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     """Print the failure report of a run.
 
     Raises:
-        UserError: there is no such run.
+        UserError: the run is unknown.
     """
     add_run(parser)
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
-"""``fork RUN[@CHECKPOINT] NEW [FLAGS]``: a new run that shares what another had found up to a point.
+"""``fork RUN[@CHECKPOINT] NEW [FLAGS]``: a new run that starts from an earlier point of another run.
 
-Checkpoints are those of LangGraph, as ``fork RUN`` without a new name and LangGraph Studio list them; without one the
-newest is taken. The new run has a folder of its own, into which the records up to that point are copied, and begins
-with what was changed in the state there. Flags may change what does not decide how a record is to be read.
+``fork RUN`` without a new name lists the LangGraph checkpoints of the run. The new run gets its own folder with a copy
+of the records up to the checkpoint, and starts from the state of the checkpoint, including edits made in LangGraph
+Studio. Settings that decide what a record means cannot be changed.
 """
 
 from __future__ import annotations
@@ -15,37 +15,40 @@ from pathlib import Path
 from fairnad.errors import SettingsError
 from fairnad.settings.search_settings import RunContext, changed_settings
 from graphs.cli.arguments import PROGRAM, Parser
-from graphs.cli.commands.options import add_place
 from graphs.cli.output.terminal import make_console, print_json, print_table
+from graphs.cli.settings_parser import add_settings, read_settings
 from graphs.runtime.stored_runs import find_run
 from store.run_folder import SETTINGS_NAME, read_context
 
+_COMMON = {"run": ("runs", "archs"), "language model": ("llm.model", "llm.base_url")}
 SHARED = ("task", "image-size", "base", "recipe", "epochs", "seed", "max-params", "max-flops")
 """Flags whose values decide what a record says; a fork keeps them."""
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Make the run, or list the checkpoints one could begin at.
+    """Create the new run, or list the checkpoints.
 
     Raises:
-        UserError: there is no such run or checkpoint, the new one exists, or a flag cannot be changed.
+        UserError: the run or checkpoint is unknown, the new run exists already, or a flag cannot be changed.
     """
-    from graphs.cli.search_command import parse_settings
-
-    parser.epilog = "All flags of a search can be given besides."
-    parser.add_argument("origin", metavar="RUN[@CHECKPOINT]", help="where to begin")
-    parser.add_argument("new", metavar="NEW", nargs="?", default="", help="name of the new run; none: list checkpoints")
-    add_place(parser)
-    options, rest = parser.parse_known_args(arguments)
+    parser.add_argument(
+        "origin", metavar="RUN[@CHECKPOINT]", help="run and checkpoint to start from (default: the newest checkpoint)"
+    )
+    parser.add_argument(
+        "new", metavar="NEW", nargs="?", default="", help="name of the new run; without it, list the checkpoints"
+    )
+    parser.add_argument("--json", action="store_true", help="print only one JSON object")
+    add_settings(parser, RunContext, _COMMON)
+    options = parser.parse_args(arguments)
+    given = read_settings(options, parser, RunContext)
     name, _, checkpoint = options.origin.partition("@")
-    origin = find_run(options.runs, name)
+    origin = find_run(Path(given.runs), name)
     if not options.new:
         return asyncio.run(_list(origin, options.json))
-    context = parse_settings(
-        Parser(add_help=False, allow_abbrev=False), [*rest, "--config", f"{origin}/{SETTINGS_NAME}"]
-    )
-    new = context.model_copy(update={"run": options.new, "runs": str(options.runs)})
-    _refuse_changes(read_context(origin), new)
+    old = read_context(origin)
+    context = read_settings(options, parser, RunContext, begun_with=old)
+    new = context.model_copy(update={"run": options.new, "runs": given.runs})
+    _refuse_changes(old, new)
     return asyncio.run(_fork(origin, checkpoint, new, options.json))
 
 
@@ -56,7 +59,7 @@ def _refuse_changes(old: RunContext, new: RunContext) -> None:
 
 
 async def _list(origin: Path, as_json: bool) -> int:
-    from graphs.runtime.forking import list_checkpoints
+    from graphs.search.forking import list_checkpoints
 
     found = await list_checkpoints(origin)
     if as_json:
@@ -74,7 +77,7 @@ async def _list(origin: Path, as_json: bool) -> int:
 
 
 async def _fork(origin: Path, checkpoint: str, new: RunContext, as_json: bool) -> int:
-    from graphs.runtime.forking import fork_run
+    from graphs.search.forking import fork_run
 
     forked = await fork_run(origin, checkpoint, new)
     if as_json:
@@ -83,7 +86,7 @@ async def _fork(origin: Path, checkpoint: str, new: RunContext, as_json: bool) -
         )
     else:
         print(
-            f"{forked.num_records} records of {origin} are in {forked.path}; go on with\n"
+            f"{forked.num_records} records of {origin} were copied to {forked.path}; continue with\n"
             f"  {PROGRAM} --config {shlex.quote(f'{forked.path}/{SETTINGS_NAME}')}"
         )
     return 0

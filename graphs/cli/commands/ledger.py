@@ -1,7 +1,7 @@
-"""``ledger``: what a run has spent on language models, by role, stage, model and candidate.
+"""``ledger``: tokens and money that a run has spent, by role, stage, model and candidate.
 
-The tables hold the calls of recorded candidates, replayed ones with what was recorded of them. The last lines hold
-every request that was sent, those that failed and those of candidates under way too: limits are held against these.
+The tables count the calls of recorded candidates; replayed calls count as recorded. The last lines count every request,
+including failed ones and those of candidates in progress: the limits apply to these numbers.
 
 With ``--json``: ``run``, the keys of :func:`graphs.cli.output.spending.spending_facts`, ``by_candidate``, and ``sent``
 (``num_requests``, ``num_open``, ``tokens``, ``usd``, ``worked_seconds``).
@@ -18,8 +18,9 @@ from fairnad.records import spending as ledger
 from fairnad.records.spending import Account
 from graphs.cli.arguments import Parser
 from graphs.cli.commands.options import add_run
-from graphs.cli.output.spending import print_spending, sent_text, spending_facts, spending_table
+from graphs.cli.output.spending import print_spending, spending_table
 from graphs.cli.output.terminal import make_console, print_json, print_table
+from graphs.report.spending_text import sent_text, spending_facts
 from graphs.runtime.stored_runs import StoredRun, find_run, open_run
 from store.ledger_store import LEDGER_NAME, SqliteLedger
 
@@ -28,7 +29,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     """Print the ledger of a run.
 
     Raises:
-        UserError: there is no such run.
+        UserError: the run is unknown.
     """
     add_run(parser)
     options = parser.parse_args(arguments)
@@ -64,7 +65,7 @@ def _print(run: StoredRun, sent: dict[str, Any]) -> None:
     console = make_console()
     candidates: list[tuple[str, Account]] = list(ledger.by_candidate(run.history).items())
     if not candidates:
-        console.print("no language model was asked for any recorded candidate")
+        console.print("no recorded candidate used a language model")
     else:
         print_spending(console, run.history)
         console.print()
@@ -73,4 +74,4 @@ def _print(run: StoredRun, sent: dict[str, Any]) -> None:
         print_table(console, spending_table("candidate", candidates))
     console.print()
     console.print(sent_text(sent["num_requests"], sent["num_open"], sent["tokens"], sent["usd"]))
-    console.print(f"worked: {duration_text(sent['worked_seconds'])}, all starts together")
+    console.print(f"working time: {duration_text(sent['worked_seconds'])}, all starts together")

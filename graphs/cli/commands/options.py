@@ -1,4 +1,4 @@
-"""The flags that commands about runs share."""
+"""Flags that several commands share."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from graphs.cli.arguments import Parser
 
 
 def add_place(parser: Parser) -> None:
-    """``--runs`` and ``--json``; variables of a search hold here too."""
+    """Add ``--runs`` and ``--json``; ``FAIRNAD_RUNS`` applies."""
     parser.add_argument(
         "--runs",
         type=Path,
         metavar="DIR",
         default=Path(os.environ.get("FAIRNAD_RUNS", "runs")),
-        help="folder the run folders lie in (default: %(default)s)",
+        help="folder with all run folders (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--json", action="store_true", help="print only one JSON object")
 
 
 def add_run(parser: Parser) -> None:
-    """``--run``, ``--runs`` and ``--json``."""
+    """Add ``--run``, ``--runs`` and ``--json``."""
     parser.add_argument(
         "--run",
         metavar="NAME",
         default=os.environ.get("FAIRNAD_RUN", ""),
-        help="which run; otherwise the one that was worked on last",
+        help="run (default: the one used last)",
     )
     add_place(parser)
 
 
-CANDIDATE_HELP = "a candidate: its id, as much of it as no other has (fair-s03), base, or best"
+CANDIDATE_HELP = "candidate: its id or a unique part of it (fair-s03), base, or best"

@@ -1,9 +1,9 @@
-"""``runs``: all runs in a table, the one that was worked on last first.
+"""``runs``: all runs in a table, the most recent first.
 
 With ``--json``: ``runs``, each with ``run``, ``task``, ``seed``, ``designer`` (the language model, ``built-in``, or
-both), ``num_trained``, ``archs``, ``best_id``, ``best_by`` (``finals``: it won them; ``search``: before the finals,
-the highest validation accuracy), ``best_accuracy`` (validation accuracy in the search), ``state`` (running, finished,
-barren, stopped) and ``changed`` (UTC, ISO 8601); a folder that cannot be read has ``run`` and ``error``.
+both), ``num_trained``, ``archs``, ``best_id``, ``best_by`` (``finals``: winner of the finals; ``search``: highest
+validation accuracy, before the finals), ``best_accuracy`` (validation accuracy in the search), ``state`` (running,
+finished, stalled, stopped) and ``changed`` (UTC, ISO 8601); a folder that cannot be read has ``run`` and ``error``.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 from rich.text import Text
 
 from fairnad.errors import UserError
+from fairnad.settings.casting import name_designers
 from graphs.cli.arguments import Parser
 from graphs.cli.commands.options import add_place
 from graphs.cli.output.terminal import make_console, make_table, print_json, print_table, print_text
-from graphs.runtime.roles import designers
 from graphs.runtime.stored_runs import last_change, open_run, run_folders
 
 _MARKS = {"finals": "*", "search": " "}
-_STYLES = {"running": "green", "barren": "red", "stopped": "yellow"}
+_STYLES = {"running": "green", "stalled": "red", "stopped": "yellow"}
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Print the table; a folder that cannot be read is named below it."""
+    """Print the table, and below it the folders that cannot be read."""
     add_place(parser)
     options = parser.parse_args(arguments)
     rows = [_row(path) for path in sorted(run_folders(options.runs), key=last_change, reverse=True)]
@@ -46,7 +46,7 @@ def _row(path: Path) -> dict[str, Any]:
                 "run": run.name,
                 "task": run.context.task,
                 "seed": run.context.seed,
-                "designer": designers(run.context),
+                "designer": name_designers(run.context),
                 "num_trained": len(run.history.trained),
                 "archs": run.context.archs,
                 "best_id": best.candidate_id if best else None,
@@ -77,7 +77,7 @@ def _print(runs: Path, rows: Sequence[dict[str, Any]]) -> None:
             table.add_row(*names, trained, best, state, changed)
     if table.row_count:
         print_table(console, table)
-        print_text(console, Text("best: accuracy in the search, of the winner of the finals (*) or else the highest"))
+        print_text(console, Text("best: accuracy in the search; *: winner of the finals, otherwise the highest"))
     for row in rows:
         if "error" in row:
             console.print(Text.assemble((f"broken: {row['run']}", "red"), f": {row['error']}"))

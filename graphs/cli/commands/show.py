@@ -1,8 +1,8 @@
-"""``show ID``: everything about one candidate, also while it is under way.
+"""``show ID``: everything about one candidate, also while it is in progress.
 
-With ``--json``: ``run``, ``candidate_id``, ``is_recorded``; ``record`` with the keys of :mod:`store.record_lines` but
-the source (``None`` until it is recorded); ``limits`` and ``shares`` of them by budget; ``gain`` over the parent,
-``rank`` among the trained, ``children`` (ids); ``steps`` (``step``, ``result``: what came of it) and ``source``.
+With ``--json``: ``run``, ``candidate_id``, ``is_recorded``, ``record`` (the keys of :mod:`store.record_lines` without
+the source; ``None`` until it is recorded), ``limits`` and ``shares`` by budget, ``gain`` over the parent, ``rank``
+among the trained candidates, ``children`` (ids), ``steps`` (``step``, ``result``) and ``source``.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from rich.text import Text
 from fairnad.domain.budget import load
 from fairnad.formatting import count_text, duration_text, printable, quantity_text, share_text, signed_text
 from fairnad.records.candidate import Call, Evaluation
-from fairnad.records.draw_decisions import Choices
+from fairnad.records.draw_decisions import DrawDecisions
 from fairnad.records.history import Record
-from fairnad.records.lineage import gain
+from fairnad.records.lineage import children, gain, rank
 from graphs.cli.arguments import Parser
 from graphs.cli.commands.options import CANDIDATE_HELP, add_run
-from graphs.cli.commands.story import newest_source, story
 from graphs.cli.output.terminal import make_console, print_json, print_table
+from graphs.report.step_history import describe_steps, newest_source
 from graphs.runtime.stored_runs import StoredRun, find_run, open_run
 from store.record_lines import without_source
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Print what is known of a candidate.
+    """Print everything about a candidate.
 
     Raises:
-        UserError: there is no such run or candidate.
+        UserError: the run or candidate is unknown.
     """
     parser.add_argument("candidate", metavar="ID", help=CANDIDATE_HELP)
     add_run(parser)
@@ -57,7 +57,7 @@ class _Portrait(NamedTuple):
 def _portray(run: StoredRun, candidate_id: str) -> _Portrait:
     record = run.history.get(candidate_id)
     steps = run.store.steps(candidate_id)
-    return _Portrait(candidate_id, record, story(steps), record.source if record else newest_source(steps))
+    return _Portrait(candidate_id, record, describe_steps(steps), record.source if record else newest_source(steps))
 
 
 def _print(console: Console, run: StoredRun, portrait: _Portrait) -> None:
@@ -76,7 +76,7 @@ def _print(console: Console, run: StoredRun, portrait: _Portrait) -> None:
         console.print(Text("\nshapes", "bold"))
         console.print(Text(printable(record.failure.shape_trace), "dim"))
     console.print(Text("\nsource", "bold"))
-    # As text, not as a block: a terminal then breaks long lines itself, and they can be copied whole.
+    # As text, not as a block, so that the terminal wraps long lines and they can be copied whole.
     syntax = Syntax("", "python", theme="ansi_dark", background_color="default")
     console.print(syntax.highlight(printable(portrait.source).rstrip("\n") + "\n"), end="")
 
@@ -85,7 +85,7 @@ def _rows(run: StoredRun, portrait: _Portrait) -> Iterator[tuple[str, str]]:
     yield "run", f"{run.name} ({run.context.task}, seed {run.context.seed})"
     record = portrait.record
     if record is None:
-        yield "outcome", "none yet: it is under way, or will be taken up when the search goes on"
+        yield "outcome", "none yet: in progress, or waiting for the search to be resumed"
     else:
         yield from _origin(run, record)
         yield from _outcome(run, record)
@@ -111,18 +111,18 @@ def _origin(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
         yield "" if number else "chosen", f"{name:<10}  {chosen}"
     if record.parent_id:
         yield "parent", f"{record.parent_id}  {_accuracy(run.history.get(record.parent_id))}".rstrip()
-    for number, child in enumerate(children(run, record)):
+    for number, child in enumerate(children(run.history, record)):
         yield "" if number else "children", f"{child.candidate_id:<21}  {_accuracy(child)}"
 
 
-def _chosen(choices: Choices) -> Iterator[tuple[str, str]]:
-    """What was decided at the draw, in words."""
+def _chosen(choices: DrawDecisions) -> Iterator[tuple[str, str]]:
+    """The decisions made at the draw."""
     yield from ((name, value) for name, value in (("model", choices.model), ("form", choices.form)) if value)
     if choices.resample:
-        yield "drawn anew", f"after {', '.join(choices.resample)}"
+        yield "resampled", f"after {', '.join(choices.resample)}"
     yield from (("lesson", lesson) for lesson in choices.lessons)
     if choices.parts:
-        yield "at hand", ", ".join(choices.parts)
+        yield "library", ", ".join(choices.parts)
 
 
 def _outcome(run: StoredRun, record: Record) -> Iterator[tuple[str, str]]:
@@ -152,19 +152,9 @@ def _praise(run: StoredRun, record: Record, evaluation: Evaluation) -> Iterator[
     gained = gain(run.history, record)
     if gained is not None:
         yield f"{signed_text(gained)} over its parent"
-    place = rank(run, record)
+    place = rank(run.history, record)
     if place is not None:
         yield f"rank {place} of {len(run.history.ranking)}"
-
-
-def rank(run: StoredRun, record: Record) -> int | None:
-    """From 1; ``None`` for who is not ranked: the base, once another has trained, and whatever has not trained."""
-    return run.history.ranking.index(record) + 1 if record in run.history.ranking else None
-
-
-def children(run: StoredRun, record: Record) -> list[Record]:
-    """Every candidate made from a record."""
-    return [other for other in run.history.drawn if other.parent_id == record.candidate_id]
 
 
 def _accuracy(record: Record | None) -> str:
@@ -193,8 +183,8 @@ def _plain(run: StoredRun, portrait: _Portrait) -> dict[str, Any]:
         "limits": {budget.name: budget.limit for budget in run.budgets},
         "shares": load(costs, run.budgets) if costs is not None else None,
         "gain": gain(run.history, record) if record is not None else None,
-        "rank": rank(run, record) if record is not None else None,
-        "children": [child.candidate_id for child in children(run, record)] if record is not None else [],
+        "rank": rank(run.history, record) if record is not None else None,
+        "children": [child.candidate_id for child in children(run.history, record)] if record is not None else [],
         "steps": [{"step": step, "result": result} for step, result in portrait.steps],
         "source": portrait.source,
     }

@@ -1,4 +1,4 @@
-"""Is everything a search needs in order? One module a part, each returning findings; ``doctor`` prints them."""
+"""The checks of the command ``doctor``: one module per part, each returns findings."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from enum import StrEnum
 
 
 class Health(StrEnum):
-    """How a part is."""
+    """The result of a check."""
 
     OK = "OK"
     """fit"""
     WARN = "WARN"
-    """a search can run, but not as well as it might, or not this one"""
+    """a search can run, but more slowly, or only with other settings"""
     FAIL = "FAIL"
     """a search with these settings cannot run"""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of a check-up; ``advice`` says what to do, empty where nothing needs to be done."""
+    """The result of one check; ``advice`` says what to do, empty if nothing."""
 
     part: str
     health: Health
@@ -28,15 +28,15 @@ class Finding:
 
 
 def ok(part: str, found: str) -> Finding:
-    """All is well."""
+    """A finding ``OK``."""
     return Finding(part, Health.OK, found)
 
 
 def warn(part: str, found: str, advice: str) -> Finding:
-    """It could be better."""
+    """A finding ``WARN``."""
     return Finding(part, Health.WARN, found, advice)
 
 
 def fail(part: str, found: str, advice: str) -> Finding:
-    """It must be mended."""
+    """A finding ``FAIL``."""
     return Finding(part, Health.FAIL, found, advice)

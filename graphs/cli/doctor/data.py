@@ -1,4 +1,4 @@
-"""The data set of the task that is asked for."""
+"""Checks the data set of the task."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from graphs.runtime.inputs import Inputs, read_inputs
 
 
 def examine_data(context: RunContext) -> tuple[Inputs | None, list[Finding]]:
-    """What a search reads before it starts, ``None`` where it cannot be read; no other data set is looked for."""
+    """The inputs of the search, ``None`` if they cannot be read, and the findings about them."""
     try:
         inputs = read_inputs(context)
     except TaskError as error:
         found, _, advice = str(error).partition("; ")
         return None, [fail(context.task, found, advice)]
     except UserError as error:
-        return None, [fail("settings", str(error), "mend the setting")]
+        return None, [fail("settings", str(error), "correct the setting")]
     task = inputs.task
-    splits = f"{len(task.train):,} to train on, {len(task.validation):,} to validate"
+    splits = f"{len(task.train):,} training and {len(task.validation):,} validation images"
     findings = [ok(task.name, f"{splits}, {task.image_size}×{task.image_size}")]
-    findings += [ok("classes", f"{text}, images to train on") for text in classes_text(task.report)]
+    findings += [ok("classes", f"{text}, training images") for text in classes_text(task.report)]
     findings += [warn("images", f"left out: {text}", "") for text in left_out_text(task.report)]
     return inputs, findings + [_notice(notice) for notice in task.report.notices]
 

@@ -1,8 +1,9 @@
-"""The language models: whether each endpoint can be reached, serves its model and answers, how fast, at which price."""
+"""Checks the language models: endpoint, model, answer, speed and price."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ from fairnad.errors import ReplayError, UserError
 from fairnad.formatting import count_text
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
 from fairnad.records.prices import price_of
+from fairnad.settings.casting import asks_model
 from fairnad.settings.model_entries import ModelEntry
 from fairnad.settings.search_settings import RunContext
 from graphs.cli.doctor import Finding, fail, ok, warn
 from graphs.runtime.inputs import task_defaults
-from graphs.runtime.replay import recorded_calls
-from graphs.runtime.roles import cast
+from graphs.runtime.module_library import NUM_MODULES
+from graphs.runtime.replay import find_recorded_calls
 
 if TYPE_CHECKING:
     from agents.llm.endpoint_check import EndpointReport
@@ -25,18 +27,18 @@ _MAX_LISTED = 6
 
 
 async def examine_endpoint(context: RunContext) -> list[Finding]:
-    """Ask every endpoint, where a role is played by a language model; none where a recorded run is replayed."""
+    """Send a request to every endpoint, unless all roles are built in or a recorded run is replayed."""
     try:
-        if not any(cast(context).values()):
+        if not asks_model(context):
             return [ok("model", "none: all roles are built in (--llm.model sets one)")]
         if context.llm.replay:
             return [_recording(context)]
-        entries = context.llm.entries
+        entries = context.llm.models
         found = [[*await _examine(context, entry), *_limits(context, entry)] for entry in entries]
     except ReplayError as error:
-        return [fail("model", str(error), "name a run that has one")]
+        return [fail("model", str(error), "name a run with recorded calls")]
     except UserError as error:
-        return [fail("model", str(error), "mend the setting")]
+        return [fail("model", str(error), "correct the setting")]
     if len(entries) == 1:
         return found[0]
     named = zip(entries, found, strict=True)
@@ -44,10 +46,10 @@ async def examine_endpoint(context: RunContext) -> list[Finding]:
 
 
 async def _examine(context: RunContext, entry: ModelEntry) -> list[Finding]:
-    from agents.llm.endpoint_check import ask_endpoint, has_key
+    from agents.llm.endpoint_check import ask_endpoint
 
     variable = entry.key_variable
-    is_set = has_key(variable)
+    is_set = bool(os.environ.get(variable))
     if not entry.base_url and not is_set:
         return [
             fail("key", f"{variable} is not set", f"export it, or set {_flag(context, 'base_url')} to another endpoint")
@@ -58,51 +60,53 @@ async def _examine(context: RunContext, entry: ModelEntry) -> list[Finding]:
 
 
 def _prompts(context: RunContext) -> list[Messages]:
-    """The mutation prompt of these settings on its base, and what it is shortened to where it does not fit.
+    """The mutation prompt for the base, whole and shortened to fit the context.
 
     Raises:
-        UserError: there is no such pack, task or base.
+        UserError: the pack, task or base is unknown.
     """
     from prompts.loader import load_pack
 
-    pack = load_pack(context.pack, context.prompt_wordings)
+    pack = load_pack(context.pack, context.prompts)
     idea = Idea(pack.upscaling_ideas[0], IdeaKind.UPSCALE)
     variables = {
         "idea": pack.format_idea(idea, MutationTarget.NETWORK),
         "parent": pack.base_source(context.base or task_defaults(context).base),
         "lessons": "",
     }
-    offers = (list(pack.modules[: context.agents.library]), "") if not context.paper_mode else ("",)
+    offers = (list(pack.library.offered[:NUM_MODULES]), "") if not context.paper_mode else ("",)
     return [pack.messages("mutation", **variables, parts=parts) for parts in offers]
 
 
 def _recording(context: RunContext) -> Finding:
-    """Whether there are calls to replay.
+    """The finding about the calls to replay.
 
     Raises:
-        ReplayError: there are none, or they cannot be read.
+        ReplayError: there are no calls, or they cannot be read.
     """
     from store.call_file import read_calls
 
-    path = recorded_calls(context.llm.replay, context.runs)
+    path = find_recorded_calls(context.llm.replay, context.runs)
     num_calls = sum(1 for _ in read_calls(path))
     return ok("model", f"{context.llm.title}, replayed from {count_text(num_calls, 'call')} in {path}; no endpoint")
 
 
 def _limits(context: RunContext, entry: ModelEntry) -> list[Finding]:
-    """Whether the calls of a model can be held to the limits at all."""
+    """Findings about price and limits of a model."""
     limit, price = context.limit, price_of(entry)
     found = []
     if limit.usd is not None and price.is_known:
-        found.append(ok("price", f"{price.input:g} USD a million tokens read, {price.output:g} written"))
+        found.append(
+            ok("price", f"{price.input:g} USD per million prompt tokens, {price.output:g} per million reply tokens")
+        )
     elif limit.usd is not None:
         advice = f"set {_flag(context, 'price_input')} and {_flag(context, 'price_output')}"
-        found.append(fail("price", f"unknown, and --limit.usd {limit.usd:g} counts money", advice))
+        found.append(fail("price", f"unknown, but --limit.usd {limit.usd:g} needs it", advice))
     most = price.usage(0, entry.max_tokens)
     for name, needed, allowed in (("usd", most.usd, limit.usd), ("tokens", most.tokens, limit.tokens)):
         if allowed is not None and needed > allowed:
-            told = f"one reply may take {needed:,.6g}, and --limit.{name} allows {allowed:,.10g}: no call will be made"
-            found.append(warn("limit", told, f"raise --limit.{name}, or lower --llm.max-tokens"))
+            problem = f"one reply may take {needed:,.6g}, but --limit.{name} is {allowed:,.10g}: no call can be made"
+            found.append(warn("limit", problem, f"raise --limit.{name}, or lower --llm.max-tokens"))
     return found
 
 
@@ -120,10 +124,10 @@ def _answer(context: RunContext, report: EndpointReport) -> Finding:
     if report.fault:
         return fail("answer", report.fault, report.advice or f"start the server, or set {_flag(context, 'base_url')}")
     speed = report.tokens_a_second
-    told = f"{report.output_tokens} tokens, {speed:.0f} a second" if speed else "tokens are not counted"
-    return ok("answer", "; ".join([f"in {report.seconds:.1f} s", told, *report.quirks]))
+    rate = f"{report.output_tokens} tokens, {speed:.0f} per second" if speed else "the endpoint does not count tokens"
+    return ok("answer", "; ".join([f"in {report.seconds:.1f} s", rate, *report.quirks]))
 
 
 def _flag(context: RunContext, name: str) -> str:
-    """Where a setting of a model is given."""
-    return f"{name} of its entry" if context.llm.models else f"--llm.{name.replace('_', '-')}"
+    """The flag of a model's setting, or its place in the list of models."""
+    return f"{name} of its entry" if len(context.llm.models) > 1 else f"--llm.{name.replace('_', '-')}"

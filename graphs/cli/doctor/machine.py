@@ -1,4 +1,4 @@
-"""The machine: Python, packages, cores, memory, disk, GPU. Nothing heavy is imported to find out."""
+"""Checks Python, packages, cores, memory, disk and GPU, without importing torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SMI = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=
 
 
 def examine_machine(context: RunContext) -> list[Finding]:
-    """What of the machine matters to a search with these settings."""
+    """Findings about the machine for a search with these settings."""
     return [
         _python(),
         *_packages(),
@@ -53,7 +53,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    """One line for all that fit, one for each that does not."""
+    """One finding for all packages that fit, and one for each other package."""
     requirements = [Requirement(line) for line in _project()["dependencies"]]
     num_fit = 0
     for requirement in requirements:
@@ -67,7 +67,7 @@ def _packages() -> Iterator[Finding]:
         else:
             yield fail("packages", f"{requirement.name} {found}, expected {requirement.specifier}", "make setup")
     if num_fit:
-        yield ok("packages", f"{num_fit} of {len(requirements)} as pyproject.toml asks; torch {_torch()}")
+        yield ok("packages", f"{num_fit} of {len(requirements)} as pyproject.toml requires; torch {_torch()}")
 
 
 def _project() -> dict[str, Any]:
@@ -87,12 +87,12 @@ def _slots(context: RunContext) -> Finding:
     try:
         slots, device = num_slots(context.lab), device_name(context.lab)
     except SettingsError as error:
-        return fail("slots", str(error), "mend that setting, or leave it out")
+        return fail("slots", str(error), "correct the setting, or omit it")
     if context.lab.address:
         return ok("slots", f"{slots} on {device}, on the cluster at {context.lab.address}")
     found = f"{slots} on {device}; {cores} cores"
     if device == "cpu" and slots > cores:
-        return warn("slots", found, "trainings slow each other down: --lab.slots 0 takes one a core")
+        return warn("slots", found, "trainings slow each other down; --lab.slots 0 uses one per core")
     return ok("slots", found)
 
 
@@ -103,14 +103,14 @@ def _memory(context: RunContext) -> Iterator[Finding]:
     slots = context.lab.slots or len(os.sched_getaffinity(0))
     found = f"{quantity_text(available)} bytes free"
     if slots * context.lab.memory > available:
-        told = f"{found}; {slots} jobs may take {quantity_text(context.lab.memory)} each"
-        yield warn("memory", told, f"--lab.memory {quantity_text(available / slots)}, or fewer --lab.slots")
+        problem = f"{found}; {slots} jobs may take {quantity_text(context.lab.memory)} each"
+        yield warn("memory", problem, f"--lab.memory {quantity_text(available / slots)}, or fewer --lab.slots")
     else:
         yield ok("memory", found)
 
 
 def _available_memory() -> float | None:
-    """Bytes that can still be had, within the limit of the container; ``None`` where Linux's files are missing."""
+    """Available bytes, within the limit of the container; ``None`` if the files of Linux are missing."""
     file = Path("/proc/meminfo")
     match = re.search(r"^MemAvailable:\s+(\d+) kB", file.read_text(), re.MULTILINE) if file.exists() else None
     if match is None:
@@ -137,24 +137,26 @@ def _disk(runs: Path) -> Finding:
     free = shutil.disk_usage(place).free
     found = f"{quantity_text(free)} bytes free for {runs}"
     if not os.access(place, os.W_OK):
-        return fail("disk", f"{place} cannot be written", "mend its permissions, or choose another --runs")
+        return fail("disk", f"{place} is not writable", "change its permissions, or choose another --runs")
     if free < _LEAST_DISK:
-        return fail("disk", found, "make room, or choose another --runs")
-    return warn("disk", found, "a long search needs some: make room") if free < _GOOD_DISK else ok("disk", found)
+        return fail("disk", found, "free some space, or choose another --runs")
+    if free < _GOOD_DISK:
+        return warn("disk", found, "a long search needs more: free some space")
+    return ok("disk", found)
 
 
 def _gpu() -> Finding:
     files = _gpu_files()
     names = _nvidia_smi()
     if not files and not names:
-        return ok("gpu", "none, candidates are trained on the CPU")
+        return ok("gpu", "none; candidates train on the CPU")
     found = "; ".join(names) or ", ".join(files)
     if not files:
         return warn("gpu", f"{found}, but no /dev/nvidia0", "start the container with its GPUs")
     if _torch_cuda() is None:
         return warn("gpu", f"{found}, but torch {_torch()} is built without CUDA", "install torch with CUDA")
     if not names:
-        return warn("gpu", f"{found}, but nvidia-smi tells nothing", "install or mend the NVIDIA driver")
+        return warn("gpu", f"{found}, but nvidia-smi reports nothing", "install or repair the NVIDIA driver")
     return ok("gpu", f"{found}; torch {_torch()} for CUDA {_torch_cuda()}")
 
 
@@ -163,7 +165,7 @@ def _gpu_files() -> list[str]:
 
 
 def _nvidia_smi() -> list[str]:
-    """A line a GPU: name, memory, driver; none where the program is missing or fails."""
+    """A line per GPU: name, memory, driver; empty if the program is missing or fails."""
     if shutil.which(_SMI[0]) is None:
         return []
     try:
@@ -174,7 +176,7 @@ def _nvidia_smi() -> list[str]:
 
 
 def _torch_cuda() -> str | None:
-    """The version of CUDA torch was built for, read off its files; ``None`` where it was built without."""
+    """The CUDA version that torch was built for, from its files; ``None`` for a build without CUDA."""
     try:
         file = Path(str(distribution("torch").locate_file("torch/version.py")))
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The sandbox: whether it starts, how jobs are shut in, and how long a check of the base takes in it."""
+"""Checks the sandbox: whether it starts, its isolation level, and the time of a check of the base."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import time
 from collections.abc import Sequence
 
 from fairnad.domain.budget import Budget, load, within
+from fairnad.domain.contract import Contract
 from fairnad.errors import LabError, SettingsError, UserError
 from fairnad.formatting import share_text
 from fairnad.records.candidate import CheckReport, Failure
-from fairnad.settings.search_settings import RunContext
+from fairnad.settings.search_settings import LabSettings, RunContext
 from graphs.cli.doctor import Finding, fail, ok, warn
 from graphs.runtime.inputs import Inputs
 from graphs.runtime.isolation import refuse_weak_isolation
 from graphs.runtime.limits import derive_budgets
-from tools.checks import check_alone
+from tools.checks import lone_checker
 from tools.sandbox.isolation import Level, find_level
 
 _PROBE = """
@@ -30,26 +31,30 @@ class Network(nn.Module):
     def forward(self, x):
         return self.layers(x)
 """
-"""Stands in for the base where that cannot be had."""
+"""Used if the base is not available."""
 
 
 async def examine_sandbox(context: RunContext, inputs: Inputs | None) -> list[Finding]:
-    """Start the sandbox, build and measure the base in it (or some network, without ``inputs``), end it again."""
+    """Start the sandbox, build and measure the base in it (without ``inputs``, a probe network), and close it."""
     began = time.monotonic()
     try:
         level = await asyncio.to_thread(find_level, context.lab)
-        check = inputs.check_base(context.lab) if inputs else check_alone(_PROBE, context.lab, 10, 8)
-        report = await check
+        report = await (inputs.check_base(context.lab) if inputs else _check_probe(context.lab))
     except (LabError, UserError) as error:
-        advice = "see packages, memory and open files above; the folder for temporary files must have room"
+        advice = "see packages, memory and open files above; the folder for temporary files needs free space"
         return [fail("sandbox", str(error), advice)]
     seconds = time.monotonic() - began
     if isinstance(report, Failure):
-        advice = "choose another --base" if context.base else "mend the pack's base model"
+        advice = "choose another --base" if context.base else "correct the pack's base model"
         return [ok("sandbox", "starts"), _isolation(context, level), fail("base", _line(report), advice)]
     started = f"starts in {seconds - report.seconds:.1f} s, a check takes {report.seconds:.1f} s"
     base = [_base(report, derive_budgets(inputs.stated_budgets, report.costs))] if inputs else []
     return [ok("sandbox", started), _isolation(context, level), *base]
+
+
+async def _check_probe(settings: LabSettings) -> CheckReport | Failure:
+    async with lone_checker(settings, Contract.for_images(image_size=8, num_classes=10)) as checker:
+        return await checker.check(_PROBE)
 
 
 def _isolation(context: RunContext, level: Level) -> Finding:
@@ -68,7 +73,7 @@ def _base(report: CheckReport, budgets: Sequence[Budget]) -> Finding:
     if within(report.costs, budgets):
         return ok("base", costs)
     return warn(
-        "base", costs, "a search brings it under its limits first; wider --max-params and --max-flops spare that"
+        "base", costs, "the search first reduces it to the limits; higher --max-params and --max-flops avoid this"
     )
 
 

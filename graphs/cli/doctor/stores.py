@@ -1,4 +1,4 @@
-"""What lasts: the idea index and the run folders, with who holds them."""
+"""Checks the idea index and the run folders, and which process holds them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from store.run_folder import LOCK_NAME, refuse_changes, run_path
 
 
 def examine_stores(context: RunContext) -> list[Finding]:
-    """The ideas, the run of these settings, and all other runs beside it."""
+    """Findings about the ideas, the run of these settings, and all other runs."""
     return [*_ideas(context), *_this_run(context), *_runs(Path(context.runs))]
 
 
@@ -27,17 +27,17 @@ def _ideas(context: RunContext) -> Iterator[Finding]:
     from prompts.loader import load_pack
 
     try:
-        store = find_ideas(context, load_ideas(context, load_pack(context.pack)), read_only=True)
+        store = find_ideas(context, load_ideas(context, load_pack(context.pack)))
         began = time.monotonic()
         was_whole = store.is_indexed()
-        if was_whole or not context.embedding.model:  # vectors by an endpoint are made once, not to check them
+        if was_whole:
             store.search("a network", limit=1)
         store.close()
         seconds = time.monotonic() - began
     except (UserError, EndpointError) as error:
-        yield fail("ideas", str(error), "mend what it names, or choose other ideas with --ideas")
+        yield fail("ideas", str(error), "correct it, or choose other ideas with --ideas")
         return
-    state = "their index is whole" if was_whole else "their index is built when a search starts"
+    state = "the index is up to date" if was_whole else "the index will be built when a search starts"
     yield ok("ideas", f"{len(store)}, read in {seconds:.1f} s; {state}")
 
 
@@ -55,7 +55,7 @@ def _this_run(context: RunContext) -> Iterator[Finding]:
                 check_pack(run.store, load_pack(context.pack), path)
             trained = f"{len(run.history.trained)} of {context.archs} trained"
     except UserError as error:
-        yield fail("run", str(error), "choose another --run, or the settings it was begun with")
+        yield fail("run", str(error), "choose another --run, or its original settings")
         return
     holder = find_holder(path)
     if holder is not None:
@@ -63,11 +63,11 @@ def _this_run(context: RunContext) -> Iterator[Finding]:
             "run", f"{path}: {trained}; in use by {_name(holder)}", "wait until it ends, or choose another --run"
         )
     else:
-        yield ok("run", f"{path}: {trained}; the same command goes on with it")
+        yield ok("run", f"{path}: {trained}; the same command resumes it")
 
 
 def _runs(runs: Path) -> Iterator[Finding]:
-    """A line for each folder that needs attention, and one for all others."""
+    """A finding for each folder that needs attention, and one for all others."""
     num_readable = 0
     for path in run_folders(runs):
         try:
@@ -77,7 +77,7 @@ def _runs(runs: Path) -> Iterator[Finding]:
             yield warn(path.name, str(error), f"remove or move {path}")
             continue
         except UserError as error:
-            yield warn(path.name, str(error), "mend its permissions")
+            yield warn(path.name, str(error), "change its permissions")
             continue
         yield from _lock(path)
     yield ok("runs", f"{num_readable} readable in {runs}")
@@ -88,10 +88,10 @@ def _lock(path: Path) -> Iterator[Finding]:
     if holder is None:
         return
     if holder.is_alive:
-        yield ok(path.name, f"is being searched by {_name(holder)}")
+        yield ok(path.name, f"in use by {_name(holder)}")
     else:
-        advice = f"a child of it may live on, or another machine holds it: fuser {shlex.quote(str(path / LOCK_NAME))}"
-        yield warn(path.name, f"is locked, but {_name(holder)} has ended", advice)
+        advice = f"a child process or another machine may hold it: fuser {shlex.quote(str(path / LOCK_NAME))}"
+        yield warn(path.name, f"locked, but {_name(holder)} has ended", advice)
 
 
 def _name(holder: Holder) -> str:

@@ -1,1 +1,1 @@
-"""What ``python -m graphs.knowledge`` can do, a module a command, each with ``execute(parser, arguments)``."""
+"""The commands of ``python -m graphs.knowledge``."""

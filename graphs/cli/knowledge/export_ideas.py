@@ -14,7 +14,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     """Write the file."""
     from store.idea_files import write_ideas
 
-    parser.add_argument("file", type=Path, metavar="FILE", help="where the ideas go")
+    parser.add_argument("file", type=Path, metavar="FILE", help="output file (JSON lines)")
     add_place(parser)
     options = parser.parse_args(arguments)
     ideas, _ = ideas_of(Path(options.out), options.pack)

@@ -1,9 +1,9 @@
-"""``filter PAPERS.jsonl --out VERDICTS.jsonl``: stage 1 alone, for a list of titles and abstracts.
+"""``filter PAPERS.jsonl --out VERDICTS.jsonl``: runs only stage 1, on a list of titles and abstracts.
 
-Input rows have ``title`` and ``abstract``, and whatever else; output rows keep the input's order and fields and add
-``keep``, ``score`` (0 to 1), ``target``, ``granularity``, ``main`` and ``sub``. A verdict depends on its row alone.
-Where a language model's reply cannot be used, ``keep`` is null. Verdicts of a language model are kept beside the
-output, in ``VERDICTS.jsonl.steps``, until all are there, so that a filtering that was stopped goes on.
+Input rows have ``title``, ``abstract`` and any other fields. Output rows keep order and fields, and add ``keep``,
+``score`` (0 to 1), ``target``, ``granularity``, ``main`` and ``sub``. Each verdict depends only on its row. ``keep`` is
+null if the reply of a language model is unusable. Until all rows have a verdict, those of a language model are stored
+in ``VERDICTS.jsonl.steps``, so that the same command continues after a stop.
 """
 
 from __future__ import annotations
@@ -19,23 +19,28 @@ from fairnad.ideas.knowledge import Paper, PaperVerdict, Problem
 from fairnad.ports import BUILT_IN
 from fairnad.settings.knowledge_settings import KnowledgeContext
 from graphs.cli.arguments import Parser
-from graphs.cli.knowledge_flags import add_flags, read_context
 from graphs.cli.output.terminal import print_json
+from graphs.cli.settings_parser import add_settings, read_settings
+
+_COMMON = {
+    "knowledge": ("pack", "tree", "agents.players"),
+    "language model": ("llm.model", "llm.base_url", "llm.concurrency"),
+}
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Filter; 1 where the endpoint went away before all verdicts were there."""
+    """Filter the list; return 1 if the endpoint stopped answering before all papers had a verdict."""
     parser.add_argument("papers", type=Path, metavar="PAPERS.jsonl", help="rows with title and abstract")
-    parser.add_argument("--out", type=Path, required=True, metavar="VERDICTS.jsonl", help="where the verdicts go")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON, and nothing else")
-    add_flags(parser, ("pack", "tree", "agents", "llm"))
+    parser.add_argument("--out", type=Path, required=True, metavar="VERDICTS.jsonl", help="output file")
+    parser.add_argument("--json", action="store_true", help="print only the counts, as JSON")
+    add_settings(parser, KnowledgeContext, _COMMON, ("pack", "tree", "agents", "llm"))
     options = parser.parse_args(arguments)
     if options.out.resolve() == options.papers.resolve():
         raise SettingsError(f"--out: {options.out} is the list of papers; name another file")
-    context = read_context(options, out=f"{options.out}.steps")
+    context = read_settings(options, parser, KnowledgeContext, out=f"{options.out}.steps")
 
-    from graphs.knowledge.collecting import verdict_fields
     from graphs.knowledge.services import player
+    from graphs.knowledge.summary import verdict_fields
     from store.knowledge_folder import write_rows
     from tools.papers.library import paper_of_row, read_rows
 
@@ -68,24 +73,24 @@ def _judge(context: KnowledgeContext, papers: Sequence[Paper]) -> dict[str, Any]
 
 
 async def _ask_model(context: KnowledgeContext, papers: Sequence[Paper]) -> dict[str, Any]:
-    """The verdicts of a language model, as far as the endpoint answers."""
-    from graphs.knowledge.services import open_bench, reading_basis
+    """The verdicts of a language model, until the endpoint stops answering."""
+    from graphs.knowledge.services import num_papers_at_once, open_services
 
-    bench = await open_bench(context)
+    services = await open_services(context)
     try:
-        bench.folder.settle("papers", reading_basis(bench))
+        services.folder.settle("papers", services.reading_basis())
         distinct = list({paper.paper_id: paper for paper in papers}.values())
-        places = asyncio.Semaphore(context.papers_at_once)
+        places = asyncio.Semaphore(num_papers_at_once(context))
 
         async def ask(paper: Paper) -> Any:
             async with places:
-                return await bench.judge(paper)
+                return await services.judge(paper)
 
         answers = await asyncio.gather(*map(ask, distinct))
         reached = zip(distinct, answers, strict=True)
         return {paper.paper_id: answer for paper, answer in reached if not isinstance(answer, Problem)}
     finally:
-        await bench.close()
+        await services.close()
 
 
 def _counts(papers: Sequence[Paper], verdicts: dict[str, Any]) -> dict[str, int]:
@@ -102,9 +107,9 @@ def _counts(papers: Sequence[Paper], verdicts: dict[str, Any]) -> dict[str, int]
 
 
 def _text(counts: dict[str, int], out: Path, complete: bool) -> str:
-    told = f"{counts['num_papers']} papers: {counts['num_kept']} kept, {counts['num_discarded']} discarded"
+    text = f"{counts['num_papers']} papers: {counts['num_kept']} kept, {counts['num_discarded']} discarded"
     if counts["num_unusable"]:
-        told += f", {counts['num_unusable']} without a usable reply"
+        text += f", {counts['num_unusable']} without a usable reply"
     if not complete:
-        return f"{told}; {counts['num_left']} left, because the endpoint did not answer; the same command goes on"
-    return f"{told}; the verdicts are in {out}"
+        return f"{text}; {counts['num_left']} left, because the endpoint did not answer; the same command continues"
+    return f"{text}; the verdicts are in {out}"

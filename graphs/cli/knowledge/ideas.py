@@ -1,4 +1,4 @@
-"""What the commands about ideas share: which ideas are meant, and by which tree they are read."""
+"""The ideas of a knowledge folder or an idea file, and the attribute tree for reading them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 def add_place(parser: Parser) -> None:
     """``--out``, ``--pack`` and ``--json``."""
     parser.add_argument("--out", default="knowledge", metavar="STORE", help="knowledge folder (default: %(default)s)")
-    parser.add_argument("--pack", default="vision", help="prompt pack whose tree holds where the folder has none")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument(
+        "--pack",
+        default="vision",
+        help="prompt pack with the attribute tree, if the folder has none (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print only one JSON object")
 
 
 def tree_of(folder: Path, pack: str) -> AttributeTree:
     """The attribute tree of a knowledge folder, or the pack's.
 
     Raises:
-        PackError: it is malformed, or there is no such pack.
+        PackError: the tree is malformed, or the pack is unknown.
     """
     from prompts.loader import load_pack
     from prompts.pack_files import read_attribute_tree
@@ -34,10 +38,10 @@ def tree_of(folder: Path, pack: str) -> AttributeTree:
 
 
 def ideas_of(place: Path, pack: str) -> tuple[tuple[Idea, ...], AttributeTree]:
-    """The ideas of a knowledge folder or of an idea file, and the tree they are read by.
+    """The ideas of a knowledge folder or an idea file, and their attribute tree.
 
     Raises:
-        IdeaFileError: there are none, or the file holds something else.
+        IdeaFileError: the file is missing, empty or malformed.
     """
     from store.idea_files import read_ideas
     from store.knowledge_folder import IDEAS_NAME

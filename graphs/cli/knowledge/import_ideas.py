@@ -1,11 +1,10 @@
-"""``import FILE… --out STORE``: ideas of files into a knowledge folder; those it has already are merged, not doubled.
+"""``import FILE… --out STORE``: adds the ideas of files to a knowledge folder; duplicates are merged.
 
-They are stored as a step of the folder, so that a later build keeps them.
+The ideas are stored as a step of the folder, so that a later build keeps them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from graphs.cli.output.terminal import print_json
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Take the ideas in and build the index anew."""
-    from graphs.knowledge.collecting import IMPORTED, build_index, merged_ideas
+    """Add the ideas and rebuild the index."""
+    from graphs.knowledge.summary import IMPORTED, build_index, merged_ideas
     from store.idea_files import read_ideas
     from store.knowledge_folder import KnowledgeFolder
 
@@ -36,9 +35,9 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
         merged = merged_ideas(folder)
         folder.write_tree(tree)
         folder.write_ideas(merged.ideas)
-    num_ideas = asyncio.run(build_index(place, tree))
+    num_ideas = build_index(place, tree)
     if options.json:
         print_json({"num_ideas": num_ideas, "num_merged": merged.num_merged})
     else:
-        print(f"{place} holds {num_ideas} ideas; {merged.num_merged} were there already")
+        print(f"{place} holds {num_ideas} ideas; {merged.num_merged} were duplicates")
     return 0

@@ -1,8 +1,7 @@
-"""``rebuild --out STORE``: the search index of a knowledge folder, made anew from its ideas."""
+"""``rebuild --out STORE``: rebuilds the search index of a knowledge folder from its ideas."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from graphs.cli.output.terminal import print_json
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
     """Build the index."""
-    from graphs.knowledge.collecting import build_index
+    from graphs.knowledge.summary import build_index
     from store.knowledge_folder import INDEX_NAME
 
     add_place(parser)
@@ -22,7 +21,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
     place = Path(options.out)
     _, tree = ideas_of(place, options.pack)
     shutil.rmtree(place / INDEX_NAME, ignore_errors=True)
-    num_ideas = asyncio.run(build_index(place, tree))
+    num_ideas = build_index(place, tree)
     if options.json:
         print_json({"num_ideas": num_ideas})
     else:

@@ -1,4 +1,4 @@
-"""``stats``: how evenly ideas are spread over the attribute tree, and with ``--run`` what a search made of each part.
+"""``stats``: how evenly ideas are spread over the attribute tree, and with ``--run`` the results of each category.
 
 With ``--json``: ``levels`` (by name, each with ``num_categories``, ``num_ideas``, ``entropy``, ``largest``,
 ``largest_share`` and ``counts``), and with ``--run`` ``yields`` (each with ``category``, ``tried``, ``valid``,
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairnad.errors import SettingsError
 from fairnad.formatting import share_text
-from fairnad.ideas.imbalance import Imbalance, Yield, counts, imbalance, path_text, yields
+from fairnad.search.imbalance import Imbalance, Yield, counts, imbalance, path_text, yields
 from fairnad.search.sampling import Fairness, Key
 from graphs.cli.arguments import Parser
 from graphs.cli.knowledge.ideas import ideas_of
@@ -28,15 +28,21 @@ _LEVELS = (Fairness.GRANULARITY, Fairness.MAIN, Fairness.SUB)
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Print the tables, and write the chart where ``--html`` names a file."""
+    """Print the tables, and write the chart if ``--html`` names a file."""
     parser.add_argument(
-        "place", type=Path, nargs="?", metavar="STORE", help="knowledge folder or idea file; the pack's"
+        "place", type=Path, nargs="?", metavar="STORE", help="knowledge folder or idea file (default: the pack's ideas)"
     )
     parser.add_argument("--pack", default="vision", help="prompt pack (default: %(default)s)")
-    parser.add_argument("--run", default="", metavar="NAME", help="a search whose use of the ideas is shown")
-    parser.add_argument("--runs", type=Path, default=Path(os.environ.get("FAIRNAD_RUNS", "runs")), metavar="DIR")
+    parser.add_argument("--run", default="", metavar="NAME", help="also show the results of this run by category")
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path(os.environ.get("FAIRNAD_RUNS", "runs")),
+        metavar="DIR",
+        help="folder with all run folders (default: %(default)s)",
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the counts as a chart")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--json", action="store_true", help="print only one JSON object")
     options = parser.parse_args(arguments)
     ideas, tree = _ideas(options.place, options.pack)
     found = {level: counts(ideas, tree, level) for level in _LEVELS}
@@ -56,7 +62,7 @@ def execute(parser: Parser, arguments: Sequence[str]) -> int:
 
 def _ideas(place: Path | None, pack: str) -> tuple[Sequence[Idea], AttributeTree]:
     if place is not None and not place.exists():
-        raise SettingsError(f"stats: expected a knowledge folder or an idea file, found no {place}")
+        raise SettingsError(f"stats: expected a knowledge folder or an idea file, found nothing at {place}")
     if place is None:
         from prompts.loader import load_pack
 
@@ -85,7 +91,7 @@ def _plain(found: Mapping[Fairness, Mapping[Key, int]], used: Mapping[Key, Yield
         }
     if not with_run:
         return {"levels": levels}
-    told = [
+    rows = [
         {
             "category": path_text(key),
             "tried": found.tried,
@@ -95,7 +101,7 @@ def _plain(found: Mapping[Fairness, Mapping[Key, int]], used: Mapping[Key, Yield
         }
         for key, found in used.items()
     ]
-    return {"levels": levels, "yields": told}
+    return {"levels": levels, "yields": rows}
 
 
 def _print(found: Mapping[Fairness, Mapping[Key, int]], used: Mapping[Key, Yield], run: str) -> None:
@@ -129,7 +135,7 @@ def _spread_row(spread: Imbalance) -> tuple[str, ...]:
 
 def _print_yields(console: Any, used: Mapping[Key, Yield], run: str) -> None:
     if not used:
-        console.print(f"no candidate of {run} was drawn with a tagged idea")
+        console.print(f"no candidate of {run} used a tagged idea")
         return
     table = make_table("category", "tried", "valid", "helpful", "mean gain", numbers={"tried", "valid", "helpful"})
     for key, found in used.items():

@@ -1,4 +1,4 @@
-"""``structure --out STORE``: builds ``attribute_tree.yaml`` from reference models, and ``structuring.md`` beside it.
+"""``structure --out STORE``: writes ``attribute_tree.yaml``, built from reference models, and ``structuring.md``.
 
 With ``--json``: ``models``, ``num_main``, ``num_sub``, ``changes`` (each with ``kind``, ``name``, ``category``,
 ``detail``, ``models``) and ``problems``.
@@ -10,17 +10,23 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from fairnad.settings.knowledge_settings import KnowledgeContext
 from graphs.cli.arguments import Parser
-from graphs.cli.knowledge_flags import add_flags, read_context
 from graphs.cli.output.terminal import print_json
+from graphs.cli.settings_parser import add_settings, read_settings
+
+_COMMON = {
+    "knowledge": ("out", "pack", "min_models", "agents.players"),
+    "language model": ("llm.model", "llm.base_url", "llm.concurrency"),
+}
 
 
 def execute(parser: Parser, arguments: Sequence[str]) -> int:
-    """Structure; 1 where a model is left for the next start."""
-    parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
-    add_flags(parser, ("out", "pack", "min_models", "code_characters", "agents", "llm"))
+    """Build the tree; return 1 if a model is left for the next start."""
+    parser.add_argument("--json", action="store_true", help="print only the report, as JSON")
+    add_settings(parser, KnowledgeContext, _COMMON, ("out", "pack", "min_models", "agents", "llm"))
     options = parser.parse_args(arguments)
-    context = read_context(options)
+    context = read_settings(options, parser, KnowledgeContext)
 
     from graphs.cli.knowledge_runner import run_graph
     from graphs.knowledge.services import player
@@ -47,5 +53,5 @@ def _text(summary: dict[str, Any], out: str) -> str:
     kinds = Counter(change["kind"] for change in summary["changes"])
     lines += [f"{kind}: {number}" for kind, number in kinds.items()]
     lines += [f"{problem['where']}: {problem['kind']} ({problem['message']})" for problem in summary["problems"]]
-    lines.append(f"the tree is {out}/attribute_tree.yaml; {out}/structuring.md tells what was changed and why")
+    lines.append(f"the tree is {out}/attribute_tree.yaml; {out}/structuring.md lists the changes with reasons")
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""What people are told: progress, summaries, stories of candidates, the words and pictures for them."""
+"""Output of the commands: progress, summaries, tables and events."""

@@ -1,23 +1,23 @@
-"""A running search for programs: one JSON object a line on stdout, and nothing else there.
+"""Events of a search for programs (``--json``): one JSON object per line on stdout.
 
-Every line has ``event`` and ``time`` (UTC, ISO 8601), and by event:
+Every line has ``event`` and ``time`` (UTC, ISO 8601), and these fields by event:
 
 ============  =======================================================================================================
 ``start``     ``run``, ``folder``, ``task``, ``seed``, ``designers`` (by role), ``budgets`` (limits by name),
               ``base`` (``shares`` of the limits, ``scaling``: the widths raised before the search), ``num_slots``,
-              ``isolation``, ``archs``, ``num_trained`` (above 0 where a run is resumed)
-``forecast``  once the base has trained: ``num_trainings`` with ``num_retrainings`` among them, ``num_slots``,
+              ``isolation``, ``archs``, ``num_trained`` (above 0 for a resumed run)
+``forecast``  after the base has trained: ``num_trainings``, of these ``num_retrainings``, ``num_slots``,
               ``seconds``, ``most_seconds``
 ``record``    ``archs``, ``num_trained``, ``best_id``, ``best_accuracy`` and ``record``: what
               ``python -m store.history_store --jsonl`` prints, without the source
-``progress``  work that takes a while begins, goes on (an event every 3 s) or ends: ``doing``, ``num_done``,
+``progress``  long work starts, continues (an event every 3 s) or ends: ``doing``, ``num_done``,
               ``num_all``, ``seconds_left``, ``running`` and ``queued``, see :mod:`graphs.runtime.progress_events`
 ``stop``      Ctrl-C or SIGTERM: ``signal``, ``folder``, ``archs``, ``num_trained``; the run can be resumed
-``limit``     a limit on money, tokens or hours: ``reason``, ``folder``, ``archs``, ``num_trained``; it can be resumed
+``limit``     a limit on money, tokens or hours is reached: ``reason``, ``folder``, ``archs``, ``num_trained``
 ``finish``    see :func:`graphs.cli.output.summary.facts`
 ============  =======================================================================================================
 
-An error is one line on stderr, as ever.
+An error is one line on stderr.
 """
 
 from __future__ import annotations
@@ -32,58 +32,58 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fairnad.records.candidate import Stage
 from fairnad.records.history import History, Record
+from fairnad.settings.casting import name_players
 from graphs.cli.output.summary import facts
 from graphs.cli.output.terminal import print_json
-from graphs.runtime.roles import players
 from graphs.runtime.training_forecast import forecast
 from store.record_lines import without_source
 
 if TYPE_CHECKING:
-    from graphs.runtime.run_services import Bench
+    from graphs.runtime.run_services import RunServices
 
 
 class JsonEvents:
     """A :class:`graphs.cli.output.progress.Follower` for programs."""
 
-    def __init__(self, bench: Bench, history: History) -> None:
-        self._bench = bench
+    def __init__(self, run: RunServices, history: History) -> None:
+        self._run = run
         self._history = history
 
     def __enter__(self) -> Self:
-        bench = self._bench
-        self._tell(
+        run = self._run
+        self._print(
             "start",
-            run=bench.context.run_name,
-            folder=str(bench.folder.path),
-            task=bench.context.task,
-            seed=bench.context.seed,
-            designers=players(bench.context),
-            budgets={budget.name: budget.limit for budget in bench.budgets},
-            base={"shares": dict(bench.base.shares), "scaling": bench.base.note},
-            num_slots=bench.lab.num_slots,
-            isolation=str(bench.lab.isolation),
+            run=run.context.run_name,
+            folder=str(run.folder.path),
+            task=run.context.task,
+            seed=run.context.seed,
+            designers=name_players(run.context),
+            budgets={budget.name: budget.limit for budget in run.budgets},
+            base={"shares": dict(run.base.shares), "scaling": run.base.note},
+            num_slots=run.lab.num_slots,
+            isolation=str(run.lab.isolation),
             **self._progress(),
         )
-        self._tell_forecast()
+        self._print_forecast()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Nothing: the last event was the last line."""
+        """Do nothing: the last event was the last line."""
 
     def task(self, event: Mapping[str, Any]) -> None:
-        """Nothing: a record tells what its steps came to."""
+        """Do nothing: the record holds the results of the steps."""
 
     def working(self, progress: Mapping[str, Any]) -> None:
-        """``progress``."""
-        self._tell("progress", **progress)
+        """Print ``progress``."""
+        self._print("progress", **progress)
 
     def recorded(self, record: Record) -> None:
-        """``record``, and ``forecast`` after the base's."""
+        """Print ``record``, and ``forecast`` after the base."""
         self._history = History([*self._history.records, record])
         best = self._history.best
-        self._tell(
+        self._print(
             "record",
             **self._progress(),
             best_id=best.candidate_id if best else None,
@@ -91,38 +91,38 @@ class JsonEvents:
             record=without_source(record),
         )
         if record.stage is Stage.BASE:
-            self._tell_forecast()
+            self._print_forecast()
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
-        """Nothing: a conversation is not on stdout."""
+        """Do nothing: reviews do not use stdout."""
         return contextlib.nullcontext()
 
     def stopping(self, grace_seconds: float) -> None:
-        """Nothing until the search has stopped."""
+        """Do nothing until the search has stopped."""
 
     def stopped(self, signal_number: int, folder: Path) -> None:
-        """``stop``."""
-        self._tell("stop", signal=signal_number, folder=str(folder), **self._progress())
+        """Print ``stop``."""
+        self._print("stop", signal=signal_number, folder=str(folder), **self._progress())
 
     def limited(self, reason: str, folder: Path) -> None:
-        """``limit``."""
-        self._tell("limit", reason=reason, folder=str(folder), **self._progress())
+        """Print ``limit``."""
+        self._print("limit", reason=reason, folder=str(folder), **self._progress())
 
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
-        """``finish``."""
-        self._tell("finish", **facts(self._bench, history, outcome))
+        """Print ``finish``."""
+        self._print("finish", **facts(self._run, history, outcome))
 
-    def _tell_forecast(self) -> None:
-        bench = self._bench
-        ahead = forecast(bench.context, bench.budgets, self._history, bench.lab.num_slots, bench.recipes)
+    def _print_forecast(self) -> None:
+        run = self._run
+        ahead = forecast(run.context, run.budgets, self._history, run.lab.num_slots, run.recipes)
         if ahead is not None:
             shown = {"seconds": ahead.seconds, "most_seconds": ahead.most_seconds}
             counts = {key: value for key, value in asdict(ahead).items() if key.startswith("num_")}
-            self._tell("forecast", **counts, **shown)
+            self._print("forecast", **counts, **shown)
 
     def _progress(self) -> dict[str, int]:
-        return {"archs": self._bench.context.archs, "num_trained": len(self._history.trained)}
+        return {"archs": self._run.context.archs, "num_trained": len(self._history.trained)}
 
-    def _tell(self, event: str, **values: Any) -> None:
+    def _print(self, event: str, **values: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         print_json({"event": event, "time": now} | values)

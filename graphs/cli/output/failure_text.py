@@ -1,4 +1,4 @@
-"""The failure report in words: three lines for the summary, tables for whoever asks."""
+"""The failure report as text: three lines for the summary, tables for the command ``failures``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graphs.cli.output.terminal import make_table, print_table
 
 
 def summary_lines(report: FailureReport) -> Iterator[str]:
-    """How many draws passed each phase of those that reached it, and what became of retries where there were any."""
+    """The pass rate of each phase, and the results of repairs and reductions."""
     yield "passed: " + ", ".join(f"{phase} {rate.num_valid}/{rate.num_draws}" for phase, rate in report.phases.items())
     if report.num_debugs:
         free = f", {report.num_debugs_without_call} without a call" if report.num_debugs_without_call else ""
@@ -25,7 +25,7 @@ def summary_lines(report: FailureReport) -> Iterator[str]:
 
 
 def print_failures(console: Console, report: FailureReport) -> None:
-    """The whole report."""
+    """Print the whole report."""
     console.print(f"pass rate {rate_text(report.pass_rate)}")
     for line in summary_lines(report):
         console.print(line)

@@ -1,4 +1,4 @@
-"""What a person sees of a running search: a moving display on a terminal, one line a record elsewhere."""
+"""Progress of a running search: a live display on a terminal, one line per record in a log."""
 
 from __future__ import annotations
 
@@ -27,86 +27,86 @@ from graphs.cli.output.under_way import STEPS, UnderWay
 from graphs.runtime.training_forecast import Forecast, forecast
 
 if TYPE_CHECKING:
-    from graphs.runtime.run_services import Bench
+    from graphs.runtime.run_services import RunServices
 
 ENDING = {"promote", "retrain", "finish"}
 LOG_SECONDS = 10.0
-"""A log gets a line about what is under way where it has had none for so long."""
+"""Seconds without output until a log gets a line about the work in progress."""
 _MAX_BAR, _MIN_BAR = 30, 8
 
 
 class Follower(Protocol):
-    """Is told everything that happens to a search, and tells it on; a context manager, open while the search runs."""
+    """Receives the events of a search and shows them; a context manager, open while the search runs."""
 
     def __enter__(self) -> Self:
-        """The search begins or goes on."""
+        """The search starts or is resumed."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """The search has ended, in whatever way."""
+        """The search has ended, for any reason."""
 
     def task(self, event: Mapping[str, Any]) -> None:
-        """A step of a candidate begins, or one of the search's end."""
+        """A step of a candidate or of the end of the search begins."""
 
     def working(self, progress: Mapping[str, Any]) -> None:
-        """What is being done, as :mod:`graphs.runtime.progress_events` describes it."""
+        """Long work progresses, see :mod:`graphs.runtime.progress_events`."""
 
     def recorded(self, record: Record) -> None:
-        """A candidate is done."""
+        """A candidate is recorded."""
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
-        """The terminal is somebody else's for a while."""
+        """Leave the terminal to a review until the context ends."""
 
     def stopping(self, grace_seconds: float) -> None:
-        """No new work is begun."""
+        """The search stops: it begins no new work."""
 
     def stopped(self, signal_number: int, folder: Path) -> None:
-        """The search was stopped, and can be resumed."""
+        """The search was stopped by a signal and can be resumed."""
 
     def limited(self, reason: str, folder: Path) -> None:
-        """The search was stopped by a limit, and can be resumed under a higher one; ``reason`` says so in a line."""
+        """The search reached a limit and can be resumed under a higher one; ``reason`` is one line."""
 
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
-        """The search is over."""
+        """The search has finished or is stalled."""
 
 
-def follow(bench: Bench, history: History, presentation: Presentation) -> Follower:
-    """Who tells of this search, as it was asked for."""
+def follow(run: RunServices, history: History, presentation: Presentation) -> Follower:
+    """The follower for this presentation."""
     if presentation.json:
-        return JsonEvents(bench, history)
-    return Quiet(bench) if presentation.quiet else Progress(bench, history)
+        return JsonEvents(run, history)
+    return Quiet(run) if presentation.quiet else Progress(run, history)
 
 
 class Progress:
-    """For a person who watches, or reads the log later."""
+    """Shows a live display on a terminal, and lines in a log."""
 
-    def __init__(self, bench: Bench, history: History, console: Console | None = None) -> None:
-        """Start from what a resumed run already has.
+    def __init__(self, run: RunServices, history: History, console: Console | None = None) -> None:
+        """Start from the history of a new or resumed run.
 
         Args:
-            bench: that of the run.
+            run: the services of the run.
             history: its records so far.
             console: where to write; stdout by default.
         """
         self._console = console or make_console()
-        self._bench = bench
-        self._archs = bench.context.archs
+        self._run = run
+        self._archs = run.context.archs
         self._history = history
         self._num_before = len(history.trained)
         self._started = time.monotonic()
-        self._said = self._started
+        self._last_line = self._started
         self._counted = ("", 0)
         self._under_way = UnderWay()
-        self._was_finished = self._num_before >= self._archs and bench.folder.history.status() == "finished"
+        self._was_finished = self._num_before >= self._archs and run.folder.history.status() == "finished"
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
         if self._history.records:
             self.say(f"resuming: {self._resumed()}")
-            self._say_forecast()
+            self._print_forecast()
         if moves(self._console):
-            # Transient: what stays on the screen is what would stand in a log.
+            # Transient: only the lines of a log stay on the screen.
             self._live = Live(get_renderable=self._display, console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
         return self
@@ -120,11 +120,11 @@ class Progress:
     def say(self, message: str, style: str = "") -> None:
         """Print a line, above the display."""
         self._console.print(Text(message, style))
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """The display rests, for a conversation."""
+        """Stop the display during a review."""
         if self._live is not None:
             self._live.stop()
         yield
@@ -132,7 +132,7 @@ class Progress:
             self._live.start()
 
     def task(self, event: Mapping[str, Any]) -> None:
-        """Note it for the display; the steps of the search's end get a line."""
+        """Update the display; print a line for the steps at the end of the search."""
         state = event.get("input")
         if event.get("name") in STEPS and isinstance(state, Mapping) and "candidate_id" in state:
             self._under_way.begin(state["candidate_id"], event["name"])
@@ -140,7 +140,7 @@ class Progress:
             self._end(event["name"])
 
     def working(self, progress: Mapping[str, Any]) -> None:
-        """Note it for the display; a log gets a line where something is done, or nothing was said for a while."""
+        """Update the display; in a log, print a line if a piece is done, or if the last line is old."""
         self._under_way.update(progress)
         if self._live is not None:
             return
@@ -148,22 +148,22 @@ class Progress:
         is_news = progress["doing"] not in {*STEPS, "write"} and progress["num_done"] and count != self._counted
         self._counted = count
         line = self._under_way.line(progress)
-        if line and (is_news or time.monotonic() - self._said >= LOG_SECONDS):
+        if line and (is_news or time.monotonic() - self._last_line >= LOG_SECONDS):
             self.say(f"  {line}")
 
     def _end(self, step: str) -> None:
-        search = self._bench.context.search
+        search = self._run.context.search
         if self._was_finished:
-            return  # all of it is stored
+            return  # the results are stored already
         if step == "promote" and search.promote:
-            self.say(f"training the best again by {search.promote}")
+            self.say(f"retraining the best candidates with {search.promote}")
         elif step == "retrain" and search.confirm_seeds:
             self.say(f"retraining base and finalists with {count_text(search.confirm_seeds, 'fresh seed')}")
         elif step == "finish" and search.confirm_seeds:
             self.say("writing the result")
 
     def recorded(self, record: Record) -> None:
-        """Print a line; the first one, the base's, is followed by the forecast."""
+        """Print a line; after the base, also the forecast."""
         self._under_way.end(record.candidate_id)
         before = self._history.best
         self._history = History([*self._history.records, record])
@@ -173,10 +173,10 @@ class Progress:
         is_ahead = record.trained and before is not None and better(record, before)
         self.say(line, "bold green" if is_ahead else "" if record.trained else "dim")
         if record.stage is Stage.BASE:
-            self._say_forecast()
+            self._print_forecast()
 
     def stopping(self, grace_seconds: float) -> None:
-        """Say how long it may take."""
+        """Print how long running jobs may take."""
         self.say(f"stopping: running jobs get {grace_seconds:g} s (--grace-seconds)")
 
     def stopped(self, signal_number: int, folder: Path) -> None:
@@ -189,23 +189,23 @@ class Progress:
 
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
         """Print the result."""
-        print_summary(self._bench, history, outcome, self._console)
+        print_summary(self._run, history, outcome, self._console)
 
     def _resumed(self) -> str:
         num_trained = len(self._history.trained)
         if num_trained <= self._archs:
             done = f"{num_trained} of {self._archs} candidates are trained"
-            return f"{done}; the run is finished, a higher --archs goes on with it" if self._was_finished else done
-        return f"{num_trained} candidates are trained, --archs {self._archs} asks for no more"
+            return f"{done}; the run is finished, a higher --archs continues it" if self._was_finished else done
+        return f"{num_trained} candidates are trained, --archs {self._archs} needs no more"
 
-    def _say_forecast(self) -> None:
+    def _print_forecast(self) -> None:
         ahead = self._forecast()
         if ahead is not None:
             self.say(f"forecast: {ahead}")
 
     def _forecast(self) -> Forecast | None:
-        bench = self._bench
-        return forecast(bench.context, bench.budgets, self._history, bench.lab.num_slots, bench.recipes)
+        run = self._run
+        return forecast(run.context, run.budgets, self._history, run.lab.num_slots, run.recipes)
 
     def _count(self) -> str:
         return f"{len(self._history.trained)}/{self._archs}"
@@ -219,7 +219,7 @@ class Progress:
         if len(self._history.trained) >= self._archs:
             return ""
         num_done = len(self._history.trained) - self._num_before
-        if num_done < self._bench.lab.num_slots:  # too few to tell by, since that many are under way at once
+        if num_done < self._run.lab.num_slots:  # too few for an estimate: the slots train that many in parallel
             ahead = self._forecast()
             return f"{duration_text(ahead.seconds)} left" if ahead else ""
         seconds = (time.monotonic() - self._started) / num_done * (self._archs - len(self._history.trained))
@@ -243,10 +243,10 @@ class Progress:
 
 
 class Quiet:
-    """Tells the result on stdout and nothing else; that a search was stopped goes to stderr."""
+    """Prints only the result on stdout, and on stderr why a search stopped."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, run: RunServices) -> None:
+        self._run = run
 
     def __enter__(self) -> Self:
         return self
@@ -266,7 +266,7 @@ class Quiet:
         """Nothing."""
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
-        """There is no display."""
+        """Do nothing: there is no display."""
         return contextlib.nullcontext()
 
     def stopping(self, grace_seconds: float) -> None:
@@ -282,4 +282,4 @@ class Quiet:
 
     def finished(self, history: History, outcome: Mapping[str, Any]) -> None:
         """Print the result."""
-        print_summary(self._bench, history, outcome)
+        print_summary(self._run, history, outcome)

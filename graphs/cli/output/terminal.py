@@ -1,4 +1,4 @@
-"""The console people read: a terminal, a log file, or the pages of a CI service."""
+"""Consoles for a terminal, a log file or a CI service."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from rich.table import Table
 from rich.text import Text
 
 FILE_WIDTH = 10_000
-"""Columns where the output is no terminal: whoever reads a file scrolls, and no table is ever cut."""
+"""Columns if the output is not a terminal, so that no table is cut."""
 
 _NO = {"", "0", "false"}
 
 
 class _Console(Console):
-    """A console whose reader may leave; :func:`tools.output.until_reader_leaves` handles it."""
+    """A console whose output may be closed, see :func:`tools.output.until_reader_leaves`."""
 
     def on_broken_pipe(self) -> None:
-        """Instead of ending the process on the spot."""
+        """Raise the error, where rich would end the process."""
         raise BrokenPipeError
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console on stdout or stderr: colours on terminals only and not under ``NO_COLOR``, tables whole in files."""
+    """A console on stdout or stderr, with colours only on terminals and without ``NO_COLOR``."""
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")  # a terminal that knows no × gets a question mark, not a traceback
+        stream.reconfigure(errors="replace")  # a terminal without × prints a question mark
     return _Console(
         file=stream,
         width=None if stream.isatty() else FILE_WIDTH,
@@ -45,13 +45,13 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def moves(console: Console) -> bool:
-    """Whether a display may be drawn over: on a real terminal that nobody keeps as a log."""
+    """Whether a live display is possible: on a terminal that is not recorded as a log."""
     in_ci = os.environ.get("CI", "").lower() not in _NO
     return console.is_terminal and console.file.isatty() and not console.is_dumb_terminal and not in_ci
 
 
 def make_table(*headings: str, numbers: Collection[str] = ()) -> Table:
-    """An empty table that is narrow enough for 80 columns; the columns of ``numbers`` stand to the right."""
+    """An empty, narrow table; the columns in ``numbers`` are aligned to the right."""
     table = Table(box=SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
     for heading in headings:
         if heading in numbers:
@@ -62,12 +62,12 @@ def make_table(*headings: str, numbers: Collection[str] = ()) -> Table:
 
 
 def print_text(console: Console, text: str | Text, indent: int = 0) -> None:
-    """A text that a terminal breaks between words; a file gets it in one line."""
+    """Print a text, wrapped between words on a terminal and as one line in a file."""
     console.print(Padding(text, (0, 0, 0, indent), expand=False), soft_wrap=False)
 
 
 def print_table(console: Console, table: Table) -> None:
-    """A table whose cells are wrapped, never cut; in a file without the blanks that fill its lines up."""
+    """Print a table with wrapped cells; in a file, without trailing blanks."""
     if console.is_terminal:
         console.print(table, soft_wrap=False)
         return
@@ -78,5 +78,5 @@ def print_table(console: Console, table: Table) -> None:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on a line of stdout, at once."""
+    """Print one JSON object as a line, and flush."""
     print(json.dumps(value, allow_nan=False), flush=True)

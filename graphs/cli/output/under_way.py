@@ -1,4 +1,4 @@
-"""What is under way in a search, in rows for a display and in a line for a log."""
+"""The work in progress of a search, as rows for the display and as a line for a log."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class _Step(NamedTuple):
 
 
 class UnderWay:
-    """The candidates in the loop and the work of a search's end, as the last event of each described them."""
+    """The candidates in progress and the work at the end of a search, by their last events."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start empty."""
         self._steps: dict[str, _Step] = {}
         self._ending: Mapping[str, Any] | None = None
         self._described = 0.0
@@ -39,7 +39,7 @@ class UnderWay:
         self._wrote = ""
 
     def begin(self, candidate_id: str, step: str) -> None:
-        """A candidate begins a step; a training waits for its slot first."""
+        """A candidate begins a step; a training first waits for its slot."""
         self._steps[candidate_id] = _Step(_QUEUED if step == "train" else step, time.monotonic())
 
     def end(self, candidate_id: str) -> None:
@@ -47,7 +47,7 @@ class UnderWay:
         self._steps.pop(candidate_id, None)
 
     def update(self, progress: Mapping[str, Any]) -> None:
-        """Take over a progress event, see :mod:`graphs.runtime.progress_events`."""
+        """Apply a progress event, see :mod:`graphs.runtime.progress_events`."""
         now, doing = time.monotonic(), progress["doing"]
         if doing not in STEPS:
             self._ending = progress if progress["num_done"] < progress["num_all"] else None
@@ -62,20 +62,20 @@ class UnderWay:
 
     @property
     def counts(self) -> tuple[int, int] | None:
-        """How much of the end's work is done, and how much there is; ``None`` while the search goes on."""
+        """(done, all) pieces of the work at the end; ``None`` during the search."""
         return (self._ending["num_done"], self._ending["num_all"]) if self._ending else None
 
     def headline(self) -> str:
-        """The end's work in a few words."""
+        """The work at the end in a few words."""
         assert self._ending is not None, "only the end of a search has a headline"
         return f"{_NAMES[self._ending['doing']]}  {self._left_text()}".rstrip()
 
     def rows(self) -> Iterator[str]:
-        """What runs, the longest first; then what waits."""
+        """Rows for running pieces, the longest first, then for waiting ones."""
         if self._ending is not None:
             yield from self._ending_rows(self._ending)
             return
-        # A copy: the display is drawn by a thread of its own.
+        # A copy, because another thread draws the display.
         steps = sorted(self._steps.copy().items(), key=lambda item: (item[1].name == _QUEUED, item[1].since))
         for candidate_id, step in steps[:_MAX_ROWS]:
             seconds, expected = time.monotonic() - step.since, step.expected_seconds
@@ -84,14 +84,14 @@ class UnderWay:
             yield f"  and {len(steps) - _MAX_ROWS} more"
 
     def line(self, progress: Mapping[str, Any]) -> str:
-        """What a log says after a progress event; empty where nothing is under way."""
+        """The line for a log after a progress event; empty if nothing is in progress."""
         if progress["doing"] not in STEPS:
             return _ending_line(progress, self._wrote)
         counts = Counter(step.name for step in self._steps.values())
-        return f"under way: {', '.join(f'{count} {name}' for name, count in counts.items())}" if counts else ""
+        return f"in progress: {', '.join(f'{count} {name}' for name, count in counts.items())}" if counts else ""
 
     def _note_files(self, pieces: Iterable[Mapping[str, Any]], now: float) -> None:
-        """Remember when each file was begun; one that is no longer under way is written."""
+        """Record when each file was started; a file that is no longer in progress is written."""
         running = {piece["file"]: now - piece["elapsed_seconds"] for piece in pieces}
         for file, since in self._writing.items():
             if file not in running:
@@ -116,7 +116,7 @@ class UnderWay:
 
 
 def _ending_line(progress: Mapping[str, Any], wrote: str) -> str:
-    """A progress event of the end of a search in a line; ``wrote`` stands for files that are only just begun."""
+    """A progress event at the end of a search as a line; ``wrote`` is the line while files have only started."""
     running, queued, seconds = progress["running"], progress["queued"], progress["seconds_left"]
     if progress["doing"] == "write":
         files = [(piece["file"], piece["elapsed_seconds"]) for piece in running if piece["elapsed_seconds"] >= 1.0]

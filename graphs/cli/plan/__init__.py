@@ -1,1 +1,1 @@
-"""What a search will do and cost, before it does."""
+"""The plan of a search and its maximum cost (``--dry-run``)."""

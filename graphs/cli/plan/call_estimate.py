@@ -1,8 +1,8 @@
-"""What a search asks of a language model: calls and tokens by role, as few as may be and as many as can be.
+"""Minimum and maximum calls and tokens of a search, by role.
 
-The fewest: every candidate passes everything the first time. The most: every candidate is reached with the last of
-its slot's draws, and each draw needs all its repairs and reductions. Retries after an endpoint's faults, and
-up to three continuations of a reply that was cut off, come on top.
+Minimum: every candidate passes all checks at once. Maximum: every candidate needs all draws of its slot, and each draw
+all its debugs and downscales. Retries after an endpoint error and continuations of a reply that was cut off (up to
+three) are not counted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from fairnad.ideas.attribute_tree import Target
 from fairnad.ideas.idea import Idea, MutationTarget
 from fairnad.records.candidate import Stage
 from fairnad.records.prices import CHARACTERS_A_TOKEN
-from fairnad.search.model_choice import who_may_play
+from fairnad.roles import Role, roles_of
+from fairnad.search.model_choice import entries_of_role
+from fairnad.settings.casting import asks_model, cast_roles
+from fairnad.settings.model_entries import ModelEntry
 from fairnad.settings.search_settings import RunContext
-from graphs.runtime.roles import ROLES, cast, implementations
 
 if TYPE_CHECKING:
     from prompts.loader import Pack
@@ -29,7 +31,7 @@ _VERDICT_TOKENS = 60
 
 @dataclass(frozen=True, slots=True)
 class CallEstimate:
-    """Calls and tokens of one role; ``least`` tokens take all sources to be as long as the base's."""
+    """Calls and tokens of one role; the minimum assumes that all sources are as long as the base."""
 
     role: str
     least_calls: int
@@ -49,96 +51,77 @@ def estimate_calls(
     *,
     base_is_over: bool,
 ) -> list[CallEstimate]:
-    """One estimate a role that a language model plays, and that is asked at all.
+    """One estimate for each role that a language model plays, if it makes any call.
 
     Args:
         num_trained: candidates to train by stage.
-        base_is_over: whether the base must be brought under its limits first.
+        base_is_over: whether the base is over budget and must be downscaled first.
     """
-    usual = _input_tokens(pack, base_source, ideas)
-    limits = {role: _max_tokens(context, role) for role in ROLES}
-    longest = _input_tokens(pack, "x" * (max(limits.values()) * CHARACTERS_A_TOKEN), ideas)
     reply = math.ceil(len(base_source) / CHARACTERS_A_TOKEN)
     estimates = []
-    for role, (least, most) in _num_calls(context, num_trained, base_is_over).items():
-        if cast(context)[role] and most:
-            usual_reply = _VERDICT_TOKENS if role == "structural_judge" else min(reply, limits[role])
-            estimates.append(
-                CallEstimate(
-                    role=role,
-                    least_calls=least,
-                    most_calls=most,
-                    least_input_tokens=least * usual[role],
-                    most_input_tokens=most * max(longest[role], usual[role]),
-                    least_output_tokens=least * usual_reply,
-                    most_output_tokens=most * limits[role],
-                )
+    for role in roles_of("search").values():
+        least, most = _num_calls(context, role, num_trained, base_is_over)
+        if not most or not asks_model(context, role.name):
+            continue
+        limit = _max_tokens(context, role.name)
+        usual = _input_tokens(pack, role, base_source, ideas)
+        longest = _input_tokens(pack, role, "x" * (limit * CHARACTERS_A_TOKEN), ideas)
+        usual_reply = _VERDICT_TOKENS if role.schemas else min(reply, limit)
+        estimates.append(
+            CallEstimate(
+                role=role.name,
+                least_calls=least,
+                most_calls=most,
+                least_input_tokens=least * usual,
+                most_input_tokens=most * max(longest, usual),
+                least_output_tokens=least * usual_reply,
+                most_output_tokens=most * limit,
             )
+        )
     return estimates
 
 
 def _max_tokens(context: RunContext, role: str) -> int:
-    """How long a reply may be of whichever model answers for a role; the setting's where there is no model."""
-    entries = who_may_play(context.llm.entries, role)
-    return max((entry.max_tokens for entry in entries), default=context.llm.max_tokens)
+    """The longest reply, in tokens, of any model that may play a role; the setting if there is no model."""
+    entries = entries_of_role(context.llm.models, role)
+    return max((entry.max_tokens for entry in entries), default=ModelEntry.model_fields["max_tokens"].default)
 
 
-def _num_calls(context: RunContext, num_trained: Mapping[Stage, int], base_is_over: bool) -> dict[str, tuple[int, int]]:
-    """(least, most) by role."""
-    search = context.search
-    num_all = sum(num_trained.values())
+def _num_calls(
+    context: RunContext, role: Role, num_trained: Mapping[Stage, int], base_is_over: bool
+) -> tuple[int, int]:
+    """Minimum and maximum calls of a role."""
     num_refined = num_trained.get(Stage.REFINE, 0)
-    most_draws = num_all * search.max_draws
-    for_base = search.max_downscales if base_is_over else 0
-    judged = num_all if search.judge_structure else 0
-    tries = search.max_downscales
-    if implementations(context, ("downscaler",))["downscaler"] == "llm-then-builtin":
-        tries = min(tries, 1)  # later reductions are the built-in designer's alone
-    return {
-        "mutator": (num_all - num_refined, (num_all - num_refined) * search.max_draws),
-        "idea_mutator": (num_refined, num_refined * search.max_draws),
-        "debugger": (0, most_draws * search.max_debugs),
-        "downscaler": (min(for_base, 1), most_draws * tries + min(for_base, tries)),
-        "structural_judge": (judged, judged * search.max_draws),
-    }
+    num_others = sum(num_trained.values()) - num_refined
+    num_candidates = (role.refines is not False) * num_refined + (role.refines is not True) * num_others
+    least, most = role.calls_per_draw(context.search)
+    if role.needs_budget and cast_roles(context, (role.name,))[role.name] == "llm-then-builtin":
+        most = min(most, 1)  # later reductions go to the built-in designer only
+    for_base = most if role.needs_budget and base_is_over else 0
+    most_draws = num_candidates * context.search.max_draws
+    return num_candidates * least + min(for_base, 1), most_draws * most + for_base
 
 
-def _input_tokens(pack: Pack, source: str, ideas: Sequence[Idea]) -> dict[str, int]:
-    """Tokens of one prompt by role, where every source in it is ``source`` and the idea is the longest."""
+def _input_tokens(pack: Pack, role: Role, source: str, ideas: Sequence[Idea]) -> int:
+    """Tokens of the longest whole-file prompt of a role, with ``source`` as every source in it."""
     idea = max(ideas, key=lambda idea: len(idea.text))
     request = pack.format_idea(idea, MutationTarget.NEW_MODULE)
-    chain: dict[str, object] = {
-        "current": source,
-        "previous": source,
-        "idea": idea.text,
+    known: dict[str, object] = {
+        "idea": request if role.name == "mutator" else idea.text,
+        "prompt": request,
         "performance_attributes": pack.attribute_tree.outline(Target.PERFORMANCE),
         "efficiency_attributes": pack.attribute_tree.outline(Target.EFFICIENCY),
         "refinement_ideas": (*pack.upscaling_ideas, *pack.adjustment_ideas),
-    }
-    failed: dict[str, object] = {
-        "failed": source,
-        "parent": source,
-        "prompt": request,
         "error": "",
         "traceback": "x" * _LOG_CHARACTERS,
         "shapes": "x" * _LOG_CHARACTERS,
-    }
-    oversized: dict[str, object] = {
-        "oversized": source,
-        "parent": source,
-        "prompt": request,
         "shrinking": pack.single_use_idea,
+        "single_use": True,
     }
-    variables: dict[str, dict[str, dict[str, object]]] = {
-        "mutator": {"mutation": {"idea": request, "parent": source}},
-        "idea_mutator": {"idea_mutation_improved": chain, "idea_mutation_degraded": chain},
-        "debugger": {"debug": failed},
-        "downscaler": {"downscale": oversized | {"single_use": True}},
-        "structural_judge": {"structural_judge": {"judged": source, "parent": source}},
-    }
-    return {
-        role: max(_tokens(pack, name, shown) for name, shown in prompts.items()) for role, prompts in variables.items()
-    }
+    prompts = [template for template in role.templates if not template.replaces]
+    return max(
+        _tokens(pack, prompt.name, {name: known.get(name, source) for name in prompt.variables}) for prompt in prompts
+    )
 
 
 def _tokens(pack: Pack, name: str, variables: Mapping[str, object]) -> int:

@@ -1,4 +1,4 @@
-"""What a search with given settings would do, found out without beginning or writing anything."""
+"""The plan of a search, made without starting or writing anything."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 _NAMES = {Stage.FAIR: "stage I", Stage.PARETO: "stage II", Stage.REFINE: "stage III"}
 _FAR_OVER = 4
-"""A base this many times over a limit is seldom brought under it."""
+"""Downscaling rarely brings a base under a limit that it exceeds by this factor."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search would do."""
+    """The plan of a search."""
 
     context: RunContext
     inputs: Inputs
@@ -56,59 +56,59 @@ class Plan:
 
     @property
     def base_is_over(self) -> bool:
-        """Whether the base must be brought under its limits first."""
+        """Whether the base is over budget and must be downscaled first."""
         return any(share > 1 for share in self.shares.values())
 
     @property
     def warnings(self) -> list[str]:
-        """What of these settings keeps the search from being what a person may expect, a line each."""
+        """Settings with unexpected effects, a line each."""
         starts, archs = stage_starts(self.context.search), self.context.archs
         missed = [
             f"{_NAMES[stage]} after {start}" for stage, start in starts.items() if stage in _NAMES and start >= archs
         ]
-        told = []
+        lines = []
         if missed:
-            told.append(
-                f"--archs {archs} ends before later stages begin, by trained candidates: {', '.join(missed)}; "
+            lines.append(
+                f"--archs {archs} ends before these stages begin (after trained candidates): {', '.join(missed)}; "
                 f"--archs {max(starts.values()) + 1} reaches all of them"
             )
         for budget in self.budgets:
             cost = self.base_costs[budget.name]
             if not self.has_base and cost > _FAR_OVER * budget.limit:
                 share = share_text(budget.limit / cost, 1)
-                told.append(
-                    f"the limit of {quantity_text(budget.limit)} {budget.name} is {share} of what the base needs "
-                    f"({quantity_text(cost)}): downscaling seldom gets there, and the search ends where it does not; "
-                    "raise the limit, or name a smaller --base"
+                lines.append(
+                    f"the limit of {quantity_text(budget.limit)} {budget.name} is {share} of the base's cost "
+                    f"({quantity_text(cost)}): downscaling rarely reaches it, and the search ends if it fails; "
+                    "raise the limit, or choose a smaller --base"
                 )
-        return told
+        return lines
 
     @property
     def num_to_train(self) -> int:
-        """Candidates that are still to be trained."""
+        """Candidates left to train."""
         return sum(leg.num_trained for leg in self.legs)
 
     @property
     def ending(self) -> Ending:
-        """What is trained once the search has ended."""
+        """The trainings at the end of the search."""
         return ending(self.context.search, self.context.archs, self.inputs.recipes)
 
     @property
     def num_trainings(self) -> int:
-        """All of them, with that of the base where it has not trained yet."""
+        """All trainings that are left, including the base."""
         return self.num_to_train + self.ending.num_trainings + (not self.has_base)
 
     @property
     def most_draws(self) -> int:
-        """Draws, where each candidate is reached with the last draw its slot has."""
+        """The number of draws if every slot needs all of its draws."""
         return self.num_to_train * self.context.search.max_draws
 
 
 def make_plan(context: RunContext) -> Plan:
-    """The plan of a search; the base is built and measured for it, in the sandbox.
+    """Make the plan of a search; the base is built and measured in the sandbox.
 
     Raises:
-        UserError: the search could not begin with these settings.
+        UserError: the search cannot start with these settings.
         LabError: the sandbox does not start.
     """
     check_prices(context)

@@ -1,9 +1,9 @@
-"""``--dry-run``: what a search with these settings would do, and what it costs at most. Nothing is begun or written.
+"""``--dry-run``: prints the plan of a search and its maximum cost. Nothing is started or written.
 
-With ``--json`` one object: ``run``, ``folder``, ``num_trained`` already, ``task`` (``name``, ``num_train``,
-``num_validation``, ``num_classes``, ``image_size``), ``images`` (``class_counts`` of those to train on, files
-``left_out`` by reason, ``notices``), ``base`` (``costs``, ``shares``, ``scaling``: which widths are raised before the
-search), ``budgets`` (limits by name),
+With ``--json``: ``run``, ``folder``, ``num_trained`` so far, ``task`` (``name``, ``num_train``, ``num_validation``,
+``num_classes``, ``image_size``), ``images`` (``class_counts`` of the training images, files ``left_out`` by reason,
+``notices``), ``base`` (``costs``, ``shares``, ``scaling``: the widths raised before the search), ``budgets`` (limits by
+name),
 ``recipe`` (``name``, ``digest``, ``num_epochs``, ``batch_size``), ``num_ideas``, ``designers`` by role, ``device``,
 ``num_slots``, ``legs`` (``generation``, ``stage``, ``num_trained``), ``num_generations``, ``trainings`` (``base``,
 ``candidates``, ``promotions``, ``finals``), ``most_draws``, ``warnings`` (lines), ``calls`` (see
@@ -22,24 +22,24 @@ from rich.table import Table
 from fairnad.formatting import printable, quantity_text, share_text
 from fairnad.records.candidate import Stage
 from fairnad.records.prices import dearest
+from fairnad.settings.casting import describe_players, name_players
 from fairnad.settings.search_settings import RunContext
 from graphs.cli.arguments import Presentation
 from graphs.cli.output.terminal import make_console, make_table, print_json, print_table, print_text
 from graphs.cli.plan.plan import Plan, make_plan
 from graphs.report.task_text import classes_text, left_out_text
 from graphs.runtime.base_scaling import base_text
-from graphs.runtime.roles import describe, players
 from store.run_folder import run_path
 from tools.slots import device_name
 
 _MOST_ROWS = 8
 
 
-def tell_plan(context: RunContext, presentation: Presentation) -> int:
+def print_plan(context: RunContext, presentation: Presentation) -> int:
     """Print the plan of a search and return the exit status.
 
     Raises:
-        UserError: the search could not begin with these settings.
+        UserError: the search cannot start with these settings.
         LabError: the sandbox, which measures the base, does not start.
     """
     plan = make_plan(context)
@@ -57,7 +57,7 @@ def _print(console: Console, plan: Plan) -> None:
     table.add_column(overflow="fold")
     for name, value in _rows(plan):
         table.add_row(name, value)
-    console.print("plan of a search; nothing is begun or written\n")
+    console.print("plan of a search; nothing is started or written\n")
     print_table(console, table)
     console.print()
     print_table(console, _stage_table(plan))
@@ -66,42 +66,42 @@ def _print(console: Console, plan: Plan) -> None:
         print_table(console, _call_table(plan))
         console.print()
         if dearest(context.llm).is_known:
-            console.print(f"cost: {_usd_range(plan)} USD at the highest price of the models")
+            console.print(f"cost: {_usd_range(plan)} USD at the highest price of all models")
         print_text(
             console,
-            "The fewest: every candidate passes everything the first time. The most: every slot takes "
-            f"{context.search.max_draws} draws, and every draw all its debugs and downscales. The search also ends "
-            f"after {context.search.max_barren_draws} draws in a row without one that trains. Tokens are estimated; "
-            "what is asked again after a fault of the endpoint is not counted.",
+            "Minimum: every candidate passes all checks at once. Maximum: every slot needs "
+            f"{context.search.max_draws} draws, and every draw all its debugs and downscales. The search also stops "
+            f"after {context.search.max_stalled_draws} draws in a row without a trained candidate. Tokens are "
+            "estimates; retries after an endpoint error are not counted.",
         )
     else:
         console.print("no language model: no calls, no tokens")
-    console.print("How long it takes is told as soon as the base has trained.")
+    console.print("The time forecast follows when the base has trained.")
 
 
 def _rows(plan: Plan) -> list[tuple[str, str]]:
     context, task, recipe = plan.context, plan.inputs.task, plan.inputs.recipe
-    state = f"goes on: {plan.num_already} of {context.archs} trained" if plan.num_already else "new"
+    state = f"resumed: {plan.num_already} of {context.archs} trained" if plan.num_already else "new"
     size = f"{task.image_size}×{task.image_size}"
-    images = f"{len(task.train):,} images to train on, {len(task.validation):,} to validate"
+    images = f"{len(task.train):,} training and {len(task.validation):,} validation images"
     costs = [
         f"{plan.base_costs[budget.name]:,.10g} {budget.name}, {share_text(plan.shares[budget.name])} of the limit of "
         f"{quantity_text(budget.limit)}"
         for budget in plan.budgets
     ]
-    over = [f"over its limits: it is brought under them first, in at most {context.search.max_downscales} downscales"]
+    over = [f"over budget: first reduced to the limits, in at most {context.search.max_downscales} downscales"]
     started = base_text(context, plan.base)
     base = [*costs, *(over if plan.base_is_over else []), *([started.removeprefix("Base: ")] if started else [])]
     return [
         ("run", f"{run_path(context)} ({state})"),
         ("task", f"{task.name}: {images}, {task.num_classes} classes, {size}"),
-        *(("classes", printable(f"{text}, images to train on")) for text in classes_text(task.report)),
+        *(("classes", printable(f"{text}, training images")) for text in classes_text(task.report)),
         *(("left out", printable(text)) for text in left_out_text(task.report)),
         *(("images", printable(text)) for text in task.report.notices),
         *(("base" if not number else "", line) for number, line in enumerate(base)),
         ("recipe", f"{recipe.name}: {recipe.num_epochs} epochs, batches of {recipe.batch_size} ({recipe.digest})"),
         ("ideas", f"{plan.num_ideas}"),
-        ("roles", describe(context)),
+        ("roles", describe_players(context)),
         ("slots", f"{plan.num_slots} on {device_name(context.lab)}"),
         ("trainings", _trainings(plan)),
         ("draws", f"{plan.num_to_train} at least, {plan.most_draws} at most"),
@@ -121,7 +121,7 @@ def _trainings(plan: Plan) -> str:
 
 
 def _stage_table(plan: Plan) -> Table:
-    """A row a generation; of many, the first and the last ones."""
+    """A row per generation; of many, only the first and the last."""
     stages = [Stage.INITIAL, Stage.FAIR, Stage.PARETO, Stage.REFINE]
     counts: dict[int, dict[Stage, int]] = {}
     for leg in plan.legs:
@@ -132,7 +132,7 @@ def _stage_table(plan: Plan) -> Table:
         rows.append([str(generation), *(str(trained.get(stage, "")) for stage in stages), str(total)])
     if len(rows) > _MOST_ROWS:
         rows[_MOST_ROWS - 3 : -2] = [["…"] * (len(stages) + 2)]
-    headings = ("generation", *map(str, stages), "trained by then")
+    headings = ("generation", *map(str, stages), "trained in total")
     table = make_table(*headings, numbers=headings)
     for row in rows:
         table.add_row(*row)
@@ -153,13 +153,13 @@ def _call_table(plan: Plan) -> Table:
 
 
 def _ranges(counts: Sequence[int]) -> list[str]:
-    """(least, most) after (least, most), as calls, tokens in and tokens out."""
+    """Pairs of minimum and maximum, as texts: calls, tokens in and tokens out."""
     texts = [f"{count:,}" if number < 2 else quantity_text(count) for number, count in enumerate(counts)]
     return [f"{least} – {most}" for least, most in zip(texts[::2], texts[1::2], strict=True)]
 
 
 def _usd(plan: Plan) -> tuple[float, float]:
-    """What all calls cost at least and at most, where every one is at the highest price of the models."""
+    """Minimum and maximum cost of all calls, at the highest price of all models."""
     price = dearest(plan.context.llm)
     least = sum(price.usd(one.least_input_tokens, one.least_output_tokens) for one in plan.calls)
     most = sum(price.usd(one.most_input_tokens, one.most_output_tokens) for one in plan.calls)
@@ -198,7 +198,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
             "batch_size": recipe.batch_size,
         },
         "num_ideas": plan.num_ideas,
-        "designers": players(context),
+        "designers": name_players(context),
         "device": device_name(context.lab),
         "num_slots": plan.num_slots,
         "legs": [{**leg._asdict(), "stage": str(leg.stage)} for leg in plan.legs],

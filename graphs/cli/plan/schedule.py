@@ -1,4 +1,4 @@
-"""How many candidates each stage trains until there are enough, where every slot trains in the end (Algorithm 2)."""
+"""The number of candidates that each stage trains, if every slot yields a trained candidate (Algorithm 2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fairnad.settings.search_settings import SearchSettings
 
 
 class Leg(NamedTuple):
-    """The part of a search that one stage of one generation is."""
+    """One stage of one generation."""
 
     generation: int
     stage: Stage
@@ -20,7 +20,7 @@ class Leg(NamedTuple):
 
 
 def legs(search: SearchSettings, archs: int) -> list[Leg]:
-    """The stages of a search in their order, the last one cut short; generation 0 mutates the base."""
+    """The stages of a search in order; the last one may be cut short. Generation 0 mutates the base."""
     planned = []
     num_left = archs
     for generation, stage, num_slots in _stages(search):
@@ -34,7 +34,7 @@ def legs(search: SearchSettings, archs: int) -> list[Leg]:
 
 
 def remaining(search: SearchSettings, archs: int, num_already: int) -> list[Leg]:
-    """The stages that are left where ``num_already`` candidates have trained, one partly done included."""
+    """The stages that are left after ``num_already`` trained candidates, including a partly finished one."""
     done = {(leg.generation, leg.stage): leg.num_trained for leg in legs(search, num_already)}
     left = [
         leg._replace(num_trained=leg.num_trained - done.get((leg.generation, leg.stage), 0))
@@ -44,7 +44,7 @@ def remaining(search: SearchSettings, archs: int, num_already: int) -> list[Leg]
 
 
 def stage_starts(search: SearchSettings) -> dict[Stage, int]:
-    """How many candidates are trained when each stage first begins; stages without candidates are left out."""
+    """The number of trained candidates when each stage first begins; stages without candidates are left out."""
     starts: dict[Stage, int] = {}
     num_trained = 0
     for leg in itertools.islice(_stages(search), 4):
@@ -55,7 +55,7 @@ def stage_starts(search: SearchSettings) -> dict[Stage, int]:
 
 
 def by_stage(planned: Sequence[Leg]) -> Counter[Stage]:
-    """How many candidates each stage trains in all."""
+    """The number of candidates that each stage trains in all."""
     counts: Counter[Stage] = Counter()
     for leg in planned:
         counts[leg.stage] += leg.num_trained

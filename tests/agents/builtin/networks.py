@@ -10,9 +10,14 @@ import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
+from agents.builtin.catalogue import transformations
 from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
+from prompts.loader import load_pack
 
 torch.set_num_threads(1)
+
+LIBRARY = load_pack("vision").library
+TRANSFORMATIONS = transformations(LIBRARY)
 
 _MODELS = Path(__file__).parents[3] / "prompts" / "vision" / "models"
 

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from agents.builtin.adjustments import ADJUSTING, UPSCALING
-from agents.builtin.catalogue import TRANSFORMATIONS
-from agents.builtin.categories import CATEGORIES
+from agents.builtin.catalogue import ADJUSTING, UPSCALING
 from agents.builtin.mutator import BuiltinMutator
 from fairnad.ideas.attribute_tree import Tag
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget, mutation_targets
-from fairnad.ports import Errand, Model, MutationRequest
+from fairnad.ports import CallContext, Model, MutationRequest
 from fairnad.records.candidate import Failure
-from tests.agents.builtin.networks import SOURCES, run
+from prompts.loader import load_pack
+from tests.agents.builtin.networks import LIBRARY, SOURCES, TRANSFORMATIONS, run
 
 ACTIONS = {f"Please {action}": action for action in [*UPSCALING, *ADJUSTING]}
-WORDS = [found.words.split(",")[0] for found in TRANSFORMATIONS]
+CATEGORIES = tuple(load_pack("vision").attribute_tree.categories)
+WORDS = [found.words[0] for found in TRANSFORMATIONS]
 
 
 def _draw_idea(generator: np.random.Generator) -> tuple[Idea, MutationTarget]:
@@ -31,12 +31,12 @@ def _draw_idea(generator: np.random.Generator) -> tuple[Idea, MutationTarget]:
 @pytest.mark.parametrize("name", SOURCES)
 async def test_six_mutations_in_a_row_run(name: str, seed: int) -> None:
     generator = np.random.default_rng(seed)
-    mutator = BuiltinMutator(ACTIONS)
+    mutator = BuiltinMutator(ACTIONS, LIBRARY)
     source, notes = SOURCES[name], []
     for step in range(6):
         idea, target = _draw_idea(generator)
-        errand = Errand(f"g{step + 1:02d}-fair-r1-s{seed:02d}-d0", 0, seed)
-        answer = await mutator.mutate(MutationRequest(errand, idea, target, Model(source)))
+        context = CallContext(f"g{step + 1:02d}-fair-r1-s{seed:02d}-d0", 0, seed)
+        answer = await mutator.mutate(MutationRequest(context, idea, target, Model(source)))
         if isinstance(answer, Failure):
             continue
         source = answer.source

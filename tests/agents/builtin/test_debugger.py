@@ -3,37 +3,16 @@ import re
 import pytest
 
 from agents.builtin.debugger import BuiltinDebugger
-from fairnad.ports import DebugRequest, Errand, Model, Proposal
+from fairnad.ports import CallContext, DebugRequest, Model, Proposal
 from fairnad.records.candidate import Failure, FailureKind, Step
+from tests.agents.builtin.checked import failure_of
 from tests.agents.builtin.networks import BOTTLENECKS, COMPREHENSIONS, RESNET, run
-from tools.jobs import check_job, source_policy
+from tools.jobs import source_policy
 from tools.jobs.network_source import SourceError, complaint
-
-FAULTS = (
-    AssertionError,
-    AttributeError,
-    ImportError,
-    NameError,
-    RuntimeError,
-    SourceError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
-
-
-def failure_of(source: str, side: int = 16) -> Failure:
-    """How a check job fails on a source, run in this process."""
-    try:
-        check_job.check(source, {"num_classes": 10, "image_size": side, "seed": 0, "integrity": "off"})
-    except FAULTS as error:
-        found = complaint(error)
-        return Failure(Step.EXECUTE, found.kind, found.message, found.log_tail)
-    raise AssertionError("the source runs")
 
 
 async def debug(failed: str, failure: Failure, parent: str = RESNET) -> Proposal | Failure:
-    request = DebugRequest(Errand("g01-fair-r1-s00-d0", 1, 0), "the prompt", failed, failure, Model(parent))
+    request = DebugRequest(CallContext("g01-fair-r1-s00-d0", 1, 0), "the prompt", failed, failure, Model(parent))
     return await BuiltinDebugger().debug(request)
 
 
@@ -72,7 +51,7 @@ def with_mixer(layers: str, forward: str, base: str = RESNET) -> str:
 async def test_a_missing_import_is_added() -> None:
     answer = await mend(BOTTLENECKS.replace("import torch.nn.functional as F\n", ""))
 
-    assert answer.note == "import of F added"
+    assert answer.note == "added import of F"
     assert answer.prompt == "the prompt"
 
 
@@ -84,13 +63,13 @@ async def test_several_missing_imports_take_several_debugs() -> None:
 async def test_a_class_that_was_left_out_comes_back_from_the_parent() -> None:
     answer = await mend(re.sub(r"class DownsampleBlock.*?(?=class BaseBlock)", "", RESNET, flags=re.DOTALL))
 
-    assert answer.note == "class DownsampleBlock taken from the parent"
+    assert answer.note == "copied class DownsampleBlock from the parent"
 
 
 async def test_an_import_of_a_module_that_does_not_exist_is_left_out() -> None:
     answer = await mend("import no_such_package.layers\n" + COMPREHENSIONS, COMPREHENSIONS)
 
-    assert answer.note == "import of no_such_package left out"
+    assert answer.note == "removed import of no_such_package"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +86,7 @@ async def test_text_around_the_code_is_left_out(wrap: str) -> None:
 
     answer = await mend(failed)
 
-    assert answer.note == "text around the code left out"
+    assert answer.note == "removed the text around the code"
     assert answer.source.strip() == RESNET.strip()
 
 
@@ -122,7 +101,7 @@ async def test_a_source_that_does_not_parse_at_all_is_not_applicable() -> None:
 async def test_the_last_module_becomes_the_network_where_none_is_called_so() -> None:
     answer = await mend(RESNET.replace("class Network", "class BetterResNet"))
 
-    assert answer.note == "Network(num_classes) put in place"
+    assert answer.note == "added Network(num_classes)"
 
 
 @pytest.mark.parametrize("parameters", ["self", "self, n_classes=10", "self, width=16"])
@@ -151,7 +130,7 @@ async def test_a_shortcut_of_another_width_is_projected() -> None:
 
     answer = await mend(failed, BOTTLENECKS)
 
-    assert answer.note == "projection added to the shortcut of Bottleneck"
+    assert answer.note == "added a projection to the shortcut of Bottleneck"
 
 
 async def test_heads_come_to_divide_the_width() -> None:
@@ -161,7 +140,7 @@ async def test_heads_come_to_divide_the_width() -> None:
 
     answer = await mend(with_mixer(layers, forward))
 
-    assert answer.note == "groups and heads divide the width"
+    assert answer.note == "made groups and heads divide the width"
     assert "nn.MultiheadAttention(channels, math.gcd(channels, 5), batch_first=True)" in answer.source
 
 
@@ -182,7 +161,7 @@ async def test_a_map_that_becomes_too_small_is_kept_larger() -> None:
 
     answer = await mend(failed, COMPREHENSIONS, side=8)
 
-    assert answer.note == "stride 1 in layers3"
+    assert answer.note == "set the stride of layers3 to 1"
 
 
 @pytest.mark.parametrize("kind", [FailureKind.MEMORY, FailureKind.TIMEOUT])
@@ -198,13 +177,13 @@ async def test_repeats_are_halved_where_it_is_too_large(kind: FailureKind) -> No
 async def test_a_missing_return_is_added() -> None:
     answer = await mend(with_mixer("self.norm = nn.BatchNorm2d(channels)", "out = self.norm(x)"))
 
-    assert answer.note == "return added to Mixer"
+    assert answer.note == "added return to Mixer"
 
 
 async def test_the_head_takes_as_many_features_as_there_are() -> None:
     answer = await mend(RESNET.replace("nn.Linear(64, num_classes)", "nn.Linear(128, num_classes)"))
 
-    assert answer.note == "64 inputs of the head"
+    assert answer.note == "set the inputs of the head to 64"
     assert "nn.Linear(64, num_classes)" in answer.source
 
 
@@ -230,7 +209,7 @@ async def test_the_parent_s_init_is_called() -> None:
 
     answer = await mend(f"{head}class Mixer{mixer.replace('super().__init__()', 'pass', 1)}")
 
-    assert answer.note == "super().__init__() added to Mixer"
+    assert answer.note == "added super().__init__() to Mixer"
 
 
 async def test_nothing_is_moved_to_a_device() -> None:
@@ -247,7 +226,7 @@ async def test_nothing_is_moved_to_a_device() -> None:
 async def test_an_unknown_failure_is_not_applicable() -> None:
     answer = await debug(RESNET, Failure(Step.EXECUTE, FailureKind.RUNTIME, "KeyError: 'gate'"))
 
-    assert answer == Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "no known cure for this failure")
+    assert answer == Failure(Step.DEBUG, FailureKind.NOT_APPLICABLE, "no known repair for this failure")
 
 
 async def test_what_the_policy_refuses_outside_of_classes_is_left_out() -> None:
@@ -259,6 +238,6 @@ async def test_what_the_policy_refuses_outside_of_classes_is_left_out() -> None:
     answer = await debug(failed, Failure(Step.EXECUTE, found.kind, found.message, found.log_tail))
 
     assert isinstance(answer, Proposal)
-    assert answer.note == "what the policy refuses is left out"
+    assert answer.note == "removed statements that the policy refuses"
     source_policy.enforce(answer.source)
     run(answer.source)

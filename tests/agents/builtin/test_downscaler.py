@@ -1,20 +1,18 @@
 import re
 
-import numpy as np
 import pytest
 
-from agents.builtin.downscaler import BuiltinDownscaler
+from agents.builtin.downscaler import BuiltinDownscaler, use_once
 from agents.builtin.mutator import BuiltinMutator
-from agents.builtin.single_use import use_once
 from fairnad.domain.budget import Budget, within
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, MutationTarget
-from fairnad.ports import DownscaleRequest, Errand, Model, MutationRequest, Proposal
+from fairnad.ports import CallContext, DownscaleRequest, Model, MutationRequest, Proposal
 from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
-from tests.agents.builtin.networks import COMPREHENSIONS, RESNET, SOURCES, check, costs, run
+from tests.agents.builtin.networks import COMPREHENSIONS, LIBRARY, RESNET, SOURCES, check, costs, run
 
 WAYS = ["shrink-depth-middle", "shrink-depth-end", "shrink-width-proportional", "shrink-width-unevenly"]
-ERRAND = Errand("g01-fair-r1-s00-d0", 1, 3)
+CONTEXT = CallContext("g01-fair-r1-s00-d0", 1, 3)
 
 
 class CountingCheck:
@@ -32,7 +30,7 @@ async def downscale(
     source: str, budgets: list[Budget], way: str, *, parent: str = RESNET, single_use: bool = False
 ) -> tuple[Proposal | Failure, CountingCheck]:
     check = CountingCheck()
-    request = DownscaleRequest(ERRAND, "the idea", Model(source), Model(parent), single_use, "smaller, please")
+    request = DownscaleRequest(CONTEXT, "the idea", Model(source), Model(parent), single_use, "smaller, please")
     answer = await BuiltinDownscaler(check, budgets, {"smaller, please": way}).downscale(request)
     return answer, check
 
@@ -203,17 +201,17 @@ async def test_it_shrinks_where_no_module_was_added() -> None:
     assert within(costs(answer.source), budgets)
 
 
-def test_a_module_that_asks_for_more_than_widths_is_not_used_once(rng: np.random.Generator) -> None:
+def test_a_module_that_asks_for_more_than_widths_is_not_used_once() -> None:
     needy = "class Needy(nn.Module):\n    def __init__(self, channels, table):\n        super().__init__()\n"
     needy += "        self.conv = nn.Conv2d(channels, channels, 1)\n\n    def forward(self, x):\n        return x\n\n\n"
 
-    assert use_once(COMPREHENSIONS.replace("class Network", f"{needy}class Network"), COMPREHENSIONS, rng) is None
+    assert use_once(COMPREHENSIONS.replace("class Network", f"{needy}class Network"), COMPREHENSIONS) is None
 
 
 async def _with_new_module(parent: str, main: str, sub: str, target: Target = Target.PERFORMANCE) -> str:
     tag = Tag(target, Granularity.BLOCK, main, sub)
     text = "Squeeze and excitation" if target is Target.PERFORMANCE else "An inverted residual"
-    request = MutationRequest(ERRAND, Idea(text, tag=tag), MutationTarget.NEW_MODULE, Model(parent))
-    answer = await BuiltinMutator({}).mutate(request)
+    request = MutationRequest(CONTEXT, Idea(text, tag=tag), MutationTarget.NEW_MODULE, Model(parent))
+    answer = await BuiltinMutator({}, LIBRARY).mutate(request)
     assert isinstance(answer, Proposal)
     return answer.source

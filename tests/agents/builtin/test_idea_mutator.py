@@ -6,10 +6,10 @@ from agents.builtin.idea_mutator import BuiltinIdeaMutator
 from agents.builtin.mutator import BuiltinMutator
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, IdeaKind, Source
-from fairnad.ports import Errand, IdeaMutationRequest, Model, Proposal
+from fairnad.ports import CallContext, IdeaMutationRequest, Model, Proposal
 from fairnad.records.candidate import Failure, FailureKind
 from fairnad.search.sampling import Fairness, Key, draw, fairness_key
-from tests.agents.builtin.networks import COMPREHENSIONS, RESNET, run
+from tests.agents.builtin.networks import COMPREHENSIONS, LIBRARY, RESNET, run
 
 GATES = Tag(Target.PERFORMANCE, Granularity.BLOCK, "adaptive feature recalibration", "channel attention")
 FUSION = Tag(Target.PERFORMANCE, Granularity.BLOCK, "feature fusion and aggregation", "channel concatenation")
@@ -39,9 +39,11 @@ class Ideas:
 async def mutate(
     ideas: Sequence[Idea], last: Idea, *, improved: bool, seed: int = 0, previous: str = COMPREHENSIONS
 ) -> Proposal | Failure:
-    designer = BuiltinIdeaMutator(BuiltinMutator(ACTIONS), Ideas(ideas), ["deeper", "wider"], ["another kernel"])
-    errand = Errand("g01-refine-r1-s00-d0", 0, seed)
-    return await designer.mutate_idea(IdeaMutationRequest(errand, last, Model(RESNET), Model(previous), improved))
+    designer = BuiltinIdeaMutator(
+        BuiltinMutator(ACTIONS, LIBRARY), Ideas(ideas), ["deeper", "wider"], ["another kernel"]
+    )
+    context = CallContext("g01-refine-r1-s00-d0", 0, seed)
+    return await designer.mutate_idea(IdeaMutationRequest(context, last, Model(RESNET), Model(previous), improved))
 
 
 def starts_from(answer: Proposal, source: str) -> bool:
@@ -118,7 +120,7 @@ async def test_nothing_to_draw_from_is_a_failure() -> None:
     answer = await mutate([SQUEEZE], SQUEEZE, improved=True)
 
     assert isinstance(answer, Failure)
-    assert (answer.kind, answer.message) == (FailureKind.NOT_APPLICABLE, "there is no idea to go on with")
+    assert (answer.kind, answer.message) == (FailureKind.NOT_APPLICABLE, "there is no idea to continue with")
 
 
 async def test_ideas_without_a_place_end_in_the_mutator_s_failure() -> None:

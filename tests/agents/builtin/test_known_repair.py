@@ -6,9 +6,9 @@ import pytest
 
 from agents.builtin.debugger import known_repair
 from fairnad.records.candidate import Failure, FailureKind, Step
+from tests.agents.builtin.checked import failure_of
 from tests.agents.builtin.faulty_sources import BASE, FAULTS
 from tests.agents.builtin.networks import run
-from tests.agents.builtin.test_debugger import failure_of
 
 NOT_MENDED = {
     "a layer that never was",

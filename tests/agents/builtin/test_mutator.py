@@ -3,22 +3,21 @@ import re
 import numpy as np
 import pytest
 
-from agents.builtin.catalogue import TRANSFORMATIONS
 from agents.builtin.mutator import BuiltinMutator, ranked
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, IdeaKind, MutationTarget
-from fairnad.ports import Errand, Model, MutationRequest, Proposal
+from fairnad.ports import CallContext, Model, MutationRequest, Proposal
 from fairnad.records.candidate import Failure, FailureKind, Step
-from tests.agents.builtin.networks import BOTTLENECKS, RESNET, SOURCES, costs, report, run
+from tests.agents.builtin.networks import BOTTLENECKS, LIBRARY, RESNET, SOURCES, TRANSFORMATIONS, costs, report, run
 
-ERRAND = Errand("g01-fair-r1-s00-d0", 0, 7)
+CONTEXT = CallContext("g01-fair-r1-s00-d0", 0, 7)
 RECALIBRATION = Tag(Target.PERFORMANCE, Granularity.BLOCK, "adaptive feature recalibration", "channel attention")
 
 
 async def mutate(source: str, idea: Idea, target: MutationTarget, seed: int = 7, **actions: str) -> Proposal | Failure:
-    errand = Errand(ERRAND.candidate_id, 0, seed)
-    mutator = BuiltinMutator({idea.text: actions["action"]} if actions else {})
-    return await mutator.mutate(MutationRequest(errand, idea, target, Model(source, report(source))))
+    context = CallContext(CONTEXT.candidate_id, 0, seed)
+    mutator = BuiltinMutator({idea.text: actions["action"]} if actions else {}, LIBRARY)
+    return await mutator.mutate(MutationRequest(context, idea, target, Model(source, report(source))))
 
 
 async def act(source: str, action: str, seed: int = 7) -> Proposal:
@@ -35,7 +34,7 @@ async def test_an_idea_is_carried_out_by_the_transformation_whose_words_it_uses(
     assert isinstance(answer, Proposal)
     assert "class CoordinateGate(nn.Module):" in answer.source
     assert answer.prompt == idea.text
-    assert answer.note == "coordinate_gate behind the branch of BaseBlock"
+    assert answer.note == "coordinate_gate after the branch of BaseBlock"
     assert answer.idea is None
 
 
@@ -49,7 +48,7 @@ async def test_an_idea_for_an_existing_module_adds_no_class() -> None:
     assert "def _channel_gate(self, x):" in answer.source
 
 
-async def test_the_same_errand_gives_the_same_source() -> None:
+async def test_the_same_context_gives_the_same_source() -> None:
     idea = Idea("Something else", tag=RECALIBRATION)
     first = await mutate(RESNET, idea, MutationTarget.NEW_MODULE)
 
@@ -72,7 +71,7 @@ async def test_another_of_the_category_stands_in_for_one_without_a_place() -> No
 def test_the_best_fitting_comes_first_and_all_of_the_category_follow() -> None:
     idea = Idea("Pool the maximum and the mean", tag=RECALIBRATION)
 
-    order = ranked(idea, MutationTarget.NEW_MODULE, np.random.default_rng(0))
+    order = ranked(idea, MutationTarget.NEW_MODULE, np.random.default_rng(0), TRANSFORMATIONS)
 
     assert order[0][0].name == "dual pooling gate"
     assert {found.name for found, _ in order} == {
@@ -83,7 +82,7 @@ def test_the_best_fitting_comes_first_and_all_of_the_category_follow() -> None:
 def test_a_category_of_another_name_is_served_by_its_granularity() -> None:
     idea = Idea("Use windows", tag=Tag(Target.EFFICIENCY, Granularity.OPERATION, "attention made cheap"))
 
-    order = ranked(idea, MutationTarget.NEW_MODULE, np.random.default_rng(0))
+    order = ranked(idea, MutationTarget.NEW_MODULE, np.random.default_rng(0), TRANSFORMATIONS)
 
     assert order[0][0].name == "window attention"
     assert all(any(c.target is Target.EFFICIENCY for c in found.categories) for found, _ in order)
@@ -101,9 +100,9 @@ async def test_an_idea_without_tag_and_without_known_words_is_not_applicable() -
 
 @pytest.mark.parametrize("source", ["def broken(:", "x = 1\n", "class Network:\n    pass\n"])
 async def test_a_parent_that_cannot_be_read_is_a_failure(source: str) -> None:
-    request = MutationRequest(ERRAND, Idea("Squeeze", tag=RECALIBRATION), MutationTarget.NEW_MODULE, Model(source))
+    request = MutationRequest(CONTEXT, Idea("Squeeze", tag=RECALIBRATION), MutationTarget.NEW_MODULE, Model(source))
 
-    answer = await BuiltinMutator({}).mutate(request)
+    answer = await BuiltinMutator({}, LIBRARY).mutate(request)
 
     assert isinstance(answer, Failure)
     assert (answer.step, answer.kind) == (Step.MUTATE, FailureKind.NOT_APPLICABLE)

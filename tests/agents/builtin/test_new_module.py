@@ -6,7 +6,7 @@ import torch
 
 from agents.builtin.module_spots import module_spots
 from agents.builtin.new_module import ModuleError, read_module
-from agents.builtin.source_editor import Draft
+from agents.builtin.source_editor import SourceEditor
 from tests.agents.builtin.networks import SOURCES, build, report, run
 
 GATE = """
@@ -27,22 +27,22 @@ HELPED = (
 )
 
 
-def drafted(source: str) -> Draft:
-    return Draft(source, np.random.default_rng(0), report(source))
+def edited(source: str) -> SourceEditor:
+    return SourceEditor(source, np.random.default_rng(0), report(source))
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_module_runs_at_every_spot_and_sees_the_maps_that_are_said(name: str) -> None:
     source = SOURCES[name]
-    spots = module_spots(drafted(source))
+    spots = module_spots(edited(source))
     assert len({spot.words for spot in spots}) == len(spots) >= 5
     for spot in spots:
-        draft = drafted(source)
-        module = read_module(GATE, draft.reading.roles.classes)
-        spot.put(draft, module.attribute, module.built)
-        module.add_to(draft)
-        run(draft.source)
-        seen = {shape[1:] for kind, _, shape in report(draft.source).blocks if kind == "Gate"}
+        editor = edited(source)
+        module = read_module(GATE, editor.reading.sizes.classes)
+        spot.put(editor, module.attribute, module.build)
+        module.add_to(editor)
+        run(editor.source)
+        seen = {shape[1:] for kind, _, shape in report(editor.source).blocks if kind == "Gate"}
         assert seen == set(spot.shapes)
 
 
@@ -52,12 +52,12 @@ def test_a_network_of_one_layer_has_no_spot() -> None:
         "        super().__init__()\n        self.head = nn.Linear(3, num_classes)\n"
         "    def forward(self, x):\n        return self.head(x.mean((2, 3)))\n"
     )
-    assert module_spots(Draft(source, np.random.default_rng(0))) == []
+    assert module_spots(SourceEditor(source, np.random.default_rng(0))) == []
 
 
 def test_helpers_come_along_and_examples_of_use_do_not() -> None:
     module = read_module(HELPED, ())
-    assert (module.name, module.built("width")) == ("Outer", "Outer(width)")
+    assert (module.name, module.build("width")) == ("Outer", "Outer(width)")
     source = module.alone([(4, 8, 8), (6, 3, 5)])
     assert "print" not in source
     assert build(source)(torch.randn(2, 3, 16, 16)).shape == (2, 10)
@@ -77,16 +77,16 @@ def test_classes_of_the_network_that_are_repeated_are_left_out() -> None:
 
 def test_a_module_of_two_widths_gets_both_and_one_of_none_none() -> None:
     assert (
-        read_module(GATE.replace("channels, reduction", "in_channels, out_channels, reduction"), ()).built("w")
+        read_module(GATE.replace("channels, reduction", "in_channels, out_channels, reduction"), ()).build("w")
         == "Gate(w, w)"
     )
     without = "class Shift(nn.Module):\n    def forward(self, x):\n        return x.roll(1, 2)\n"
-    assert read_module(without, ()).built("w") == "Shift()"
+    assert read_module(without, ()).build("w") == "Shift()"
 
 
 def test_a_module_that_asks_for_more_than_widths_gets_what_is_usual() -> None:
     module = read_module(GATE.replace("channels, reduction=4", "stride, channels, reduction"), ())
-    assert module.built("w") == "Gate(stride=1, channels=w, reduction=4)"
+    assert module.build("w") == "Gate(stride=1, channels=w, reduction=4)"
     assert build(module.alone([(4, 8, 8)]))(torch.randn(2, 3, 8, 8)).shape == (2, 10)
 
 
@@ -101,15 +101,18 @@ def test_alone_a_module_that_changes_the_shape_says_which() -> None:
     ("code", "message"),
     [
         ("class Gate(:", "the module does not parse: Syntax Error"),
-        ("def gate(x):\n    return x\n", "the reply holds no class with a forward"),
-        ("class Network(nn.Module):\n    def forward(self, x):\n        return x\n", "a class Network, but no module"),
-        (GATE.replace("reduction=4", "blocks"), "Gate asks for blocks; a module is built with channels alone"),
+        ("def gate(x):\n    return x\n", "the reply contains no class with a forward method"),
+        (
+            "class Network(nn.Module):\n    def forward(self, x):\n        return x\n",
+            "a class Network but no other module",
+        ),
+        (GATE.replace("reduction=4", "blocks"), "Gate requires blocks; a module is built from channels only"),
         (
             GATE.replace("channels, reduction=4", "c1_dim, c2_dim, c3_dim, c4_dim"),
-            "Gate asks for c1_dim, c2_dim, c3_dim, c4_dim; a module is built with channels alone",
+            "Gate requires c1_dim, c2_dim, c3_dim, c4_dim; a module is built from channels only",
         ),
-        (GATE.replace("forward(self, x)", "forward(self, x, y)"), "Gate.forward takes x, y; a module takes one map"),
-        (GATE.replace("forward(self, x)", "forward(self)"), "Gate.forward takes nothing; a module takes one map"),
+        (GATE.replace("(self, x)", "(self, x, y)"), "Gate.forward takes x, y; a module takes one feature map"),
+        (GATE.replace("(self, x)", "(self)"), "Gate.forward takes nothing; a module takes one feature map"),
     ],
 )
 def test_what_cannot_be_placed_is_refused(code: str, message: str) -> None:

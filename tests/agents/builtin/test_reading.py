@@ -3,13 +3,13 @@ import pytest
 
 from agents.builtin import syntax
 from agents.builtin.network_reading import NetworkReading
-from agents.builtin.size_inference import Roles
-from agents.builtin.torch_layers import Role
+from agents.builtin.size_inference import SizeInference
+from agents.builtin.torch_layers import SizeUse
 from tests.agents.builtin.networks import BOTTLENECKS, COMPREHENSIONS, RESNET, SMALL_RESNET
 
 
-def literals(source: str, role: Role) -> list[int]:
-    found = (syntax.integer(node) for node in Roles(cst.parse_module(source)).literals(role))
+def literals(source: str, role: SizeUse) -> list[int]:
+    found = (syntax.integer(node) for node in SizeInference(cst.parse_module(source)).literals(role))
     return [value for value in found if value is not None]
 
 
@@ -26,16 +26,16 @@ def network(init: str, methods: str = "") -> str:
 
 
 def test_widths_are_found_where_they_flow_into_layers() -> None:
-    assert literals(RESNET, Role.WIDTH) == [16, 16, 16, 16, 32, 32, 64, 64]
-    assert literals(SMALL_RESNET, Role.WIDTH) == [4, 4, 4, 4, 8, 8, 8, 8]
-    assert literals(COMPREHENSIONS, Role.WIDTH) == [8, 12, 16]
-    assert literals(BOTTLENECKS, Role.WIDTH) == [8, 8, 8, 4, 8, 16, 16]
+    assert literals(RESNET, SizeUse.WIDTH) == [16, 16, 16, 16, 32, 32, 64, 64]
+    assert literals(SMALL_RESNET, SizeUse.WIDTH) == [4, 4, 4, 4, 8, 8, 8, 8]
+    assert literals(COMPREHENSIONS, SizeUse.WIDTH) == [8, 12, 16]
+    assert literals(BOTTLENECKS, SizeUse.WIDTH) == [8, 8, 8, 4, 8, 16, 16]
 
 
 def test_repeats_are_found_where_they_flow_into_loops() -> None:
-    assert literals(RESNET, Role.REPEATS) == [2, 2, 2]
-    assert literals(COMPREHENSIONS, Role.REPEATS) == [2, 3, 2]
-    assert literals(BOTTLENECKS, Role.REPEATS) == [2, 3, 2]
+    assert literals(RESNET, SizeUse.REPEATS) == [2, 2, 2]
+    assert literals(COMPREHENSIONS, SizeUse.REPEATS) == [2, 3, 2]
+    assert literals(BOTTLENECKS, SizeUse.REPEATS) == [2, 3, 2]
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_repeats_are_found_where_they_flow_into_loops() -> None:
 )
 def test_numbers_are_followed_through(init: str, widths: list[int], repeats: list[int]) -> None:
     source = network(init)
-    assert sorted(literals(source, Role.WIDTH)) == sorted(widths)
-    assert literals(source, Role.REPEATS) == repeats
+    assert sorted(literals(source, SizeUse.WIDTH)) == sorted(widths)
+    assert literals(source, SizeUse.REPEATS) == repeats
 
 
 def test_strides_kernels_and_groups_are_told_apart() -> None:
     source = network("self.a = Unit(8, 8, 2)\nself.b = nn.Conv2d(8, 8, 5, groups=4)")
-    assert literals(source, Role.STRIDE) == [2]
-    assert literals(source, Role.KERNEL) == [5]
-    assert literals(source, Role.GROUPS) == [4]
+    assert literals(source, SizeUse.STRIDE) == [2]
+    assert literals(source, SizeUse.KERNEL) == [5]
+    assert literals(source, SizeUse.GROUPS) == [4]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_stage_of_a_class_of_its_own_is_read() -> None:
     reading = NetworkReading(cst.parse_module(source))
 
     assert [(found.name, found.width, found.blocks) for found in reading.stages] == [("layers1", "32", ("Unit",))]
-    assert literals(source, Role.REPEATS) == [3]
+    assert literals(source, SizeUse.REPEATS) == [3]
 
 
 def test_branch_and_shortcut_are_told_apart() -> None:

@@ -5,9 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from agents.builtin.catalogue import TRANSFORMATIONS, Transformation
-from agents.builtin.source_editor import Draft
-from tests.agents.builtin.networks import COMPREHENSIONS, build
+from agents.builtin.catalogue import Transformation
+from agents.builtin.source_editor import SourceEditor
+from tests.agents.builtin.networks import COMPREHENSIONS, TRANSFORMATIONS, build
 
 _generator = torch.Generator().manual_seed(0)
 LABELS = torch.arange(20) % 10
@@ -18,11 +18,11 @@ NUM_STEPS = 12
 
 @pytest.mark.parametrize("found", TRANSFORMATIONS, ids=lambda found: found.name)
 def test_the_loss_falls(found: Transformation) -> None:
-    draft = Draft(NETWORK, np.random.default_rng(0))
+    editor = SourceEditor(NETWORK, np.random.default_rng(0))
     for target in sorted(found.targets):
-        if found.apply(draft, target):
+        if found.apply(editor, target):
             break
-    network = build(draft.source).train()
+    network = build(editor.source).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     losses = []
     for step in range(NUM_STEPS):

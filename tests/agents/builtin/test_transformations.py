@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents.builtin.catalogue import TRANSFORMATIONS, Transformation
-from agents.builtin.categories import CATEGORIES
+from agents.builtin.catalogue import Transformation
 from agents.builtin.scaling import widen_unevenly
-from agents.builtin.source_editor import Draft
+from agents.builtin.source_editor import SourceEditor
 from fairnad.ideas.attribute_tree import Granularity
 from fairnad.ideas.idea import MutationTarget
-from tests.agents.builtin.networks import SOURCES, build, run
+from prompts.loader import load_pack
+from tests.agents.builtin.networks import SOURCES, TRANSFORMATIONS, build, run
 from tools.jobs import source_policy
 
 NO_PLACE = {
@@ -49,30 +49,30 @@ SHAPES = {name: _shape(source) for name, source in SOURCES.items()}
 )
 def test_it_makes_a_new_architecture_that_runs(found: Transformation, target: MutationTarget, name: str) -> None:
     source = SOURCES[name]
-    draft = Draft(source, np.random.default_rng(len(found.name)))
+    editor = SourceEditor(source, np.random.default_rng(len(found.name)))
 
-    note = found.apply(draft, target)
+    note = found.apply(editor, target)
 
     if name in NO_PLACE.get((found.name, target), set()):
         assert note == ""
         return
     assert note
-    source_policy.enforce(draft.source)
-    network = run(draft.source)
+    source_policy.enforce(editor.source)
+    network = run(editor.source)
     is_new = f"{network}{list(network.state_dict())}" != SHAPES[name]
-    assert is_new or not torch.allclose(_output(draft.source), _output(source))
-    added = _num_classes(draft.source) - _num_classes(source)
+    assert is_new or not torch.allclose(_output(editor.source), _output(source))
+    added = _num_classes(editor.source) - _num_classes(source)
     assert added == 0 if target is MutationTarget.MODIFY_MODULE else added <= 1
 
 
 @pytest.mark.parametrize("found", TRANSFORMATIONS, ids=lambda found: found.name)
 def test_its_result_can_be_widened(found: Transformation) -> None:
-    draft = Draft(SOURCES["comprehensions"], np.random.default_rng(0))
-    found.apply(draft, max(found.targets))
+    editor = SourceEditor(SOURCES["comprehensions"], np.random.default_rng(0))
+    found.apply(editor, max(found.targets))
 
-    assert widen_unevenly(draft, MutationTarget.NETWORK)
+    assert widen_unevenly(editor, MutationTarget.NETWORK)
 
-    run(draft.source, eval_side=16)
+    run(editor.source, eval_side=16)
 
 
 def _num_classes(source: str) -> int:
@@ -86,17 +86,18 @@ NEW_MODULES = [found for found in TRANSFORMATIONS if MutationTarget.NEW_MODULE i
 
 @pytest.mark.parametrize("found", NEW_MODULES, ids=lambda found: found.name)
 def test_a_new_module_is_a_new_class(found: Transformation) -> None:
-    draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
+    editor = SourceEditor(SOURCES["resnet"], np.random.default_rng(0))
 
-    found.apply(draft, MutationTarget.NEW_MODULE)
+    found.apply(editor, MutationTarget.NEW_MODULE)
 
-    assert _num_classes(draft.source) == _num_classes(SOURCES["resnet"]) + 1
-    run(draft.source, eval_side=16)
+    assert _num_classes(editor.source) == _num_classes(SOURCES["resnet"]) + 1
+    run(editor.source, eval_side=16)
 
 
 def test_every_main_category_has_a_transformation_for_each_of_its_targets() -> None:
-    assert len(CATEGORIES) == 15
-    for category in CATEGORIES:
+    categories = load_pack("vision").attribute_tree.categories
+    assert len(categories) == 15
+    for category in categories:
         is_network = category.granularity is Granularity.NETWORK
         targets = {MutationTarget.NETWORK} if is_network else {MutationTarget.NEW_MODULE, MutationTarget.MODIFY_MODULE}
         served = set().union(*(found.targets for found in TRANSFORMATIONS if category in found.categories))
@@ -110,30 +111,30 @@ def test_names_are_unique() -> None:
 
 def test_a_module_that_is_there_already_is_not_put_beside_itself() -> None:
     gate = next(found for found in TRANSFORMATIONS if found.name == "channel gate")
-    draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
-    assert gate.apply(draft, MutationTarget.NEW_MODULE)
+    editor = SourceEditor(SOURCES["resnet"], np.random.default_rng(0))
+    assert gate.apply(editor, MutationTarget.NEW_MODULE)
 
-    assert gate.apply(draft, MutationTarget.NEW_MODULE) == ""
+    assert gate.apply(editor, MutationTarget.NEW_MODULE) == ""
 
 
 def test_class_names_stay_unique_where_a_template_is_used_twice() -> None:
     context = next(found for found in TRANSFORMATIONS if found.name == "global context")
     everywhere = next(found for found in TRANSFORMATIONS if found.name == "global context in every stage")
-    draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
+    editor = SourceEditor(SOURCES["resnet"], np.random.default_rng(0))
 
-    assert context.apply(draft, MutationTarget.NEW_MODULE)
-    assert everywhere.apply(draft, MutationTarget.NETWORK)
+    assert context.apply(editor, MutationTarget.NEW_MODULE)
+    assert everywhere.apply(editor, MutationTarget.NETWORK)
 
-    assert {"class GlobalContext(nn.Module):", "class GlobalContext2(nn.Module):"} <= set(draft.source.splitlines())
-    run(draft.source)
+    assert {"class GlobalContext(nn.Module):", "class GlobalContext2(nn.Module):"} <= set(editor.source.splitlines())
+    run(editor.source)
 
 
 def test_what_is_not_changed_keeps_its_form() -> None:
     gate = next(found for found in TRANSFORMATIONS if found.name == "channel gate")
-    draft = Draft(SOURCES["resnet"], np.random.default_rng(0))
-    gate.apply(draft, MutationTarget.NEW_MODULE)
+    editor = SourceEditor(SOURCES["resnet"], np.random.default_rng(0))
+    gate.apply(editor, MutationTarget.NEW_MODULE)
 
-    lines = draft.source.splitlines()
+    lines = editor.source.splitlines()
 
     lost = [line for line in SOURCES["resnet"].splitlines() if line not in lines]
     assert lost == ["        return self.act(out + self.shortcut(x))"]

@@ -1,59 +1,45 @@
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 
 from agents.llm.client import LanguageModel
 from fairnad.errors import EndpointError, SettingsError, StorageError
-from fairnad.ports import Answer, CallKey, Errand
+from fairnad.ports import Answer, CallContext, CallKey
 from fairnad.records.candidate import Failure, FailureKind, Step
-from fairnad.settings.search_settings import LanguageModelSettings
+from fairnad.settings.model_entries import LanguageModelSettings
 from prompts.loader import continuation
 from store.history_store import SqliteHistory
-from tests.openai_server import Reply, Request, Script, ScriptedServer
+from tests.agents.llm.asking import MESSAGES, Connect, Serve, ask, in_turn
+from tests.openai_server import Reply, Request
 
-MESSAGES = (("system", "You design networks."), ("user", "Design one."))
 SHORTER = (("system", "You design networks."), ("user", "Design."))
 TOO_LONG = Reply.error(400, "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens.")
 
-Connect = Callable[..., LanguageModel]
-Serve = Callable[[Script], ScriptedServer]
-
-
-def in_turn(*replies: Reply) -> Script:
-    """A script that gives each reply once, in order; one request more is a failing test."""
-    left = iter(replies)
-    return lambda request: next(left)
-
-
-async def ask(model: LanguageModel, errand: Errand, **options: object) -> Answer | Failure:
-    return await model.complete("mutation", errand, MESSAGES, step=Step.MUTATE, **options)  # type: ignore[arg-type]
-
 
 async def test_an_answer_comes_with_its_tokens_and_is_stored(
-    serve: Serve, connect: Connect, log: SqliteHistory, errand: Errand
+    serve: Serve, connect: Connect, log: SqliteHistory, context: CallContext
 ) -> None:
-    answer = await ask(connect(serve(in_turn(Reply("a network", usage=(120, 30))))), errand)
+    answer = await ask(connect(serve(in_turn(Reply("a network", usage=(120, 30))))), context)
     assert isinstance(answer, Answer)
     assert (answer.text, answer.finish, answer.messages) == ("a network", "stop", MESSAGES)
     call = answer.call
     assert (call.role, call.model, call.input_tokens, call.output_tokens) == ("mutation", "scripted", 120, 30)
     assert (call.ok, call.note) == (True, "")
     assert 0 < call.seconds < 20
-    assert log.calls(errand.candidate_id) == [call]
+    assert log.calls(context.candidate_id) == [call]
 
 
 async def test_the_request_carries_the_settings_and_the_key(
-    serve: Serve, connect: Connect, errand: Errand, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, connect: Connect, context: CallContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     server = serve(in_turn(Reply("yes")))
-    await ask(connect(server, temperature=0.3, max_tokens=777), errand)
+    await ask(connect(server, temperature=0.3, max_tokens=777), context)
     request = server.requests[0]
     assert (request["model"], request["temperature"], request["max_tokens"]) == ("scripted", 0.3, 777)
     assert "max_completion_tokens" not in request  # local servers ignore the newer name and never stop
@@ -62,59 +48,61 @@ async def test_the_request_carries_the_settings_and_the_key(
 
 
 async def test_without_a_key_a_local_server_is_asked_all_the_same(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     server = serve(in_turn(Reply("yes")))
-    assert isinstance(await ask(connect(server), errand), Answer)
+    assert isinstance(await ask(connect(server), context), Answer)
     assert server.api_keys == ["none"]
 
 
-async def test_reasoning_is_not_part_of_the_answer(serve: Serve, connect: Connect, errand: Errand) -> None:
-    answer = await ask(connect(serve(in_turn(Reply("<think>hm,\nwell</think>\n\na network")))), errand)
+async def test_reasoning_is_not_part_of_the_answer(serve: Serve, connect: Connect, context: CallContext) -> None:
+    answer = await ask(connect(serve(in_turn(Reply("<think>hm,\nwell</think>\n\na network")))), context)
     assert isinstance(answer, Answer)
     assert answer.text == "a network"
 
 
 @pytest.mark.parametrize("reply", [Reply("<think>hm, well", "length"), Reply("", "length", reasoning="hm, well")])
 async def test_reasoning_that_takes_all_tokens_is_truncated_and_not_continued(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory, reply: Reply
+    serve: Serve, connect: Connect, context: CallContext, log: SqliteHistory, reply: Reply
 ) -> None:
     server = serve(in_turn(reply))
-    failure = await ask(connect(server, max_tokens=64), errand)
+    failure = await ask(connect(server, max_tokens=64), context)
     assert isinstance(failure, Failure)
     assert (failure.step, failure.kind) == (Step.MUTATE, FailureKind.TRUNCATED)
     assert failure.message == "the model's reasoning does not end within 64 tokens (--llm.max-tokens)"
     assert server.num_requests == 1
-    assert log.calls(errand.candidate_id)[0].output_tokens == 50
+    assert log.calls(context.candidate_id)[0].output_tokens == 50
 
 
 async def test_an_answer_cut_at_the_token_limit_is_continued(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory
+    serve: Serve, connect: Connect, context: CallContext, log: SqliteHistory
 ) -> None:
     server = serve(in_turn(Reply("class Network:\n    layers = 3", "length"), Reply("    layers = 32\n")))
-    answer = await ask(connect(server), errand)
+    answer = await ask(connect(server), context)
     assert isinstance(answer, Answer)
     assert answer.text == "class Network:\n    layers = 32\n"
     assert answer.messages == MESSAGES
     asked = [(message["role"], message["content"]) for message in server.requests[1]["messages"]]
     assert asked[2:] == [("assistant", "class Network:\n    layers = 3"), ("user", continuation())]
-    assert [call.note for call in log.calls(errand.candidate_id)] == ["cut off at the token limit", ""]
+    assert [call.note for call in log.calls(context.candidate_id)] == ["cut off at the token limit", ""]
 
 
-async def test_an_answer_cut_three_times_is_continued_as_often(serve: Serve, connect: Connect, errand: Errand) -> None:
+async def test_an_answer_cut_three_times_is_continued_as_often(
+    serve: Serve, connect: Connect, context: CallContext
+) -> None:
     parts = [Reply("one, ", "length"), Reply("two, ", "length"), Reply("three, ", "length"), Reply("four")]
     server = serve(in_turn(*parts))
-    answer = await ask(connect(server), errand)
+    answer = await ask(connect(server), context)
     assert isinstance(answer, Answer)
     assert answer.text == "one, two, three, four"
     assert server.requests[3]["messages"][2]["content"] == "one, two, three, "
     assert server.num_requests == 4
 
 
-async def test_an_answer_that_never_ends_is_truncated(serve: Serve, connect: Connect, errand: Errand) -> None:
+async def test_an_answer_that_never_ends_is_truncated(serve: Serve, connect: Connect, context: CallContext) -> None:
     parts = [Reply(f"{number}, ", "length") for number in ("one", "two", "three", "four")]
     server = serve(in_turn(*parts))
-    failure = await ask(connect(server, max_tokens=64), errand)
+    failure = await ask(connect(server, max_tokens=64), context)
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.log_tail) == (FailureKind.TRUNCATED, "one, two, three, four, ")
     assert failure.message == "the reply does not end within 64 tokens (--llm.max-tokens)"
@@ -122,45 +110,47 @@ async def test_an_answer_that_never_ends_is_truncated(serve: Serve, connect: Con
 
 
 async def test_a_continuation_that_brings_nothing_new_is_the_last(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     same = Reply("self.conv = nn.Conv2d(8, 8, 3)", "length")
     server = serve(in_turn(same, same))
-    failure = await ask(connect(server), errand)
+    failure = await ask(connect(server), context)
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.TRUNCATED
     assert server.num_requests == 2
 
 
 async def test_a_reply_that_goes_round_in_circles_is_not_continued(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     server = serve(lambda request: Reply("self.conv = nn.Conv2d(8, 8, 3)\n" * 40, "length"))
-    failure = await ask(connect(server), errand)
+    failure = await ask(connect(server), context)
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.TRUNCATED
     assert server.num_requests == 1
 
 
-async def test_a_continuation_that_does_not_fit_is_truncated(serve: Serve, connect: Connect, errand: Errand) -> None:
-    failure = await ask(connect(serve(in_turn(Reply("one, ", "length"), TOO_LONG))), errand)
+async def test_a_continuation_that_does_not_fit_is_truncated(
+    serve: Serve, connect: Connect, context: CallContext
+) -> None:
+    failure = await ask(connect(serve(in_turn(Reply("one, ", "length"), TOO_LONG))), context)
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.TRUNCATED
 
 
 async def test_an_empty_answer_is_asked_for_once_more(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory
+    serve: Serve, connect: Connect, context: CallContext, log: SqliteHistory
 ) -> None:
-    answer = await ask(connect(serve(in_turn(Reply(" \n"), Reply("a network")))), errand)
+    answer = await ask(connect(serve(in_turn(Reply(" \n"), Reply("a network")))), context)
     assert isinstance(answer, Answer)
     assert answer.text == "a network"
-    assert [(call.ok, call.note) for call in log.calls(errand.candidate_id)] == [(False, "empty"), (True, "")]
+    assert [(call.ok, call.note) for call in log.calls(context.candidate_id)] == [(False, "empty"), (True, "")]
 
 
-async def test_an_answer_that_stays_empty_is_a_failure(serve: Serve, connect: Connect, errand: Errand) -> None:
+async def test_an_answer_that_stays_empty_is_a_failure(serve: Serve, connect: Connect, context: CallContext) -> None:
     server = serve(in_turn(Reply(""), Reply("<think>never mind</think>")))
-    failure = await ask(connect(server), errand)
-    assert failure == Failure(Step.MUTATE, FailureKind.REPLY, "the reply is empty, twice")
+    failure = await ask(connect(server), context)
+    assert failure == Failure(Step.MUTATE, FailureKind.REPLY, "the reply was empty twice")
     assert server.num_requests == 2
 
 
@@ -177,209 +167,38 @@ async def test_an_answer_that_stays_empty_is_a_failure(serve: Serve, connect: Co
     ],
 )
 async def test_a_prompt_that_is_too_long_is_shortened(
-    serve: Serve, connect: Connect, errand: Errand, refusal: Reply
+    serve: Serve, connect: Connect, context: CallContext, refusal: Reply
 ) -> None:
     server = serve(in_turn(refusal, refusal, Reply("a network")))
-    answer = await ask(connect(server), errand, shorten=lambda n: (("user", "x" * (9 - n)),))
+    answer = await ask(connect(server), context, shorten=lambda n: (("user", "x" * (9 - n)),))
     assert isinstance(answer, Answer)
     assert answer.messages == (("user", "x" * 7),)
     assert server.requests[2]["messages"] == [{"role": "user", "content": "x" * 7}]
 
 
 async def test_a_prompt_that_cannot_be_shortened_further_is_a_failure(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     server = serve(in_turn(TOO_LONG, TOO_LONG))
-    failure = await ask(connect(server), errand, shorten=lambda n: SHORTER if n == 1 else None)
+    failure = await ask(connect(server), context, shorten=lambda n: SHORTER if n == 1 else None)
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.CONTEXT
     assert failure.message.startswith("the prompt does not fit the model's context (400: This model's maximum context")
     assert server.num_requests == 2
 
 
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_key_stops_the_search_at_once_and_is_not_repeated(
-    serve: Serve, connect: Connect, errand: Errand, monkeypatch: pytest.MonkeyPatch, status: int
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    server = serve(in_turn(Reply.error(status, "Incorrect API key\nprovided: sk-secret")))
-    with pytest.raises(EndpointError) as caught:
-        await ask(connect(server), errand)
-    assert str(caught.value) == (
-        f"endpoint {server.url} (model scripted) refuses the key ({status}: Incorrect API key provided: …): "
-        "set OPENAI_API_KEY to a key it accepts; nothing is lost; run the same command again to resume"
-    )
-
-
-async def test_a_model_that_is_not_served_is_named(serve: Serve, connect: Connect, errand: Errand) -> None:
-    server = serve(in_turn(Reply.error(404, "The model `scripted` does not exist.")))
-    with pytest.raises(EndpointError) as caught:
-        await ask(connect(server), errand)
-    assert str(caught.value) == (
-        f"endpoint {server.url} (model scripted) has no such model (404: The model `scripted` does not exist.): set "
-        "--llm.model to a model it serves, and --llm.base-url to where its API begins (often …/v1), with "
-        "--llm.models in its entry; nothing is lost; run the same command again to resume"
-    )
-
-
-async def test_a_request_the_endpoint_will_never_take_stops_the_search(
-    serve: Serve, connect: Connect, errand: Errand
-) -> None:
-    server = serve(in_turn(Reply.error(400, "This model has no licence here.")))
-    with pytest.raises(EndpointError, match=r"refuses the request \(400: This model .*: change the settings under --l"):
-        await ask(connect(server), errand)
-
-
-async def test_a_used_up_quota_is_not_waited_for(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float]
-) -> None:
-    server = serve(in_turn(Reply.error(429, "You exceeded your current quota", code="insufficient_quota")))
-    with pytest.raises(EndpointError, match=r"has no quota left .*: raise the quota of the key's account;"):
-        await ask(connect(server), errand)
-    assert delays == []
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "7"}, 7.0),
-        ({"Retry-After-Ms": "1500"}, 1.5),
-        ({"retry-after": "86400"}, 600.0),
-        ({"retry-after": "Wed, 01 Jan 2025 00:01:40 GMT", "date": "Wed, 01 Jan 2025 00:00:10 GMT"}, 90.0),
-        ({"retry-after": "soon"}, 2.0),
-        ({}, 2.0),
-    ],
-)
-async def test_a_busy_endpoint_is_given_the_time_it_asks_for(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float], headers: dict[str, str], seconds: float
-) -> None:
-    answer = await ask(connect(serve(in_turn(Reply.error(429, "slow down", headers=headers), Reply("yes")))), errand)
-    assert isinstance(answer, Answer)
-    assert delays == [seconds]
-
-
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-async def test_a_passing_fault_is_waited_out_ever_longer(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory, delays: list[float], status: int
-) -> None:
-    fault = Reply.error(status, "not now")
-    answer = await ask(connect(serve(in_turn(fault, fault, Reply("a network")))), errand)
-    assert isinstance(answer, Answer)
-    assert delays == [2.0, 4.0]
-    assert log.calls(errand.candidate_id) == [answer.call]  # what was not answered cost nothing
-
-
-async def test_an_endpoint_that_stays_down_stops_the_search(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory
-) -> None:
-    server = serve(lambda request: Reply.error(503, "loading the model"))
-    with pytest.raises(EndpointError) as caught:
-        await ask(connect(server, max_retries=3), errand)
-    assert str(caught.value) == (
-        f"endpoint {server.url} (model scripted) does not answer: 503: loading the model; "
-        "nothing is lost; run the same command again to resume"
-    )
-    assert server.num_requests == 4
-    assert log.calls(errand.candidate_id) == []
-
-
-async def test_an_endpoint_nobody_listens_at_stops_the_search(connect: Connect, errand: Errand) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    with pytest.raises(EndpointError, match=r"does not answer: .*Connect call failed"):
-        await ask(connect(url), errand)
-
-
-async def test_a_silent_endpoint_is_asked_again_and_given_up(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float]
-) -> None:
-    server = serve(lambda request: Reply("too late", until=threading.Event()))
-    with pytest.raises(EndpointError, match=r"does not answer: silent for 0.5 seconds;"):
-        await ask(connect(server, timeout_seconds=0.5, max_retries=1), errand)
-    assert server.wait_until_asked(2)
-    assert delays == [2.0]
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        Reply.page("<html><h1>Sign in</h1></html>"),
-        Reply(body=b'{"choices": [{"message": {"content": "a netw'),
-        Reply(body=b""),
-        Reply.events('{"choices": [{"delta": {"cont'),
-        Reply.events("null"),
-    ],
-)
-async def test_an_endpoint_that_speaks_another_language_stops_the_search(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory, reply: Reply
-) -> None:
-    server = serve(lambda request: reply)
-    with pytest.raises(
-        EndpointError, match=r"does not answer: what it sends is no chat completion \(.*: set --llm.base"
-    ):
-        await ask(connect(server), errand)
-    assert server.num_requests == 3
-    assert log.calls(errand.candidate_id) == []
-
-
-async def test_a_web_page_that_passes_is_waited_out(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float]
-) -> None:
-    answer = await ask(connect(serve(in_turn(Reply.page("<html>starting</html>"), Reply("a network")))), errand)
-    assert isinstance(answer, Answer)
-    assert delays == [2.0]
-
-
-HALF = json.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "half a"}}]})
-BROKEN = {
-    "cut silently": (Reply.cut("half a"), "the answer ends without a finish reason; tokens estimated"),
-    "connection lost": (Reply("half a", dropped=True), "peer closed connection"),
-    "no choices": (Reply.events('{"id": "1", "choices": []}', "[DONE]"), "the answer ends without a finish reason"),
-    "choices null": (Reply.events('{"id": "1", "choices": null}', "[DONE]"), "the answer ends without"),
-    "truncated JSON": (Reply.events(HALF, '{"choices": [{"delta": {"cont'), "what it sends is no chat completion"),
-    "error inside": (Reply.events(HALF, '{"error": {"message": "CUDA error"}}'), "CUDA error"),
-}
-
-
-@pytest.mark.parametrize(("reply", "note"), BROKEN.values(), ids=BROKEN.keys())
-async def test_an_answer_that_breaks_off_is_stored_and_asked_for_again(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory, delays: list[float], reply: Reply, note: str
-) -> None:
-    answer = await ask(connect(serve(in_turn(reply, Reply("a network")))), errand)
-    assert isinstance(answer, Answer)
-    assert answer.text == "a network"
-    assert delays == [2.0]
-    broken, whole = log.calls(errand.candidate_id)
-    assert not broken.ok
-    assert broken.note.startswith(note)
-    assert whole.ok
-
-
-@pytest.mark.parametrize(("reply", "note"), BROKEN.values(), ids=BROKEN.keys())
-async def test_an_answer_that_always_breaks_off_fails_the_candidate_not_the_search(
-    serve: Serve, connect: Connect, errand: Errand, reply: Reply, note: str
-) -> None:
-    server = serve(lambda request: reply)
-    failure = await ask(connect(server), errand)
-    assert isinstance(failure, Failure)
-    assert failure.kind is FailureKind.BROKEN
-    assert failure.message.startswith(f"the endpoint broke every answer off ({note}")
-    assert server.num_requests == 3
-
-
 async def test_what_an_endpoint_does_not_count_is_estimated_and_said_so(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
-    answer = await ask(connect(serve(in_turn(Reply("a network", usage=None)))), errand)
+    answer = await ask(connect(serve(in_turn(Reply("a network", usage=None)))), context)
     assert isinstance(answer, Answer)
     call = answer.call
     assert (call.input_tokens, call.output_tokens) == (8, 3), "33 and 9 characters"
     assert call.note == "tokens estimated, four characters each"
 
 
-async def test_text_without_a_utf_8_form_is_replaced(serve: Serve, connect: Connect, errand: Errand) -> None:
-    answer = await ask(connect(serve(in_turn(Reply("a \ud800 network")))), errand)
+async def test_text_without_a_utf_8_form_is_replaced(serve: Serve, connect: Connect, context: CallContext) -> None:
+    answer = await ask(connect(serve(in_turn(Reply("a \ud800 network")))), context)
     assert isinstance(answer, Answer)
     assert answer.text == "a ? network"
 
@@ -398,40 +217,42 @@ CONVERSATIONS: dict[str, list[Reply]] = {
 
 @pytest.mark.parametrize("replies", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 async def test_a_resumed_call_makes_no_request_and_ends_the_same(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float], replies: Iterable[Reply]
+    serve: Serve, connect: Connect, context: CallContext, delays: list[float], replies: Iterable[Reply]
 ) -> None:
     def shorten(num_left_out: int) -> tuple[tuple[str, str], ...] | None:
         return SHORTER if num_left_out == 1 else None
 
-    first = await ask(connect(serve(in_turn(*replies))), errand, shorten=shorten)
+    first = await ask(connect(serve(in_turn(*replies))), context, shorten=shorten)
     delays.clear()
     server = serve(in_turn())
-    assert await ask(connect(server), errand, shorten=shorten) == first
+    assert await ask(connect(server), context, shorten=shorten) == first
     assert server.num_requests == 0
     assert delays == []
 
 
 async def test_a_call_goes_on_where_the_endpoint_went_down(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory
+    serve: Serve, connect: Connect, context: CallContext, log: SqliteHistory
 ) -> None:
     down = Reply.error(503, "gone")
     with pytest.raises(EndpointError):
-        await ask(connect(serve(in_turn(Reply("a net", "length"), down, down, down))), errand)
+        await ask(connect(serve(in_turn(Reply("a net", "length"), down, down, down))), context)
     server = serve(in_turn(Reply("work")))
-    answer = await ask(connect(server), errand)
+    answer = await ask(connect(server), context)
     assert isinstance(answer, Answer)
     assert answer.text == "a network"
-    assert len(log.calls(errand.candidate_id)) == 2
+    assert len(log.calls(context.candidate_id)) == 2
 
 
-async def test_another_prompt_errand_or_role_is_another_call(serve: Serve, connect: Connect, errand: Errand) -> None:
+async def test_another_prompt_context_or_role_is_another_call(
+    serve: Serve, connect: Connect, context: CallContext
+) -> None:
     server = serve(lambda request: Reply(request["messages"][-1]["content"]))
     model = connect(server)
     calls = [
-        ("mutation", errand, MESSAGES),
-        ("mutation", errand, SHORTER),
-        ("mutation", Errand(errand.candidate_id, version=1, seed=0), MESSAGES),
-        ("debug", errand, MESSAGES),
+        ("mutation", context, MESSAGES),
+        ("mutation", context, SHORTER),
+        ("mutation", CallContext(context.candidate_id, version=1, seed=0), MESSAGES),
+        ("debug", context, MESSAGES),
     ]
     for role, whose, messages in calls:
         answer = await model.complete(role, whose, messages, step=Step.MUTATE)
@@ -440,7 +261,7 @@ async def test_another_prompt_errand_or_role_is_another_call(serve: Serve, conne
     assert server.num_requests == len(calls)
 
 
-async def test_an_answer_that_cannot_be_stored_is_not_used(serve: Serve, errand: Errand) -> None:
+async def test_an_answer_that_cannot_be_stored_is_not_used(serve: Serve, context: CallContext) -> None:
     class FullDisk:
         def find_answer(self, key: CallKey) -> Answer | None:
             return None
@@ -451,7 +272,7 @@ async def test_an_answer_that_cannot_be_stored_is_not_used(serve: Serve, errand:
     settings = LanguageModelSettings(model="scripted", base_url=serve(in_turn(Reply("a network"))).url)
     model = LanguageModel(settings, FullDisk())
     with pytest.raises(StorageError):
-        await ask(model, errand)
+        await ask(model, context)
     await model.aclose()
 
 
@@ -464,25 +285,25 @@ async def test_no_more_calls_run_at_a_time_than_allowed(serve: Serve, connect: C
 
     server = serve(reply)
     model = connect(server, concurrency=2)
-    errands = [Errand(f"g01-fair-r1-s{slot:02d}-d0", 0, 0) for slot in range(6)]
-    answers = await asyncio.gather(*(ask(model, errand) for errand in errands))
+    contexts = [CallContext(f"g01-fair-r1-s{slot:02d}-d0", 0, 0) for slot in range(6)]
+    answers = await asyncio.gather(*(ask(model, context) for context in contexts))
     assert all(isinstance(answer, Answer) for answer in answers)
     assert (server.num_requests, server.most_at_once) == (6, 2)
 
 
-async def test_a_cancelled_call_is_repeated_by_the_next(serve: Serve, connect: Connect, errand: Errand) -> None:
+async def test_a_cancelled_call_is_repeated_by_the_next(serve: Serve, connect: Connect, context: CallContext) -> None:
     arrived = threading.Event()
 
     def hold(request: Request) -> Reply:
         arrived.set()
         return Reply("too late", until=threading.Event())
 
-    task = asyncio.create_task(ask(connect(serve(hold)), errand))
+    task = asyncio.create_task(ask(connect(serve(hold)), context))
     await asyncio.to_thread(arrived.wait, 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    answer = await ask(connect(serve(in_turn(Reply("a network")))), errand)
+    answer = await ask(connect(serve(in_turn(Reply("a network")))), context)
     assert isinstance(answer, Answer)
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from agents.llm.client import LanguageModel
 from fairnad.errors import EndpointError
-from fairnad.ports import Answer, Errand
+from fairnad.ports import Answer, CallContext
 from fairnad.records.candidate import Step
-from fairnad.records.draw_decisions import Choices
+from fairnad.records.draw_decisions import DrawDecisions
 from store.history_store import SqliteHistory
 from tests.openai_server import Reply, Request, Script, ScriptedServer
 
@@ -31,12 +31,12 @@ def entry(server: ScriptedServer, model: str = "m", **more: Any) -> dict[str, An
     return {"model": model, "base_url": server.url, **more}
 
 
-def errands(count: int) -> list[Errand]:
-    return [Errand(f"g01-fair-r1-s{slot:02d}-d0", 0, 0) for slot in range(count)]
+def contexts(count: int) -> list[CallContext]:
+    return [CallContext(f"g01-fair-r1-s{slot:02d}-d0", 0, 0) for slot in range(count)]
 
 
-async def ask(model: LanguageModel, errand: Errand, role: str = "mutation") -> Answer:
-    answer = await model.complete(role, errand, MESSAGES, step=Step.MUTATE)
+async def ask(model: LanguageModel, context: CallContext, role: str = "mutation") -> Answer:
+    answer = await model.complete(role, context, MESSAGES, step=Step.MUTATE)
     assert isinstance(answer, Answer)
     return answer
 
@@ -53,7 +53,7 @@ async def test_the_model_that_was_chosen_at_the_draw_answers(serve: Serve, conne
     one, two = serve(says("one")), serve(says("two"))
     model = connect(None, models=[entry(one, "a"), entry(two, "b")])
     for chosen, text in (("a", "one"), ("b", "two")):
-        answer = await ask(model, Errand(f"g01-fair-r1-s0{ord(chosen) % 8}-d0", 0, 0, Choices(model=chosen)))
+        answer = await ask(model, CallContext(f"g01-fair-r1-s0{ord(chosen) % 8}-d0", 0, 0, DrawDecisions(model=chosen)))
         assert (answer.text, answer.call.model, answer.call.note) == (text, chosen, "")
 
 
@@ -63,8 +63,8 @@ async def test_a_role_with_a_model_of_its_own_is_played_by_it_and_that_one_plays
     judge, rest = serve(says("judge")), serve(says("rest"))
     model = connect(None, models=[entry(judge, "j", roles=["structural_judge"], weight=1000), entry(rest, "r")])
     roles = ["structural_judge", "mutation", "debug", "idea_mutation_improved", "downscale", "question_answering"]
-    errand = Errand("g01-fair-r1-s00-d0", 0, 0, Choices(model="r"))
-    texts = [(await ask(model, errand, role)).text for role in roles]
+    context = CallContext("g01-fair-r1-s00-d0", 0, 0, DrawDecisions(model="r"))
+    texts = [(await ask(model, context, role)).text for role in roles]
     assert texts == ["judge", *["rest"] * 5]
 
 
@@ -73,9 +73,9 @@ async def test_without_a_choice_the_work_is_shared_by_weight_and_alike_each_time
 ) -> None:
     one, two = serve(says("one")), serve(says("two"))
     model = connect(None, models=[entry(one, "a", weight=3), entry(two, "b")])
-    first = [(await ask(model, errand, "paper_filter")).text for errand in errands(40)]
+    first = [(await ask(model, context, "paper_filter")).text for context in contexts(40)]
     assert 22 <= Counter(first)["one"] <= 38
-    assert [(await ask(model, errand, "paper_filter")).text for errand in errands(40)] == first
+    assert [(await ask(model, context, "paper_filter")).text for context in contexts(40)] == first
 
 
 async def test_two_endpoints_of_one_model_share_its_load(serve: Serve, connect: Connect) -> None:
@@ -87,7 +87,7 @@ async def test_two_endpoints_of_one_model_share_its_load(serve: Serve, connect: 
 
     one, two = serve(reply), serve(reply)
     model = connect(None, models=[entry(one, concurrency=2), entry(two, concurrency=2)])
-    answers = await asyncio.gather(*(ask(model, errand) for errand in errands(8)))
+    answers = await asyncio.gather(*(ask(model, context) for context in contexts(8)))
     assert {answer.call.model for answer in answers} == {"m"}
     assert (one.num_requests, two.num_requests) == (4, 4)
     assert (one.most_at_once, two.most_at_once) == (2, 2)
@@ -95,13 +95,13 @@ async def test_two_endpoints_of_one_model_share_its_load(serve: Serve, connect: 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_an_endpoint_that_refuses_is_left_at_once(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float], status: int
+    serve: Serve, connect: Connect, context: CallContext, delays: list[float], status: int
 ) -> None:
     bad, good = serve(lambda request: Reply.error(status, "no")), serve(says("a network"))
     model = connect(None, models=[entry(bad, "a", weight=1000), entry(good, "b")])
-    answer = await ask(model, errand)
+    answer = await ask(model, context)
     assert (answer.text, answer.call.model) == ("a network", "b")
-    assert answer.call.note.startswith(f"asked in place of endpoint {bad.url} (model a) ")
+    assert answer.call.note.startswith(f"used because endpoint {bad.url} (model a) ")
     assert (bad.num_requests, delays) == (1, [])
 
 
@@ -111,19 +111,19 @@ async def test_one_that_does_not_answer_is_left_after_its_retries_and_rests_ever
     bad, good = serve(lambda request: Reply.error(503, "loading")), serve(says("a network"))
     model = connect(None, models=[entry(bad, "a", weight=1000), entry(good, "b")])
     asked = []
-    for errand in errands(4):
-        assert (await ask(model, errand)).call.model == "b"
+    for context in contexts(4):
+        assert (await ask(model, context)).call.model == "b"
         asked.append(bad.num_requests)
     assert asked == [3, 3, 3, 3], "while it rests nobody asks it"
     delays.append(30)  # the rest is over: one try, and a longer rest
-    assert (await ask(model, Errand("g02-fair-r1-s00-d0", 0, 0))).call.model == "b"
+    assert (await ask(model, CallContext("g02-fair-r1-s00-d0", 0, 0))).call.model == "b"
     delays.append(30)
-    assert (await ask(model, Errand("g02-fair-r1-s01-d0", 0, 0))).call.model == "b"
+    assert (await ask(model, CallContext("g02-fair-r1-s01-d0", 0, 0))).call.model == "b"
     assert bad.num_requests == 4
     delays.append(31)
     bad._script = says("back")
     for slot in (2, 3):
-        assert (await ask(model, Errand(f"g02-fair-r1-s0{slot}-d0", 0, 0))).text == "back"
+        assert (await ask(model, CallContext(f"g02-fair-r1-s0{slot}-d0", 0, 0))).text == "back"
 
 
 async def test_calls_that_fail_together_set_an_endpoint_aside_once(
@@ -138,10 +138,10 @@ async def test_calls_that_fail_together_set_an_endpoint_aside_once(
 
     server, good = serve(refuse), serve(says("a network"))
     model = connect(None, models=[entry(server, "a", weight=1000), entry(good, "b")])
-    await asyncio.gather(*(ask(model, errand) for errand in errands(4)))
+    await asyncio.gather(*(ask(model, context) for context in contexts(4)))
     assert server.num_requests == 4
     delays.append(31)
-    await ask(model, Errand("g02-fair-r1-s00-d0", 0, 0))
+    await ask(model, CallContext("g02-fair-r1-s00-d0", 0, 0))
     assert server.num_requests == 5
 
 
@@ -151,7 +151,7 @@ async def test_where_all_are_down_each_has_its_line(serve: Serve, connect: Conne
     model = connect(None, models=models, max_retries=0)
     for slot in (0, 1):  # also while both rest
         with pytest.raises(EndpointError) as caught:
-            await ask(model, Errand(f"g01-fair-r1-s0{slot}-d0", 0, 0, Choices(model="a")))
+            await ask(model, CallContext(f"g01-fair-r1-s0{slot}-d0", 0, 0, DrawDecisions(model="a")))
         first, *lines = str(caught.value).split("\n")
         assert first == "none of 2 endpoints answers; nothing is lost; run the same command again to resume"
         told = sorted(lines)
@@ -163,19 +163,19 @@ async def test_where_all_are_down_each_has_its_line(serve: Serve, connect: Conne
 
 
 async def test_each_endpoint_gets_the_key_of_its_variable(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, errand: Errand
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, context: CallContext
 ) -> None:
     monkeypatch.setenv("OTHER_KEY", "sk-other")
     server = serve(says("yes"))
-    await ask(connect(None, models=[entry(server, key_variable="OTHER_KEY", temperature=0.1)]), errand)
+    await ask(connect(None, models=[entry(server, key_variable="OTHER_KEY", temperature=0.1)]), context)
     assert server.api_keys == ["sk-other"]
     assert server.requests[0]["temperature"] == 0.1
 
 
-async def test_more_fields_reach_the_server(serve: Serve, connect: Connect, errand: Errand) -> None:
+async def test_more_fields_reach_the_server(serve: Serve, connect: Connect, context: CallContext) -> None:
     server = serve(says("yes"))
     extra = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 20}
-    await ask(connect(None, models=[entry(server, extra_body=extra)]), errand)
+    await ask(connect(None, models=[entry(server, extra_body=extra)]), context)
     request = server.requests[0]
     assert (request["chat_template_kwargs"], request["top_k"], request["max_tokens"]) == (
         {"enable_thinking": False},
@@ -192,44 +192,44 @@ async def test_a_busy_endpoint_halts_alone(
     )
     free = serve(says("free"))
     model = connect(None, models=[entry(busy, "a"), entry(free, "b")])
-    first, second = errands(2)
-    late = await ask(model, Errand(first.candidate_id, 0, 0, Choices(model="a")))
+    first, second = contexts(2)
+    late = await ask(model, CallContext(first.candidate_id, 0, 0, DrawDecisions(model="a")))
     assert (late.text, delays) == ("late", [9.0])
-    assert (await ask(model, Errand(second.candidate_id, 0, 0, Choices(model="b")))).text == "free"
+    assert (await ask(model, CallContext(second.candidate_id, 0, 0, DrawDecisions(model="b")))).text == "free"
     assert delays == [9.0]
 
 
 async def test_a_halt_holds_for_every_call_of_an_endpoint(serve: Serve, connect: Connect, delays: list[float]) -> None:
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "12s"}
     server = serve(lambda request: Reply(body=b"{}", status=500, headers=headers) if not delays else Reply("yes"))
-    assert (await ask(connect(server), errands(1)[0])).text == "yes"
+    assert (await ask(connect(server), contexts(1)[0])).text == "yes"
     assert sum(delays) == pytest.approx(12.0), "its own delay, then what is left of the halt"
 
 
 async def test_requests_keep_to_the_rate(serve: Serve, connect: Connect, delays: list[float]) -> None:
     server = serve(says("yes"))
     model = connect(server, requests_per_minute=10)
-    for errand in errands(3):
-        await ask(model, errand)
+    for context in contexts(3):
+        await ask(model, context)
     assert delays == pytest.approx([6.0, 6.0])
 
 
 async def test_tokens_keep_to_the_rate_that_was_measured(serve: Serve, connect: Connect, delays: list[float]) -> None:
     server = serve(lambda request: Reply("yes", usage=(500, 500)))
     model = connect(server, tokens_per_minute=60_000)
-    for errand in errands(40):
-        await ask(model, errand)
+    for context in contexts(40):
+        await ask(model, context)
     assert 30 <= sum(delays) <= 40, "40,000 tokens, 6,000 of them at once, 1,000 a second"
 
 
 async def test_a_failed_over_call_is_found_again_whoever_answers_now(
-    serve: Serve, connect: Connect, errand: Errand, nobody: str
+    serve: Serve, connect: Connect, context: CallContext, nobody: str
 ) -> None:
     good = serve(says("a network"))
     down = {"model": "a", "base_url": nobody, "weight": 1000}
-    first = await ask(connect(None, models=[down, entry(good, "b")], max_retries=0), errand)
+    first = await ask(connect(None, models=[down, entry(good, "b")], max_retries=0), context)
     again = serve(says("another network"))
-    assert await ask(connect(None, models=[entry(again, "a", weight=1000)]), errand) == first
+    assert await ask(connect(None, models=[entry(again, "a", weight=1000)]), context) == first
     assert again.num_requests == 0
 
 
@@ -243,6 +243,6 @@ async def test_many_slow_replies_are_waited_for_side_by_side(serve: Serve, conne
 
     server = serve(slow)
     model = connect(server, concurrency=16)
-    answers = await asyncio.gather(*(ask(model, errand) for errand in errands(64)))
+    answers = await asyncio.gather(*(ask(model, context) for context in contexts(64)))
     assert {answer.text for answer in answers} == {"a network"}
     assert (server.num_requests, server.most_at_once) == (64, 16)

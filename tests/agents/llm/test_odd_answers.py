@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents.llm.client import LanguageModel
-from fairnad.ports import Answer, Errand
+from fairnad.ports import Answer, CallContext
 from fairnad.records.candidate import Failure, FailureKind, Step
 from store.history_store import SqliteHistory
 from tests.openai_server import Reply, Script, ScriptedServer
@@ -118,16 +118,21 @@ ANSWERS: dict[str, tuple[Reply, tuple[int, int, str]]] = {
 }
 
 
-async def ask(model: LanguageModel, errand: Errand) -> Answer | Failure:
-    return await model.complete("mutation", errand, MESSAGES, step=Step.MUTATE)
+async def ask(model: LanguageModel, context: CallContext) -> Answer | Failure:
+    return await model.complete("mutation", context, MESSAGES, step=Step.MUTATE)
 
 
 @pytest.mark.parametrize(("reply", "counted"), ANSWERS.values(), ids=ANSWERS)
 async def test_an_answer_is_read_in_every_dialect(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float], reply: Reply, counted: tuple[int, int, str]
+    serve: Serve,
+    connect: Connect,
+    context: CallContext,
+    delays: list[float],
+    reply: Reply,
+    counted: tuple[int, int, str],
 ) -> None:
     server = serve(lambda request: reply)
-    answer = await ask(connect(server), errand)
+    answer = await ask(connect(server), context)
     assert isinstance(answer, Answer)
     assert (answer.text.replace("ü", "u"), answer.finish) == ("ja, gut", "stop")
     assert (answer.call.input_tokens, answer.call.output_tokens, answer.call.note) == counted
@@ -136,48 +141,48 @@ async def test_an_answer_is_read_in_every_dialect(
 
 @pytest.mark.parametrize("reason", ["max_tokens", "MAX_TOKENS", "model_length", "Length", "token_limit"])
 async def test_every_name_of_the_token_limit_is_one(
-    serve: Serve, connect: Connect, errand: Errand, reason: str
+    serve: Serve, connect: Connect, context: CallContext, reason: str
 ) -> None:
     replies = [stream(event({"content": "a net"}, reason), END), Reply("work")]
-    answer = await ask(connect(serve(lambda request: replies.pop(0))), errand)
+    answer = await ask(connect(serve(lambda request: replies.pop(0))), context)
     assert isinstance(answer, Answer)
     assert answer.text == "a network"
 
 
 @pytest.mark.parametrize("reason", ["error", "abort", "ERROR", "cancelled"])
 async def test_an_answer_the_endpoint_gives_up_is_asked_for_again(
-    serve: Serve, connect: Connect, errand: Errand, log: SqliteHistory, reason: str
+    serve: Serve, connect: Connect, context: CallContext, log: SqliteHistory, reason: str
 ) -> None:
     replies = [stream(event({"content": "a ne"}, reason), END), Reply("a network")]
-    answer = await ask(connect(serve(lambda request: replies.pop(0))), errand)
+    answer = await ask(connect(serve(lambda request: replies.pop(0))), context)
     assert isinstance(answer, Answer)
     assert answer.text == "a network"
-    broken, _ = log.calls(errand.candidate_id)
+    broken, _ = log.calls(context.candidate_id)
     assert f"ended the answer with the reason {reason.lower()}" in broken.note
 
 
-async def test_the_reason_of_an_empty_answer_is_named(serve: Serve, connect: Connect, errand: Errand) -> None:
-    failure = await ask(connect(serve(lambda request: stream(event({}, "content_filter"), tokens(), END))), errand)
+async def test_the_reason_of_an_empty_answer_is_named(serve: Serve, connect: Connect, context: CallContext) -> None:
+    failure = await ask(connect(serve(lambda request: stream(event({}, "content_filter"), tokens(), END))), context)
     assert failure == Failure(
-        Step.MUTATE, FailureKind.REPLY, "the reply is empty, twice (finish reason content_filter)"
+        Step.MUTATE, FailureKind.REPLY, "the reply was empty twice (finish reason content_filter)"
     )
 
 
 async def test_the_connection_is_used_again_after_the_end_of_a_stream(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     server = serve(lambda request: stream(TEXT, STOP, END, "data: whatever follows"))
     model = connect(server)
-    await ask(model, errand)
-    await ask(model, Errand(errand.candidate_id, 1, 0))
+    await ask(model, context)
+    await ask(model, CallContext(context.candidate_id, 1, 0))
     assert server.num_connections == 1
 
 
-async def test_the_tracing_of_langchain_sees_each_request(serve: Serve, connect: Connect, errand: Errand) -> None:
+async def test_the_tracing_of_langchain_sees_each_request(serve: Serve, connect: Connect, context: CallContext) -> None:
     from langchain_core.tracers.context import collect_runs
 
     with collect_runs() as collected:
-        await ask(connect(serve(lambda request: stream(TEXT, STOP, tokens(), END))), errand)
+        await ask(connect(serve(lambda request: stream(TEXT, STOP, tokens(), END))), context)
     (run,) = collected.traced_runs
     assert run.extra is not None and run.outputs is not None
     assert run.extra["invocation_params"]["extra_body"]["max_tokens"] == 8192

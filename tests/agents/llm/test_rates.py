@@ -62,7 +62,7 @@ def test_a_halt_is_never_shortened_and_ends(clock: Clock) -> None:
 )
 def test_a_limit_that_is_used_up_halts_until_it_is_renewed(clock: Clock, reset: str, seconds: float) -> None:
     limit = RateLimit(0, 0, clock)
-    limit.heed({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1h"})
+    limit.apply_headers({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1h"})
     assert limit.seconds_halted == 0
-    limit.heed({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": reset})
+    limit.apply_headers({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": reset})
     assert limit.seconds_halted == pytest.approx(seconds)

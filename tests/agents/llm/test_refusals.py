@@ -12,7 +12,7 @@ import pytest
 from agents.llm.client import LanguageModel
 from agents.replies.reply_schemas import VERDICT
 from fairnad.errors import EndpointError
-from fairnad.ports import Answer, Errand
+from fairnad.ports import Answer, CallContext
 from fairnad.records.candidate import Failure, FailureKind, Step
 from store.history_store import SqliteHistory
 from tests.openai_server import Reply, Request, Script, ScriptedServer
@@ -22,9 +22,9 @@ Connect = Callable[..., LanguageModel]
 Serve = Callable[[Script], ScriptedServer]
 
 
-async def ask(model: LanguageModel, errand: Errand, version: int = 0, **options: Any) -> Answer | Failure:
-    errand = Errand(errand.candidate_id, version, 0)
-    return await model.complete("mutation", errand, MESSAGES, step=Step.MUTATE, **options)
+async def ask(model: LanguageModel, context: CallContext, version: int = 0, **options: Any) -> Answer | Failure:
+    context = CallContext(context.candidate_id, version, 0)
+    return await model.complete("mutation", context, MESSAGES, step=Step.MUTATE, **options)
 
 
 def worded(form: str, message: str, status: int = 400) -> Reply:
@@ -82,11 +82,11 @@ TOO_LONG = [
 
 @pytest.mark.parametrize("message", TOO_LONG)
 async def test_every_way_to_say_too_long_shortens_the_prompt(
-    serve: Serve, connect: Connect, errand: Errand, message: str
+    serve: Serve, connect: Connect, context: CallContext, message: str
 ) -> None:
     replies = [worded(form, message, status) for form, status in (("object", 400), ("string", 500), ("text", 422))]
     server = serve(lambda request: replies.pop(0) if replies else Reply("a network"))
-    answer = await ask(connect(server), errand, shorten=lambda n: (("user", "x" * (9 - n)),))
+    answer = await ask(connect(server), context, shorten=lambda n: (("user", "x" * (9 - n)),))
     assert isinstance(answer, Answer)
     assert answer.messages == (("user", "x" * 6),)
     assert server.num_requests == 4
@@ -95,10 +95,10 @@ async def test_every_way_to_say_too_long_shortens_the_prompt(
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("status", [200, 400, 404, 413, 422, 500])
 async def test_too_long_is_understood_in_every_form_of_body(
-    serve: Serve, connect: Connect, errand: Errand, form: str, status: int
+    serve: Serve, connect: Connect, context: CallContext, form: str, status: int
 ) -> None:
     server = serve(lambda request: worded(form, "prompt is too long: 9000 tokens > 4096 maximum", status))
-    failure = await ask(connect(server), errand)
+    failure = await ask(connect(server), context)
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.CONTEXT
     assert "prompt is too long: 9000 tokens > 4096 maximum" in failure.message
@@ -117,10 +117,10 @@ NOT_TOO_LONG = [
 
 @pytest.mark.parametrize(("status", "message"), NOT_TOO_LONG)
 async def test_what_is_asked_too_often_is_not_too_long(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float], status: int, message: str
+    serve: Serve, connect: Connect, context: CallContext, delays: list[float], status: int, message: str
 ) -> None:
     replies = [Reply.error(status, message), Reply("a network")]
-    answer = await ask(connect(serve(lambda request: replies.pop(0))), errand)
+    answer = await ask(connect(serve(lambda request: replies.pop(0))), context)
     assert isinstance(answer, Answer)
     assert delays == [2.0]
 
@@ -145,13 +145,13 @@ SCHEMAS = [
     ],
 )
 async def test_every_refusal_of_the_schema_is_answered_once_without_it(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float], form: str, status: int, message: str
+    serve: Serve, connect: Connect, context: CallContext, delays: list[float], form: str, status: int, message: str
 ) -> None:
     refusal = worded(form, message, status)
     server = serve(lambda request: refusal if "response_format" in request else Reply("yes"))
     model = connect(server, max_retries=0)
     for version in range(2):
-        assert isinstance(await ask(model, errand, version, schema=VERDICT), Answer)
+        assert isinstance(await ask(model, context, version, schema=VERDICT), Answer)
     assert ["response_format" in request for request in server.requests] == [True, False, False]
     assert delays == []
 
@@ -218,7 +218,7 @@ FIELDS: dict[str, tuple[Script, int, Callable[[Request], object], object]] = {
 async def test_a_field_that_is_refused_is_left_out_from_then_on(
     serve: Serve,
     connect: Connect,
-    errand: Errand,
+    context: CallContext,
     delays: list[float],
     script: Script,
     num_requests: int,
@@ -227,29 +227,29 @@ async def test_a_field_that_is_refused_is_left_out_from_then_on(
 ) -> None:
     server = serve(script)
     model = connect(server)
-    answer = await ask(model, errand)
+    answer = await ask(model, context)
     assert isinstance(answer, Answer)
     assert answer.messages == MESSAGES, "what is stored is the prompt of the pack"
     assert server.num_requests == num_requests
-    assert isinstance(await ask(model, errand, 1), Answer)
+    assert isinstance(await ask(model, context, 1), Answer)
     assert server.num_requests == num_requests + 1, "it is remembered"
     assert field not in sent(server.requests[-1])
     assert delays == []
 
 
 async def test_the_newer_name_of_the_limit_is_used_where_the_older_one_is_refused(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     server = serve(newer)
-    await ask(connect(server, max_tokens=777), errand)
+    await ask(connect(server, max_tokens=777), context)
     assert server.requests[-1]["max_completion_tokens"] == 777
 
 
 async def test_instructions_go_before_the_question_where_there_is_no_system_role(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     server = serve(without_system(SYSTEM[0]))
-    await ask(connect(server), errand)
+    await ask(connect(server), context)
     (message,) = server.requests[-1]["messages"]
     assert message["content"] == f"{MESSAGES[0][1]}\n\n{MESSAGES[1][1]}"
 
@@ -280,38 +280,38 @@ LIMITS = {
 
 @pytest.mark.parametrize(("message", "most", "expected"), LIMITS.values(), ids=LIMITS)
 async def test_a_limit_that_is_too_large_is_lowered_and_the_prompt_stays_whole(
-    serve: Serve, connect: Connect, errand: Errand, message: str, most: int, expected: range
+    serve: Serve, connect: Connect, context: CallContext, message: str, most: int, expected: range
 ) -> None:
     server = serve(in_context(message, most))
     model = connect(server)
-    answer = await ask(model, errand, shorten=lambda n: None)
+    answer = await ask(model, context, shorten=lambda n: None)
     assert isinstance(answer, Answer)
     assert answer.messages == MESSAGES
     assert answer.max_tokens in expected
-    assert isinstance(await ask(model, errand, 1), Answer)
+    assert isinstance(await ask(model, context, 1), Answer)
     assert server.requests[-1]["max_tokens"] == server.requests[-2]["max_tokens"], "it is remembered"
 
 
 async def test_a_context_that_has_no_room_for_a_reply_shortens_the_prompt(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     message = (
         "maximum context length is 4096 tokens. You requested 12200 tokens (4008 in the messages, 8192 in the reply)"
     )
     server = serve(lambda r: Reply.error(400, message) if len(r["messages"]) > 1 else Reply("a network"))
-    answer = await ask(connect(server), errand, shorten=lambda n: (("user", "x"),))
+    answer = await ask(connect(server), context, shorten=lambda n: (("user", "x"),))
     assert isinstance(answer, Answer)
     assert server.num_requests == 2
 
 
 async def test_a_context_whose_share_of_the_prompt_is_not_told_shortens_it_and_leaves_the_reply_the_rest(
-    serve: Serve, connect: Connect, errand: Errand
+    serve: Serve, connect: Connect, context: CallContext
 ) -> None:
     message = "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens."
     server = serve(in_context(message, 4095))
     model = connect(server)
-    assert isinstance(await ask(model, errand, shorten=lambda n: MESSAGES[1:]), Answer)
-    assert isinstance(await ask(model, errand, 1), Answer)
+    assert isinstance(await ask(model, context, shorten=lambda n: MESSAGES[1:]), Answer)
+    assert isinstance(await ask(model, context, 1), Answer)
     assert [request["max_tokens"] > 3600 for request in server.requests] == [True] * 3
     assert [len(request["messages"]) for request in server.requests] == [2, 1, 2]
 
@@ -321,7 +321,7 @@ WORDS = {
     "detail": (worded("detail", "no such adapter", 422), "refuses the request (422: no such adapter)"),
     "a place": (worded("details", "value is not a model"), "refuses the request (400: body: value is not a model)"),
     "page": (worded("page", "Blocked by the firewall &amp; logged", 403), "(403: Blocked by the firewall & logged)"),
-    "nothing": (Reply(status=400, body=b""), "refuses the request (400: no words)"),
+    "nothing": (Reply(status=400, body=b""), "refuses the request (400: no message)"),
     "money": (Reply.error(402, "Insufficient Balance"), "has no quota left (402: Insufficient Balance): raise"),
     "within a stream": (Reply.events('{"error": "out of memory"}'), "does not answer: out of memory"),
     "an event of its own": (
@@ -338,10 +338,10 @@ WORDS = {
 
 @pytest.mark.parametrize(("reply", "words"), WORDS.values(), ids=WORDS)
 async def test_the_words_of_an_endpoint_reach_the_user(
-    serve: Serve, connect: Connect, errand: Errand, reply: Reply, words: str
+    serve: Serve, connect: Connect, context: CallContext, reply: Reply, words: str
 ) -> None:
     with pytest.raises(EndpointError) as caught:
-        await ask(connect(serve(lambda request: reply), max_retries=0), errand)
+        await ask(connect(serve(lambda request: reply), max_retries=0), context)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -355,17 +355,17 @@ async def test_the_words_of_an_endpoint_reach_the_user(
     ],
 )
 async def test_a_busy_endpoint_may_ask_for_time_in_words(
-    serve: Serve, connect: Connect, errand: Errand, delays: list[float], body: object, seconds: float
+    serve: Serve, connect: Connect, context: CallContext, delays: list[float], body: object, seconds: float
 ) -> None:
     replies = [Reply(status=429, body=json.dumps(body).encode()), Reply("yes")]
-    assert isinstance(await ask(connect(serve(lambda request: replies.pop(0))), errand), Answer)
+    assert isinstance(await ask(connect(serve(lambda request: replies.pop(0))), context), Answer)
     assert delays == [seconds]
 
 
 async def test_calls_under_way_together_learn_the_same_once(serve: Serve, connect: Connect, log: SqliteHistory) -> None:
     server = serve(newer)
     model = connect(server)
-    errands = [Errand(f"g01-fair-r1-s{slot:02d}-d0", 0, 0) for slot in range(4)]
-    answers = await asyncio.gather(*(ask(model, errand) for errand in errands))
+    contexts = [CallContext(f"g01-fair-r1-s{slot:02d}-d0", 0, 0) for slot in range(4)]
+    answers = await asyncio.gather(*(ask(model, context) for context in contexts))
     assert all(isinstance(answer, Answer) for answer in answers)
     assert server.num_requests <= 12

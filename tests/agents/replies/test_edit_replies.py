@@ -60,8 +60,8 @@ def test_a_reply_gives_the_edited_source(case: str) -> None:
 
 
 REFUSED = {
-    "no code": ("I would rather not.", "the reply holds neither edits nor a Python file"),
-    "an empty fence": ("```python\n```", "the reply holds neither edits nor a Python file"),
+    "no code": ("I would rather not.", "the reply contains neither edits nor a Python file"),
+    "an empty fence": ("```python\n```", "the reply contains neither edits nor a Python file"),
     "no middle mark": (f"<<<<<<< OLD\n{OLD}\n>>>>>>> NEW", "edit 1 has no line of ======= between"),
     "no middle mark before the next": (f"<<<<<<< OLD\n{OLD}\n{ASKED}", "edit 1 has no line of ======= between"),
     "an invented line": ("<<<<<<< OLD\nself.gone = 1\n=======\nself.gone = 2\n>>>>>>> NEW", "edit 1, which begins"),

@@ -81,7 +81,7 @@ def test_similar_lines_are_taken_where_no_others_are_as_similar() -> None:
     old = "self.shortcut = Downsample(in_channels, out_channels, stride=stride)"
     edited = apply_edits(SOURCE, [Edit(old, "self.shortcut = nn.Identity()")])
     assert "        if stride > 1:\n            self.shortcut = nn.Identity()\n" in edited.source
-    assert edited.remarks == ("edit 1 found by likeness",)
+    assert edited.remarks == ("edit 1 matches similar lines only",)
 
 
 def test_a_part_of_a_line_is_enough() -> None:
@@ -97,21 +97,21 @@ def refusal(*edits: Edit, source: str = SOURCE) -> NoEditError:
 
 def test_a_piece_that_stands_in_several_places_is_refused() -> None:
     error = refusal(Edit("        super().__init__()", "        pass"))
-    assert str(error).startswith("edit 1 fits several places, lines 10 and 23 and")
-    assert str(error).endswith("give more of the lines around it")
+    assert str(error).startswith("edit 1 matches several places, lines 10 and 23 and")
+    assert str(error).endswith("add the lines around it")
 
 
 def test_a_piece_that_is_like_several_places_alike_is_refused() -> None:
     error = refusal(
         Edit("a.first = Layer(width, 3)", "pass"), source="a.first = Layer(width, 1)\na.first = Layer(width, 2)\n"
     )
-    assert "is like several places alike: copy the lines" in str(error)
+    assert "matches several places equally: copy the lines" in str(error)
 
 
 def test_a_piece_that_is_nowhere_is_named_with_the_closest_lines() -> None:
     error = refusal(Edit(NORM, NORM.replace("Batch", "Group")), Edit("self.gate = Gate(planes)\nself.more = 3", "x"))
     assert isinstance(error, EditError)
-    assert str(error) == "edit 2, which begins with 'self.gate = Gate(planes)', stands nowhere in the file"
+    assert str(error) == "edit 2, which begins with 'self.gate = Gate(planes)', is not in the file"
 
 
 def test_the_closest_lines_carry_their_numbers() -> None:
@@ -138,6 +138,6 @@ def test_a_class_that_is_there_already_is_exchanged() -> None:
         assert f"{stem}\n\n\nclass DownsampleBlock" in edited.source
 
 
-def test_classes_cannot_be_exchanged_in_what_does_not_parse() -> None:
-    with pytest.raises(EditError, match="the network does not parse, so no class of it can be exchanged"):
+def test_classes_cannot_be_replaced_in_what_does_not_parse() -> None:
+    with pytest.raises(EditError, match="the network does not parse, so its classes cannot be replaced"):
         merge_classes("class Network(:\n", "class Stem:\n    pass\n")

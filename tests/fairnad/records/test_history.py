@@ -105,16 +105,6 @@ class TestOrderAndLookUp:
         with pytest.raises(KeyError):
             history[slot_id(1)]
 
-    def test_a_trained_architecture_is_found_by_its_first_record(
-        self, trained: Callable[..., Record], failed: Callable[..., Record]
-    ) -> None:
-        base = trained(BASE, fingerprint="base")
-        twins = [trained(slot_id(slot), fingerprint="twin") for slot in (1, 2)]
-        history = History([*reversed(twins), failed(slot_id(0)), base])
-        assert history.with_fingerprint("base") is base
-        assert history.with_fingerprint("twin") is twins[0]
-        assert history.with_fingerprint("other") is None
-
 
 class TestPool:
     def test_the_base_is_a_parent_and_the_result_only_while_nothing_else_is_trained(
@@ -158,14 +148,14 @@ class TestPool:
             _ = history.ranking
 
 
-class TestBarrenDraws:
+class TestFailedInRow:
     @given(st.lists(st.booleans(), max_size=8))
     def test_only_the_draws_since_the_last_trained_one_count(
         self, history_of: Callable[..., History], trained: list[bool]
     ) -> None:
         history = history_of(*(None if won else (Step.JUDGE, FailureKind.DUPLICATE) for won in trained))
         since = trained[::-1].index(True) if True in trained else len(trained)
-        assert history.num_barren == since
+        assert history.num_failed_in_row == since
 
     def test_failures_are_counted_by_step_and_kind_without_the_base(self, failed: Callable[..., Record]) -> None:
         shape, budget = (Step.EXECUTE, FailureKind.SHAPE), (Step.DOWNSCALE, FailureKind.BUDGET)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairnad.records.prices import NOTHING, Price, Usage, dearest, estimated_tokens, most_input_tokens, unpriced
-from fairnad.settings.search_settings import LanguageModelSettings
+from fairnad.settings.model_entries import LanguageModelSettings
 
 
 def test_a_price_is_for_a_million_tokens() -> None:

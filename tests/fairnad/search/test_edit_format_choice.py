@@ -10,9 +10,9 @@ import pytest
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, IdeaKind
 from fairnad.records.candidate import Call
-from fairnad.records.draw_decisions import Choices
+from fairnad.records.draw_decisions import DrawDecisions
 from fairnad.records.history import History, Record
-from fairnad.search.edit_format_choice import FORMS, asked_form, choose_form, fitting_forms
+from fairnad.search.edit_format_choice import EDIT_FORMATS, asked_format, choose_format, fitting_formats
 
 Build = Callable[..., Record]
 BLOCK_IDEA = Idea("Gate it.", tag=Tag(Target.PERFORMANCE, Granularity.BLOCK, "gates"))
@@ -24,27 +24,29 @@ PROMPTS = {"full": "mutation", "edit": "mutation_edit", "module": "mutation_modu
 
 def drawn(build: Build, number: int, form: str, *, model: str = "", tokens: int = 400, asked: str = "") -> Record:
     call = Call(PROMPTS[asked or form], model, 1000, tokens, 1.0, True)
-    choices = Choices(model=model, form=form)
+    choices = DrawDecisions(model=model, form=form)
     return build(f"g01-fair-r1-s{number:02d}-d0", choices=choices, calls=(call,))
 
 
 def chosen(history: History, model: str = "", num_draws: int = 200) -> Counter[str]:
-    return Counter(choose_form(history, model, FORMS, np.random.default_rng(seed)) for seed in range(num_draws))
+    return Counter(
+        choose_format(history, model, EDIT_FORMATS, np.random.default_rng(seed)) for seed in range(num_draws)
+    )
 
 
 @pytest.mark.parametrize(
     ("idea", "forms"),
     [
-        (BLOCK_IDEA, FORMS),
+        (BLOCK_IDEA, EDIT_FORMATS),
         (NETWORK_IDEA, ("full",)),
         (Idea("Widen it.", IdeaKind.UPSCALE), ("full", "edit")),
         (Idea("Change a kernel.", IdeaKind.HYPERPARAMETER), ("full", "edit")),
         (Idea("", IdeaKind.MUTATED), ("full", "edit")),
     ],
 )
-def test_an_idea_is_carried_out_in_a_form_that_fits_it(idea: Idea, forms: tuple[str, ...]) -> None:
-    assert fitting_forms(idea) == forms
-    assert choose_form(History(), "", forms, np.random.default_rng(0)) in forms
+def test_an_idea_is_carried_out_in_a_format_that_fits_it(idea: Idea, forms: tuple[str, ...]) -> None:
+    assert fitting_formats(idea) == forms
+    assert choose_format(History(), "", forms, np.random.default_rng(0)) in forms
 
 
 def test_before_anything_is_known_modules_come_first_and_every_form_is_tried() -> None:
@@ -52,10 +54,12 @@ def test_before_anything_is_known_modules_come_first_and_every_form_is_tried() -
     assert counts["module"] > counts["edit"] > counts["full"] > 0
 
 
-@pytest.mark.parametrize("best", FORMS)
+@pytest.mark.parametrize("best", EDIT_FORMATS)
 def test_the_form_that_passes_is_taken_more_and_more(trained: Build, failed: Build, best: str) -> None:
     records = [
-        drawn(trained if form == best else failed, 30 * i + n, form) for i, form in enumerate(FORMS) for n in range(30)
+        drawn(trained if form == best else failed, 30 * i + n, form)
+        for i, form in enumerate(EDIT_FORMATS)
+        for n in range(30)
     ]
     assert chosen(History(records))[best] > 190
 
@@ -75,13 +79,13 @@ def test_what_one_model_does_says_nothing_of_another(failed: Build) -> None:
 
 def test_a_draw_counts_for_the_form_that_was_asked_for_whatever_was_chosen(trained: Build, failed: Build) -> None:
     fell_back = [drawn(trained, n, "module", asked="edit") for n in range(30)]
-    assert {asked_form(record) for record in fell_back} == {"edit"}
+    assert {asked_format(record) for record in fell_back} == {"edit"}
     others = [drawn(failed, 30 + n, form) for n, form in enumerate(["module"] * 30 + ["full"] * 30)]
     assert chosen(History([*fell_back, *others]))["edit"] > 190
     nobody = [replace(record, calls=()) for record in fell_back]
     assert chosen(History(nobody)) == chosen(History()), "the built-in designer alone says nothing of a form"
     chain = Call("idea_mutation_edit", "", 1000, 100, 1.0, True)
-    assert asked_form(replace(fell_back[0], calls=(chain,))) == "edit"
+    assert asked_format(replace(fell_back[0], calls=(chain,))) == "edit"
 
 
 def test_what_the_built_in_designer_carried_out_in_its_stead_is_no_success_of_a_form(trained: Build) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fairnad.ideas.idea import Idea, IdeaKind
 from fairnad.records.candidate import Call, CandidateId, Evaluation, Failure, FailureKind, Stage, Step
-from fairnad.records.draw_decisions import Choices
+from fairnad.records.draw_decisions import DrawDecisions
 from fairnad.records.history import History, Record
 from fairnad.search.model_choice import choose_model, order_of_names
 from fairnad.settings.model_entries import ModelEntry, decisive
@@ -34,7 +34,7 @@ def drawn(place: CandidateId, model: str, accuracy: float | None, tokens: int = 
     failure = None if accuracy is not None else Failure(Step.MUTATE, FailureKind.REPLY, "no")
     found = None if accuracy is None else evaluation(accuracy)
     call = Call("mutation", model, tokens, tokens, 1.0, True)
-    return Record(str(place), BASE_ID, IDEA, "", found, failure, calls=(call,), choices=Choices(model=model))
+    return Record(str(place), BASE_ID, IDEA, "", found, failure, calls=(call,), choices=DrawDecisions(model=model))
 
 
 Outcome = Callable[[str, np.random.Generator], float | None]
@@ -78,7 +78,7 @@ def test_of_two_alike_the_cheaper_one_is_asked_more() -> None:
     cheap = entry("b", price_input=0.3, price_output=1.5)
     found = shares(search((dear, cheap), alike))
     assert found["b"] > 3 * found["a"]
-    assert shares(search((entry("a"), entry("b")), alike))["a"] > 60, "without prices they are alike"
+    assert shares(search((entry("a"), entry("b")), alike))["a"] > 40, "without prices they are alike"
 
 
 def test_a_much_better_model_is_worth_a_somewhat_higher_price() -> None:
@@ -95,17 +95,14 @@ def test_a_free_model_that_never_gains_anything_is_left() -> None:
     assert found["b"] > 100
 
 
-def test_every_model_is_tried_before_any_is_judged_also_within_a_wave() -> None:
-    entries = tuple(entry(name) for name in "abc")
-    wave = [
-        choose_model(entries, History([base()]), CandidateId(1, Stage.FAIR, 1, s, 0), 0, "bandit") for s in range(3)
-    ]
-    assert sorted(wave) == ["a", "b", "c"]
+def test_every_model_is_tried_soon() -> None:
+    found = shares(search(tuple(entry(name) for name in "abcd"), alike, num_waves=10))
+    assert min(found[name] for name in "abcd") >= 2
 
 
 def test_while_nobody_gains_anything_all_are_asked_alike() -> None:
     found = shares(search((entry("a"), entry("b")), lambda model, generator: None, num_waves=20))
-    assert found == {"a": 40, "b": 40}
+    assert abs(found["a"] - found["b"]) < 30
 
 
 @pytest.mark.parametrize("choice", ["weights", "bandit"])
@@ -135,8 +132,9 @@ def test_who_stood_in_earns_the_reward() -> None:
     records = [base()]
     for slot in range(6):
         one = drawn(CandidateId(1, Stage.FAIR, 1, slot, 0), "b", 0.6)
-        records.append(Record(**{**{f: getattr(one, f) for f in one.__slots__}, "choices": Choices(model="a")}))
-    assert choose_model(entries, History(records), CandidateId(2, Stage.FAIR, 1, 0, 0), 0, "bandit") == "a", "untried"
+        records.append(Record(**{**{f: getattr(one, f) for f in one.__slots__}, "choices": DrawDecisions(model="a")}))
+    places = [CandidateId(2, Stage.FAIR, 1, slot, 0) for slot in range(100)]
+    assert Counter(choose_model(entries, History(records), one, 0, "bandit") for one in places)["b"] > 80
 
 
 def test_only_models_that_may_design_are_chosen() -> None:

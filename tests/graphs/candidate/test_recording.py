@@ -10,14 +10,14 @@ import pytest
 from fairnad.ports import Answer, CallKey, Proposal
 from fairnad.records.candidate import Call, CheckReport, Failure, FailureKind, Step, plain
 from fairnad.records.history import Repair
-from graphs.candidate.recording import _repairs
+from graphs.candidate.recording import list_repairs
 from graphs.runtime.steps import Steps
 from store.history_store import SqliteHistory
 
 NAME = "g01-fair-r1-s00-d0"
 RUNS = CheckReport({"params": 1.0, "flops": 1.0}, "f", 2)
 SOURCE = Proposal("import torch\n", "a prompt")
-NO_REPLY = Failure(Step.DEBUG, FailureKind.REPLY, "the reply is empty, twice")
+NO_REPLY = Failure(Step.DEBUG, FailureKind.REPLY, "the reply was empty twice")
 
 
 def broken(kind: FailureKind) -> Failure:
@@ -41,8 +41,8 @@ async def repairs(history, executed, debugged, num_calls=()):
         for part in range(number):
             answer = Answer(Call("debug", "m", 1, 1, 0.1, True), (("user", "mend"),), "text", "stop")
             history.add_answer(CallKey(NAME, "debug", version, part, "digest"), answer)
-    bench = SimpleNamespace(steps=Steps(history), folder=SimpleNamespace(history=history))
-    return await _repairs({"candidate_id": NAME, "version": len(executed) - 1}, bench)
+    run = SimpleNamespace(steps=Steps(history), folder=SimpleNamespace(history=history))
+    return await list_repairs(NAME, len(executed) - 1, run)
 
 
 async def test_each_debug_is_told_with_the_failure_it_was_spent_on(history):

@@ -34,7 +34,7 @@ def test_an_answer_is_the_models_with_checked_citations(run_folder, runs, capsys
     told = json.loads(capsys.readouterr().out)
     assert told["answer"].startswith(f"The best is [{BEST}], not; it gained")
     assert (told["cited"], told["answered_by"]) == ([BEST], "qwen")
-    assert told["notes"] == ["taken out of the answer, since they were not found: g07-fair-r1-s00-d0"]
+    assert told["notes"] == ["removed from the answer because they are not among the findings: g07-fair-r1-s00-d0"]
     with ScriptedServer(scripted(Reply(ANSWER))) as server:
         assert main(["who is best?", *flags(server, runs)]) == 0
     assert capsys.readouterr().out == f"{told['answer']}\nnote: {told['notes'][0]}\n"
@@ -87,7 +87,10 @@ def test_where_the_model_gives_no_answer_what_was_found_is_shown(run_folder, run
 
 def test_roles_can_be_built_in_although_a_model_is_configured(run_folder, runs, capsys):
     with ScriptedServer(scripted(Reply(ANSWER))) as server:
-        assert main(["tell me about the base", "--json", *flags(server, runs), "--agents.librarian", "builtin"]) == 0
+        assert (
+            main(["tell me about the base", "--json", *flags(server, runs), "--agents.players", "librarian=builtin"])
+            == 0
+        )
         assert server.num_requests == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["answered_by"], told["candidates"][0]) == ("built-in", BASE)

@@ -174,7 +174,7 @@ def test_a_language_model_filters_and_goes_on_where_the_endpoint_left_it(
     ) as server:
         model = flags("--llm.model", "scripted", "--llm.base-url", server.url, "--llm.max-retries", 0)
         assert main(flags("filter", papers, "--out", verdicts, *model)) == 1
-    assert "left, because the endpoint did not answer; the same command goes on" in capsys.readouterr().out
+    assert "left, because the endpoint did not answer; the same command continues" in capsys.readouterr().out
     assert not verdicts.exists()
     with ScriptedServer(read_papers) as server:
         model = flags("--llm.model", "scripted", "--llm.base-url", server.url)

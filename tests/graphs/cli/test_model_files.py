@@ -6,11 +6,12 @@ import os
 import pytest
 
 from fairnad.errors import SettingsError
+from fairnad.settings.knowledge_settings import KnowledgeContext
 from fairnad.settings.search_settings import RunContext
 from graphs.cli.arguments import Parser
-from graphs.cli.knowledge_flags import add_flags, read_context
 from graphs.cli.search_command import parse
-from graphs.search.steady_draws import most_at_once
+from graphs.cli.settings_parser import add_settings, read_settings
+from graphs.search.planning import most_at_once
 
 ENTRIES = [{"model": "a", "base_url": "http://a/v1", "weight": 2}, {"model": "b", "extra_body": {"top_k": 1}}]
 YAML = "- model: a\n  base_url: http://a/v1\n  weight: 2\n- {model: b, extra_body: {top_k: 1}}\n"
@@ -50,18 +51,22 @@ def test_every_way_to_give_them_is_the_same(tmp_path, monkeypatch):
 def test_building_knowledge_takes_them_too(tmp_path):
     (tmp_path / "m.yaml").write_text(YAML)
     parser = Parser()
-    add_flags(parser, ["llm"])
-    assert read_context(parser.parse_args(["--llm.models", str(tmp_path / "m.yaml")])).llm == EXPECTED
-    assert read_context(parser.parse_args(["--llm.models", json.dumps(ENTRIES)])).llm == EXPECTED
-    with pytest.raises(SettingsError, match=r"^--llm: expected --llm.models, or --llm.model with .* leave one out$"):
-        read_context(parser.parse_args(["--llm.models", json.dumps(ENTRIES), "--llm.model", "m"]))
+    add_settings(parser, KnowledgeContext, sections=["llm"])
+
+    def read_context(*flags):
+        return read_settings(parser.parse_args(flags), parser, KnowledgeContext)
+
+    assert read_context("--llm.models", str(tmp_path / "m.yaml")).llm == EXPECTED
+    assert read_context("--llm.models", json.dumps(ENTRIES)).llm == EXPECTED
+    with pytest.raises(SettingsError, match=r"^--llm: expected --llm.models, or --llm.model with .* omit one$"):
+        read_context("--llm.models", json.dumps(ENTRIES), "--llm.model", "m")
 
 
 def test_what_an_entry_leaves_open_is_as_given_for_all():
     flags = ["--llm.temperature", "0.1", "--llm.json-schema", "off", "--llm.concurrency", "3"]
     entries = json.dumps([{"model": "a"}, {"model": "b", "temperature": 0.9}])
     llm = parse([*flags, "--llm.models", entries]).llm
-    assert [(one.temperature, one.json_schema, one.concurrency) for one in llm.entries] == [
+    assert [(one.temperature, one.json_schema, one.concurrency) for one in llm.models] == [
         (0.1, "off", 3),
         (0.9, "off", 3),
     ]
@@ -71,26 +76,25 @@ def test_what_an_entry_leaves_open_is_as_given_for_all():
 
 def test_one_model_is_an_entry_of_its_own():
     llm = parse(["--llm.model", "m", "--llm.base-url", "http://a/v1", "--llm.requests-per-minute", "7"]).llm
-    (entry,) = llm.entries
+    (entry,) = llm.models
     assert (entry.title, entry.base_url, entry.requests_per_minute, entry.temperature) == ("m", "http://a/v1", 7, 0.7)
-    assert parse([]).llm.entries == ()
+    assert parse([]).llm.models == ()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--llm.models", "no.yaml"], "--llm.models: expected JSON or a file of entries, found no file no.yaml"),
-        (["--llm.models", "[1]"], "input should be a valid dictionary"),
+        (["--llm.models", "[1]"], "--llm.models: expected a list of entries, each with a model, found '[1]'"),
         (["--llm.models", '[{"model": "a"}]', "--llm.model", "m"], "--llm: expected --llm.models, or --llm.model with"),
-        (["--llm.models", '[{"model": "a"}]', "--llm.base-url", "http://a"], "found both: leave one out"),
+        (["--llm.models", '[{"model": "a"}]', "--llm.base-url", "http://a"], "found both: omit one"),
         (
             ["--llm.models", '[{"model": "a", "name": "x"}, {"model": "b", "name": "x"}]'],
             "--llm: expected one model of the name x, found a and b: give each its own name",
         ),
         (
             ["--llm.models", '[{"model": "a", "roles": ["judge"]}]'],
-            "--llm.models.0.roles: expected some of mutator, idea_mutator, debugger, downscaler, structural_judge, "
-            "librarian, reader, structurer, found judge",
+            "--llm.models.0.roles: unknown role judge; did you mean structural_judge?",
         ),
         (["--llm.models", '[{"name": "a"}]'], "--llm.models.0.model: field required"),
         (["--llm.models", '[{"model": "a", "wieght": 2}]'], "unknown setting llm.models.0.wieght"),
@@ -114,7 +118,7 @@ def test_a_file_that_is_no_list_is_refused_under_its_name(tmp_path):
 
 
 def test_a_variable_that_is_no_json_is_refused(monkeypatch):
-    monkeypatch.setenv("FAIRNAD_LLM__MODELS", "models.yaml")
+    monkeypatch.setenv("FAIRNAD_PIN", "operation")
     with pytest.raises(SettingsError, match="expected JSON for a list"):
         parse([])
 

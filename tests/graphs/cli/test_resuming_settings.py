@@ -53,15 +53,15 @@ def test_a_name_that_is_new_or_no_name_brings_nothing(make_run: MakeRun, runs):
     ("begun_with", "given", "told"),
     [
         ({}, ["--seed", "5"], "--seed (was 0, now 5)"),
-        ({"llm": {"model": "a"}}, ["--llm.models", '[{"model": "b"}]'], "--llm.model (was a, now )"),
-        ({"llm": {"models": [{"model": "b"}]}}, ["--llm.model", "a"], "--llm.model (was , now a)"),
+        ({"llm": {"model": "a"}}, ["--llm.models", '[{"model": "b"}]'], "--llm.model (was a, now b)"),
+        ({"llm": {"models": [{"model": "b"}]}}, ["--llm.model", "a"], "--llm.model (was b, now a)"),
     ],
 )
 def test_what_may_not_change_is_refused_as_ever(make_run: MakeRun, named, capsys, begun_with, given, told):
     make_run(**begun_with).close()
     assert main([*named, *given, "--dry-run"]) == 2
     error = capsys.readouterr().err
-    assert "was begun with other settings: " in error
+    assert "was started with other settings: " in error
     assert told in error
 
 
@@ -79,9 +79,9 @@ def test_a_pack_that_was_edited_is_refused_and_as_it_was_goes_on(make_run: MakeR
         assert main(flags) == 2
         error = capsys.readouterr().err.splitlines()[-1]
         assert error == (
-            f"error: {runs / 'made'} was begun with other files of pack vision: in {pack}, "
+            f"error: {runs / 'made'} was started with other files of pack vision: in {pack}, "
             "_more.md is new, mutation.md has changed; "
-            "resume it with the files it was begun with, or choose another --run"
+            "resume it with the original files, or choose another --run"
         )
     (finding,) = (one for one in examine_stores(parse(named)) if one.part == "run")
     assert (finding.health, "other files of pack" in finding.found) == ("FAIL", True)

@@ -7,9 +7,8 @@ import sys
 import pytest
 
 from fairnad.errors import EndpointError, SettingsError, TaskError
-from graphs.cli.arguments import Presentation
 from graphs.cli.exit_status import report_errors
-from graphs.cli.search_command import main, parse, parse_presentation
+from graphs.cli.search_command import main, parse
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +24,11 @@ def test_the_defaults_need_no_flag():
 
 
 def test_flags_reach_every_section():
-    flags = "--search.max-draws 3 --max-params 1.5M --llm.model m --lab.slots 2 --agents.mutator llm"
+    flags = "--search.max-draws 3 --max-params 1.5M --llm.model m --lab.slots 2 --agents.players mutator=llm"
     context = parse(flags.split())
     assert context.search.max_draws == 3
     assert context.max_params == 1_500_000
-    assert (context.llm.model, context.lab.slots, context.agents.mutator) == ("m", 2, "llm")
+    assert (context.llm.title, context.lab.slots, context.agents.player_of("mutator")) == ("m", 2, "llm")
 
 
 def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_path, monkeypatch):
@@ -38,7 +37,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
     monkeypatch.setenv("FAIRNAD_SEED", "6")
     monkeypatch.setenv("FAIRNAD_LLM__MODEL", "environment")
     context = parse(["--config", str(file), "--llm.model", "flag"])
-    assert (context.archs, context.seed, context.llm.model, context.llm.temperature) == (5, 6, "flag", 0.5)
+    assert (context.archs, context.seed, context.llm.title, context.llm.models[0].temperature) == (5, 6, "flag", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +45,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
     [
         (["--llm.modle", "x"], "unknown flag --llm.modle; did you mean --llm.model?"),
         (["--arch=3"], "unknown flag --arch; did you mean --archs?"),
-        (["--zzzzzzzz"], "unknown flag --zzzzzzzz; --help lists what there is"),
+        (["--zzzzzzzz"], "unknown flag --zzzzzzzz; --help-all lists all settings"),
         (["--archs"], "argument --archs: expected one argument"),
         (["--archs", "x"], "--archs: input should be a valid integer, unable to parse string as an integer, found 'x'"),
         (["--archs", "0"], "--archs: input should be greater than or equal to 1, found '0'"),
@@ -55,7 +54,7 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
             ["--search.fair", "0", "--search.pareto", "0", "--search.refine", "0"],
             "--search: expected at least one of fair, pareto and refine above 0: no generation would draw anything",
         ),
-        (["--config", "nowhere.toml"], "--config: there is no file nowhere.toml"),
+        (["--config", "nowhere.toml"], "--config: expected a TOML file, found no file nowhere.toml"),
     ],
 )
 def test_a_mistake_in_the_flags_is_named(arguments, message):
@@ -90,9 +89,9 @@ def test_errors_become_one_line_and_a_status(capsys):
 
 
 def test_a_role_cannot_be_a_language_model_where_none_is_configured(capsys, tmp_path):
-    assert main(["--agents.debugger", "llm", "--runs", str(tmp_path)]) == 2
+    assert main(["--agents.players", "debugger=llm", "--runs", str(tmp_path)]) == 2
     assert (
-        "--agents.debugger llm: no language model is configured; set --llm.model or --llm.models"
+        "--agents.players debugger=llm: no language model is configured; set --llm.model or --llm.models"
         in capsys.readouterr().err
     )
 
@@ -102,16 +101,15 @@ def test_help_answers_at_once_and_loads_nothing_heavy():
     code = "import sys\nfrom graphs.cli.search_command import main\ntry: main(['--help'])\n"
     code += "finally: print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "--search.max-draws" in done.stdout
+    assert "--max-params" in done.stdout
     assert "doctor " in done.stdout, "the commands are listed"
     for heavy in ("torch", "langgraph", "chromadb", "openai", "sklearn"):
         assert f"'{heavy}'" not in done.stdout
     assert os.times().children_user - before < 4  # processor time, and a busy machine counts up to twice of it
 
 
-def test_flags_that_say_how_to_speak_are_told_apart_from_settings():
-    assert parse_presentation(["--archs", "3", "--json"]) == Presentation(json=True)
-    assert parse_presentation(["--quiet", "--dry-run"]) == Presentation(quiet=True, dry_run=True)
+def test_flags_for_the_output_are_no_settings():
+    assert parse(["--archs", "3", "--json"]) == parse(["--archs", "3"])
     with pytest.raises(SettingsError, match="argument --quiet: not allowed with argument --json"):
         parse(["--json", "--quiet"])
     with pytest.raises(SettingsError, match=r"unknown flag --jsn; did you mean --json\?"):

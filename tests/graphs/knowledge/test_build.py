@@ -66,7 +66,7 @@ def test_a_language_model_builds_a_store_that_a_search_uses(
 
 
 def test_the_built_in_reader_builds_from_files_a_web_site_and_arxiv(
-    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one.pdf").write_bytes(
         pdf("Gated Convolution Blocks", "Abstract", "We propose a gated convolution block with channel attention",
@@ -74,9 +74,9 @@ def test_the_built_in_reader_builds_from_files_a_web_site_and_arxiv(
     )  # fmt: skip
     with Site() as site:
         sources = [tmp_path / "one.pdf", f"{site.root}/CVPR2023?day=all", "arxiv:2201.03545", "arxiv:9999.99999"]
-        command = flags(
-            "build", *sources, "--out", out, "--request-seconds", 0, "--arxiv", f"{site.root}/api/query", "--json"
-        )
+        monkeypatch.setattr("graphs.knowledge.services.REQUEST_SECONDS", 0.0)
+        monkeypatch.setattr("tools.papers.sites.ARXIV_INTERFACE", f"{site.root}/api/query")
+        command = flags("build", *sources, "--out", out, "--json")
         assert main(command) == 0
         visits = dict(site.visits)
         summary = summary_of(capsys)
@@ -110,7 +110,7 @@ def test_everything_that_goes_wrong_is_counted_and_named_and_never_fatal(
     told = capsys.readouterr().out
     assert "cannot be read: 1" in told
     assert "empty: 1" in told
-    assert f"not found: 1 ({tmp_path}/none.pdf: there is no such file)" in told
+    assert f"not found: 1 ({tmp_path}/none.pdf: the file is missing)" in told
     assert "without a method section: 1" in told
     assert "unusable reply: 1 (Paper number 3: the reply gives no answer)" in told
     assert "dropped: 1 (no category of the tree)" in told
@@ -136,7 +136,7 @@ def test_a_storm_of_429_leaves_the_rest_for_the_next_start(
     with ScriptedServer(
         lambda request: Reply.error(429, "slow down") if next(answered, None) is None else read_papers(request)
     ) as server:
-        command = flags("build", papers, "--out", out, "--papers-at-once", 2, *model(server))
+        command = flags("build", papers, "--out", out, "--llm.concurrency", 2, *model(server))
         assert main(command) == 1
         assert server.num_requests < 25, "an endpoint that is gone is not asked for every paper"
     told = capsys.readouterr().out
@@ -155,7 +155,7 @@ def test_killed_at_any_moment_it_goes_on_without_reading_a_paper_twice(tmp_path:
     generator = random.Random(7)
     with ScriptedServer(read_papers) as server:
         command = [sys.executable, "-m", "graphs.knowledge", "build", str(papers), "--out", str(out)]
-        command += flags("--papers-at-once", 3, *model(server))
+        command += flags("--llm.concurrency", 3, *model(server))
         kept: dict[str, int] = {}
         for _ in range(2):
             wanted = server.num_requests + generator.randint(3, 9)
@@ -185,13 +185,13 @@ def test_a_stop_at_the_terminal_ends_with_130_and_can_be_resumed(tmp_path: Path,
     papers = write_list(tmp_path / "papers.jsonl", 12)
     with ScriptedServer(read_papers) as server:
         command = [sys.executable, "-m", "graphs.knowledge", "build", str(papers), "--out", str(out)]
-        command += flags("--papers-at-once", 1, *model(server))
+        command += flags("--llm.concurrency", 1, *model(server))
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert server.wait_until_asked(3, timeout_seconds=60)
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "the same command goes on" in errors
+        assert "the same command continues" in errors
         assert main(command[3:]) == 0
 
 
@@ -199,12 +199,12 @@ def test_other_settings_do_not_fit_what_was_read(tmp_path: Path, out: Path, caps
     papers = write_list(tmp_path / "papers.jsonl", 2)
     assert main(flags("build", papers, "--out", out)) == 0
     capsys.readouterr()
-    assert main(flags("build", papers, "--out", out, "--method-characters", "999")) == 2
+    with ScriptedServer(read_papers) as server:
+        assert main(flags("build", papers, "--out", out, *model(server))) == 2
+    assert "was started with other settings: reader (was built-in, now scripted)" in capsys.readouterr().err
+    assert main(flags("build", papers, "--out", out, "--unstructured", "true")) == 2
     told = capsys.readouterr().err
-    assert "was begun with another --method-characters (was 24000, now 999): choose another --out" in told
-    assert main(flags("build", papers, "--out", out, "--unstructured")) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: --unstructured: expected a language model as the reader, found the built-in one")
+    assert told.startswith("error: --tree none: expected a language model as the reader, found the built-in reader")
 
 
 def test_more_papers_can_be_added_later(tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,17 +236,18 @@ def test_two_processes_do_not_build_in_one_folder(
         (["build", "none.pdf", "--out", "OUT"], "none.pdf: not found"),
         (["build", "x.pdf", "--ouy", "OUT"], "unknown flag --ouy; did you mean --out?"),
         (["bild", "--out", "OUT"], "unknown command bild; did you mean build?"),
-        (["build", "x.pdf", "--out", "OUT", "--papers-at-once", "0"], "--papers-at-once: input should be greater than"),
-        (["build", "x.pdf", "--out", "OUT", "--agents.reader", "llm"], "no language model is configured"),
-        (["build", "x.pdf", "--out", "OUT", "--config", "none.toml"], "--config: there is no file none.toml"),
+        (["build", "x.pdf", "--out", "OUT", "--papers-at-once", "3"], "llm.concurrency sets the number of parallel"),
+        (["build", "x.pdf", "--out", "OUT", "--agents.players", "reader=llm"], "no language model is configured"),
+        (
+            ["build", "x.pdf", "--out", "OUT", "--config", "none.toml"],
+            "--config: expected a TOML file, found no file none.toml",
+        ),
         (["build", "x.pdf", "--out", "OUT", "--tree", "none.yaml"], "none.yaml: expected this file"),
         (["build", "x.pdf", "--out", "OUT", "--pack", "none"], "pack 'none'"),
-        (["stats", "none"], "found no none"),
+        (["stats", "none"], "found nothing at none"),
     ],
 )
-def test_mistakes_are_told_in_one_line(
-    out: Path, capsys: pytest.CaptureFixture[str], given: list[str], message: str
-) -> None:
+def test_mistakes_get_one_line(out: Path, capsys: pytest.CaptureFixture[str], given: list[str], message: str) -> None:
     assert main([part.replace("OUT", str(out)) for part in given]) == 2
     told = capsys.readouterr().err
     assert message in told
@@ -282,7 +283,7 @@ def test_help_needs_no_heavy_package() -> None:
         "assert not heavy, heavy"
     )
     told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert "--papers-at-once" in told
+    assert "--llm.base-url" in told
     assert "structure" in told
 
 
@@ -296,7 +297,7 @@ def test_unstructured_ideas_never_see_the_tree_and_are_tagged_afterwards(tmp_pat
         return Reply("- Replace every ReLU of the network by GELU")
 
     with ScriptedServer(script) as server:
-        assert main(flags("build", papers, "--out", out, "--unstructured", *model(server))) == 0
+        assert main(flags("build", papers, "--out", out, "--tree", "none", *model(server))) == 0
     assert [idea["main"] for idea in ideas_in(out)] == ["activation"]
     rows = [json.loads(line) for line in (out / "papers.jsonl").read_text().splitlines()]
     assert sorted(row["keep"] for row in rows) == [False, True]

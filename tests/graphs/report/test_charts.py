@@ -3,6 +3,7 @@
 import pytest
 
 from fairnad.domain.budget import Budget
+from fairnad.domain.objective import ACCURACY
 from fairnad.ideas.idea import Idea, IdeaKind
 from fairnad.records.candidate import CandidateId, Evaluation, Stage
 from fairnad.records.history import History, Record
@@ -52,7 +53,7 @@ def test_a_step_line_goes_across_before_it_goes_up():
 
 def test_the_frontier_holds_what_nothing_beats_cheapest_first():
     points = [(3.0, 0.9), (1.0, 0.5), (2.0, 0.4), (2.0, 0.7), (4.0, 0.9), (1.0, 0.5)]
-    assert frontier(points) == [(1.0, 0.5), (2.0, 0.7), (3.0, 0.9)]
+    assert frontier(points, ACCURACY) == [(1.0, 0.5), (2.0, 0.7), (3.0, 0.9)]
 
 
 def test_nothing_is_charted_before_something_has_trained():
@@ -82,7 +83,7 @@ def test_a_few_far_off_accuracies_do_not_flatten_the_rest_but_are_marked():
     records = [trained(Stage.FAIR, slot, 0.9 + slot / 1000) for slot in range(20)]
     low = trained(Stage.REFINE, 0, 0.1)
     course = charts(History([*records, low]), BUDGETS)[0]
-    assert [mark.record for mark in course.marks if mark.below] == [low]
+    assert [mark.record for mark in course.marks if mark.is_outside] == [low]
     assert min(mark.y for mark in course.marks) < course.top + 40
     assert course.marks[-1].y == course.bottom
 
@@ -90,5 +91,5 @@ def test_a_few_far_off_accuracies_do_not_flatten_the_rest_but_are_marked():
 def test_a_base_far_below_its_candidates_stays_in_view():
     records = [trained(Stage.BASE, 0, 0.1), *(trained(Stage.FAIR, slot, 0.9) for slot in range(20))]
     course = charts(History(records), BUDGETS)[0]
-    assert not any(mark.below for mark in course.marks)
+    assert not any(mark.is_outside for mark in course.marks)
     assert course.base_y < course.bottom

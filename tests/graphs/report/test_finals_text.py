@@ -54,13 +54,13 @@ def finals(held_out, *, control=True, winner_id="one", validation=None):
         ),
         pytest.param(
             finals([0.5], winner_id="base"),
-            "No finalist has a higher mean validation accuracy than the control, the base widened to the limits: "
+            "No finalist has a better mean validation accuracy than the control, the base widened to the limits: "
             "it is the result.",
             id="control wins",
         ),
         pytest.param(
             finals([0.5], winner_id="base", control=False),
-            "No finalist has a higher mean validation accuracy than the base: it is the result.",
+            "No finalist has a better mean validation accuracy than the base: it is the result.",
             id="base wins",
         ),
     ],

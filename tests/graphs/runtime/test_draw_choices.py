@@ -8,8 +8,8 @@ from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, IdeaKind
 from fairnad.records.candidate import CandidateId, Failure, FailureKind, Step
 from fairnad.records.history import History, Record
+from fairnad.search.draw_choices import decide_draw, offers_modules
 from graphs.cli.search_command import parse
-from graphs.runtime.draw_choices import choose, has_library
 from prompts.loader import load_pack
 
 GATE = Idea("Gate the output.", tag=Tag(Target.PERFORMANCE, Granularity.OPERATION, "gates"))
@@ -24,16 +24,16 @@ LESSON = "Gate the output: shape, 1 of 1: 16 is not 24"
 @pytest.mark.parametrize(
     ("flags", "idea", "told"),
     [
-        ([*MODEL, "--agents.mutator", "llm"], GATE, (LESSON,)),
-        ([*MODEL, "--agents.mutator", "llm"], Idea("", IdeaKind.NONE), ()),
-        ([*MODEL, "--agents.mutator", "llm", "--agents.lessons", "false"], GATE, ()),
+        ([*MODEL, "--agents.players", "mutator=llm"], GATE, (LESSON,)),
+        ([*MODEL, "--agents.players", "mutator=llm"], Idea("", IdeaKind.NONE), ()),
+        ([*MODEL, "--agents.players", "mutator=llm", "--search.ablate", "lessons"], GATE, ()),
         ([*MODEL, "--agents.mode", "paper"], GATE, ()),
         ([], GATE, ()),
     ],
     ids=["a mutator", "no idea", "lessons off", "paper mode", "no language model"],
 )
 def test_lessons_go_to_language_models_that_mutate(flags, idea, told):
-    assert choose(parse(flags), VISION, None, HISTORY, PLACE, idea).lessons == told
+    assert decide_draw(parse(flags), VISION.has, None, HISTORY, PLACE, idea).lessons == told
 
 
 @pytest.mark.parametrize(("stage", "offered"), [("fair", ("pack/Gate",)), ("refine", ())])
@@ -45,7 +45,7 @@ def test_modules_are_offered_where_a_mutator_carries_an_idea_out(stage, offered)
         return ("pack/Gate",)
 
     place = CandidateId.parse(f"g02-{stage}-r1-s00-d0")
-    assert choose(parse(MODEL), VISION, offer, HISTORY, place, GATE).parts == offered
+    assert decide_draw(parse(MODEL), VISION.has, offer, HISTORY, place, GATE).parts == offered
     assert asked == [(GATE, HISTORY)] * len(offered)
 
 
@@ -55,9 +55,9 @@ def test_modules_are_offered_where_a_mutator_carries_an_idea_out(stage, offered)
         (MODEL, True),
         ([*MODEL, "--agents.library", "0"], False),
         ([*MODEL, "--agents.mode", "paper"], False),
-        ([*MODEL, "--agents.mutator", "builtin"], False),
+        ([*MODEL, "--agents.players", "mutator=builtin"], False),
         ([], False),
     ],
 )
 def test_a_library_is_kept_where_a_language_model_mutates(flags, found):
-    assert has_library(parse(flags)) is found
+    assert offers_modules(parse(flags)) is found

@@ -1,4 +1,4 @@
-"""Benches: opened once, shared, and closed when nobody works at them any more."""
+"""Services are opened once, shared, and closed when no task uses them any more."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from langgraph.graph import START, StateGraph
 
 from fairnad.errors import RunFolderError, TaskError
 from fairnad.settings.search_settings import RunContext
-from graphs.runtime import assembly
-from graphs.runtime import registry as services
+from graphs.runtime import assembly, registry
+from graphs.runtime.registry import Registry
+
+CONTEXT = RunContext(run="a")
 
 
-class Bench:
-    """Counts what happens to it."""
+class Services:
+    """Counts how often it is closed."""
 
     def __init__(self) -> None:
         self.num_closed = 0
@@ -24,169 +26,172 @@ class Bench:
         self.num_closed += 1
 
 
-@pytest.fixture
-def opened(monkeypatch):
-    benches = []
+class ListingRegistry(Registry):
+    """A registry that lists what it opened."""
 
-    async def open_bench(context):
+    def __init__(self, **options) -> None:
+        super().__init__(self.open_one, lambda context: context.run, busy=RunFolderError, **options)
+        self.opened = []
+
+    async def open_one(self, context):
         await asyncio.sleep(0)
         if context.task == "wrong":
             raise TaskError("no data")
-        benches.append(Bench())
-        return benches[-1]
-
-    monkeypatch.setattr(assembly, "open_bench", open_bench)
-    monkeypatch.setattr(services, "IDLE_SECONDS", 0.01)
-    monkeypatch.setattr(services, "_places", {})
-    return benches
+        self.opened.append(Services())
+        return self.opened[-1]
 
 
-async def ask(context):
-    return await services.services(context)
+@pytest.fixture
+def runs():
+    return ListingRegistry(idle_seconds=0.01)
 
 
-async def closed(bench):
+@pytest.fixture
+def patient():
+    """A registry that never closes what is idle."""
+    return ListingRegistry(idle_seconds=1e6)
+
+
+class Worker:
+    """A task that uses services until it may end."""
+
+    def __init__(self, runs, context=CONTEXT, name="worker") -> None:
+        self._begun, self._may_end = asyncio.Event(), asyncio.Event()
+        self._task = asyncio.create_task(self._work(runs, context), name=name)
+
+    async def _work(self, runs, context):
+        services = await runs.get(context)
+        self._begun.set()
+        await self._may_end.wait()
+        return services
+
+    async def begun(self):
+        await self._begun.wait()
+        return self
+
+    async def end(self):
+        self._may_end.set()
+        return await self._task
+
+
+def ask(runs, context=CONTEXT, name="asking"):
+    return asyncio.create_task(runs.get(context), name=name)
+
+
+async def closed(services):
     async with asyncio.timeout(10):
-        while not bench.num_closed:
+        while not services.num_closed:
             await asyncio.sleep(0.005)
 
 
-async def test_all_who_ask_at_once_share_a_bench_that_closes_after_the_last(opened):
-    context = RunContext(run="a")
-    one, two = await asyncio.gather(*(asyncio.create_task(ask(context)) for _ in range(2)))
+async def test_all_tasks_share_services_that_close_after_the_last(runs):
+    one, two = await asyncio.gather(ask(runs), ask(runs))
     assert one is two
     await closed(one)
-    assert (len(opened), one.num_closed) == (1, 1)
-    assert await asyncio.create_task(ask(context)) is not one
+    assert (len(runs.opened), one.num_closed) == (1, 1)
+    assert await ask(runs) is not one
 
 
-async def test_a_bench_stays_open_as_long_as_a_task_works_at_it(opened):
-    context = RunContext(run="a")
-    bench = await ask(context)
-    await asyncio.create_task(ask(context))
+async def test_services_stay_open_as_long_as_a_task_uses_them(runs):
+    services = await runs.get(CONTEXT)
+    await ask(runs)
     await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.05)
-    assert not bench.num_closed, "this very task still works at it"
-    await services.release(context)
-    assert bench.num_closed == 1
-    await services.release(context)
+    assert not services.num_closed, "this very task still uses them"
+    await runs.release(CONTEXT)
+    assert services.num_closed == 1
+    await runs.release(CONTEXT)
 
 
-async def test_a_run_that_has_ended_lets_go_at_once(opened, monkeypatch):
-    monkeypatch.setattr(services, "IDLE_SECONDS", 1e6)
-    context = RunContext(run="a")
-
+async def test_a_run_that_has_ended_closes_at_once(patient):
     async def finish():
-        bench = await ask(context)
-        other = asyncio.create_task(ask(context))
-        await other
-        await services.let_go(context)
-        assert bench.num_closed == 1, "nobody else works at it"
-        return bench
+        services = await patient.get(CONTEXT)
+        await ask(patient)
+        await patient.release_when_unused(CONTEXT)
+        assert services.num_closed == 1, "no other task uses them"
 
-    assert (await asyncio.create_task(finish())).num_closed == 1
-
-
-async def test_a_run_that_has_ended_waits_for_whoever_still_works_at_it(opened, monkeypatch):
-    monkeypatch.setattr(services, "IDLE_SECONDS", 1e6)
-    context, begun, working = RunContext(run="a"), asyncio.Event(), asyncio.Event()
-
-    async def work():
-        bench = await ask(context)
-        begun.set()
-        await working.wait()
-        return bench
-
-    async def finish():
-        await ask(context)
-        await services.let_go(context)
-
-    worker = asyncio.create_task(work())
-    await begun.wait()
     await asyncio.create_task(finish())
-    working.set()
-    bench = await worker
-    assert not bench.num_closed
-    await closed(bench)
 
 
-async def test_other_settings_wait_for_the_end_and_then_open_anew(opened):
-    short, long = RunContext(run="a", archs=1), RunContext(run="a", archs=2)
-    working, begun = asyncio.Event(), asyncio.Event()
+async def test_a_run_that_has_ended_waits_for_the_tasks_that_still_use_it(patient):
+    async def finish():
+        await patient.get(CONTEXT)
+        await patient.release_when_unused(CONTEXT)
 
-    async def work():
-        bench = await ask(short)
-        begun.set()
-        await working.wait()
-        return bench
+    worker = await Worker(patient).begun()
+    await asyncio.create_task(finish())
+    services = await worker.end()
+    assert not services.num_closed
+    await closed(services)
 
-    worker = asyncio.create_task(work())
-    await begun.wait()
-    with pytest.raises(RunFolderError, match="runs/a is being worked on by a search with other settings"):
-        await asyncio.create_task(ask(long))
-    working.set()
-    first = await worker
-    assert await asyncio.create_task(ask(long)) is not first
+
+async def test_other_settings_wait_for_the_end_and_open_new_services(runs):
+    other = RunContext(run="a", archs=2)
+    worker = await Worker(runs).begun()
+    with pytest.raises(RunFolderError, match="a is in use by a search or build with other settings: wait"):
+        await ask(runs, other)
+    first = await worker.end()
+    assert await ask(runs, other) is not first
     assert first.num_closed == 1
 
 
-async def test_two_threads_of_a_graph_do_not_work_on_one_run(opened, monkeypatch):
-    context, working, begun = RunContext(run="a"), asyncio.Event(), asyncio.Event()
-    monkeypatch.setattr(services, "_thread_id", lambda: asyncio.current_task().get_name())
-
-    async def work():
-        await ask(context)
-        begun.set()
-        await working.wait()
-
-    worker = asyncio.create_task(work(), name="one")
-    await begun.wait()
-    with pytest.raises(RunFolderError, match="is being worked on by thread one"):
-        await asyncio.create_task(ask(context), name="two")
-    working.set()
-    await worker
-    assert await asyncio.create_task(ask(context), name="two") is opened[0], "idle, and with the same settings"
+async def test_two_threads_of_a_graph_do_not_work_on_one_run(runs, monkeypatch):
+    monkeypatch.setattr(registry, "current_thread_id", lambda: asyncio.current_task().get_name())
+    worker = await Worker(runs, name="one").begun()
+    with pytest.raises(RunFolderError, match="a is in use by thread one"):
+        await ask(runs, name="two")
+    services = await worker.end()
+    assert await ask(runs, name="two") is services, "idle, and with the same settings"
 
 
-async def test_a_bench_that_cannot_be_opened_is_tried_again(opened):
+async def test_threads_share_services_that_nobody_holds_alone(monkeypatch):
+    monkeypatch.setattr(registry, "current_thread_id", lambda: asyncio.current_task().get_name())
+    shared = ListingRegistry(is_shared=True)
+    worker = await Worker(shared, name="one").begun()
+    assert await ask(shared, name="two") is await worker.end()
+    await shared.release(CONTEXT)
+
+
+async def test_services_that_could_not_be_opened_are_tried_again(runs):
     context = RunContext(run="a", task="wrong")
     for _ in range(2):
         with pytest.raises(TaskError):
-            await asyncio.create_task(ask(context))
-    await services.release(context)
-    assert not opened
+            await ask(runs, context)
+    await runs.release(context)
+    assert not runs.opened
 
 
-async def test_a_bench_that_nobody_waits_for_any_more_is_not_opened_to_its_end(opened, monkeypatch):
-    context, begun = RunContext(run="a"), asyncio.Event()
+async def test_an_opening_that_no_task_waits_for_is_cancelled(runs):
+    begun = asyncio.Event()
 
     async def open_for_ever(context):
         begun.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(assembly, "open_bench", open_for_ever)
-    waiting = asyncio.create_task(ask(context))
+    waiting_runs = Registry(open_for_ever, lambda context: context.run)
+    waiting = ask(waiting_runs)
     await begun.wait()
     waiting.cancel()
     async with asyncio.timeout(10):
-        await services.release(context)
-    assert services._places == {}
+        await waiting_runs.release(CONTEXT)
+    assert waiting_runs._entries == {}
 
 
-async def test_a_graph_says_that_its_bench_takes_long_to_open(monkeypatch, opened):
-    monkeypatch.setattr(services, "TICK_SECONDS", 0.01)
+async def test_a_graph_reports_that_its_services_take_long_to_open(monkeypatch):
+    monkeypatch.setattr(registry, "TICK_SECONDS", 0.01)
     seen, events = asyncio.Event(), []
 
     async def open_slowly(context):
         await seen.wait()
-        return Bench()
+        return Services()
 
     async def node(state: dict) -> dict:
-        await services.services(RunContext(run="slow"))
+        await registry.services(RunContext(run="slow"))
         return state
 
-    monkeypatch.setattr(assembly, "open_bench", open_slowly)
+    monkeypatch.setattr(assembly, "open_services", open_slowly)
     graph = StateGraph(dict).add_node("node", node).add_edge(START, "node").compile()
     async for event in graph.astream({}, stream_mode="custom"):
         events.append(event["progress"])
         seen.set()
     assert (events[0]["doing"], events[0]["running"][0]["run"]) == ("open", "slow")
+    await registry.release(RunContext(run="slow"))

@@ -9,9 +9,9 @@ import pytest
 from agents.builtin.mutator import BuiltinMutator
 from fairnad.ideas.attribute_tree import Granularity, Tag, Target
 from fairnad.ideas.idea import Idea, IdeaKind, mutation_targets
-from fairnad.ports import Errand, Model, MutationRequest, Proposal
+from fairnad.ports import CallContext, Model, MutationRequest, Proposal
 from fairnad.settings.search_settings import RunContext
-from graphs.runtime.tagging import reworded, run_tagger
+from graphs.runtime.tagging import reword, run_tagger
 from prompts.loader import load_pack
 
 CONVOLUTION = Tag(Target.EFFICIENCY, Granularity.OPERATION, "efficient convolution", "depthwise separable convolution")
@@ -24,26 +24,26 @@ def tagger():
 
 
 async def test_the_built_in_designer_carries_out_what_the_new_words_say(tagger):
-    idea = reworded(DEPTHWISE, "Use GELU in place of ReLU.", tagger)
+    idea = reword(DEPTHWISE, "Use GELU in place of ReLU.", tagger)
     assert (idea.kind, str(idea.tag)) == (IdeaKind.KNOWLEDGE, "performance / operation / activation / gelu")
     base = Model(load_pack("vision").base_source("small_resnet"), None)
-    request = MutationRequest(Errand("g00-initial-r1-s00-d0", 0, 0), idea, mutation_targets(idea)[1], base, ())
-    made = await BuiltinMutator({}).mutate(request)
+    request = MutationRequest(CallContext("g00-initial-r1-s00-d0", 0, 0), idea, mutation_targets(idea)[1], base, ())
+    made = await BuiltinMutator({}, load_pack("vision").library).mutate(request)
     assert isinstance(made, Proposal)
     assert "GELU" in made.source and "groups=" not in made.source
 
 
 def test_words_that_show_no_tag_leave_none(tagger):
-    idea = reworded(DEPTHWISE, "Do something bold.", tagger)
+    idea = reword(DEPTHWISE, "Do something bold.", tagger)
     assert (idea.text, idea.kind, idea.tag) == ("Do something bold.", IdeaKind.MUTATED, None)
 
 
 def test_an_idea_that_scales_stays_of_its_kind(tagger):
     idea = Idea("Widen the network.", IdeaKind.UPSCALE)
-    assert reworded(idea, "Deepen it.", tagger) == replace(idea, text="Deepen it.")
+    assert reword(idea, "Deepen it.", tagger) == replace(idea, text="Deepen it.")
 
 
 @pytest.mark.parametrize("text", ["", "word " * 50])
 def test_words_that_are_no_idea_are_refused(tagger, text):
     with pytest.raises(ValueError, match="an idea has"):
-        reworded(Idea("", IdeaKind.MUTATED), text, tagger)
+        reword(Idea("", IdeaKind.MUTATED), text, tagger)

@@ -10,7 +10,8 @@ from fairnad.domain.budget import Budget
 from fairnad.domain.recipe import RECIPES
 from fairnad.records.candidate import Stage
 from fairnad.records.history import History
-from fairnad.settings.search_settings import AgentSettings, LanguageModelSettings, RunContext, SearchSettings
+from fairnad.settings.model_entries import LanguageModelSettings
+from fairnad.settings.search_settings import AgentSettings, RunContext, SearchSettings
 from graphs.cli.plan.call_estimate import CHARACTERS_A_TOKEN, estimate_calls
 from graphs.cli.plan.schedule import by_stage, legs, remaining, stage_starts
 from graphs.runtime.idea_base import load_ideas
@@ -116,7 +117,7 @@ def test_the_default_mix_asks_for_one_reduction_a_draw_and_for_no_verdict(pack):
 
 
 def test_what_is_switched_off_or_built_in_is_not_asked(pack):
-    search = SearchSettings(max_debugs=0, judge_structure=False, max_draws=1)
+    search = SearchSettings(ablate=("debug", "judge"), max_draws=1)
     found = estimates(pack, search=search, agents={"downscaler": "builtin"})
     assert {role: one.most_calls for role, one in found.items()} == {"mutator": 16, "idea_mutator": 8}
     context = RunContext(archs=1)

@@ -11,7 +11,7 @@ from fairnad.records.candidate import Failure, FailureKind, Step
 from fairnad.records.history import History, Record
 from fairnad.search.idea_selection import IdeaSelection
 from graphs.cli.search_command import parse
-from graphs.search.drawing import idea_sampler
+from graphs.search.planning import make_sampler
 from prompts.loader import load_pack
 
 GATES = Tag(Target.PERFORMANCE, Granularity.OPERATION, "gates")
@@ -33,14 +33,22 @@ class Nothing:
     ("flags", "drawn"),
     [
         ([], {FRESH.text}),
-        (["--agents.lessons", "false"], {FRESH.text, SPENT.text}),
+        (["--search.ablate", "lessons"], {FRESH.text, SPENT.text}),
         (["--agents.mode", "paper"], {FRESH.text, SPENT.text}),
     ],
 )
 def test_a_spent_idea_is_drawn_only_where_a_search_does_not_remember(flags, drawn):
     context = parse(
-        ["--llm.model", "scripted", "--llm.base-url", "http://127.0.0.1:9/v1", "--agents.mutator", "llm", *flags]
+        [
+            "--llm.model",
+            "scripted",
+            "--llm.base-url",
+            "http://127.0.0.1:9/v1",
+            "--agents.players",
+            "mutator=llm",
+            *flags,
+        ]
     )
-    ideas = idea_sampler(context, load_pack("vision"), IdeaSelection(Nothing(), own=[FRESH, SPENT]), TWICE)
+    ideas = make_sampler(context, load_pack("vision"), IdeaSelection(Nothing(), own=[FRESH, SPENT]), TWICE)
     generator = np.random.default_rng(1)
     assert {ideas.sample(IdeaKind.KNOWLEDGE, generator).text for _ in range(40)} == drawn

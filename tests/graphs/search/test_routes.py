@@ -18,15 +18,30 @@ def candidate_state(**changes):
         "num_downscales": 0,
         "max_debugs": 2,
         "max_downscales": 4,
-        "review": False,
+        "is_reviewed": False,
         "reviewed_version": -1,
-        "choices": {"resample": ["memory"]},
+        "resample": ["memory"],
     }
     return state | changes
 
 
+ROUTES = {
+    "mutate": (candidate.route_mutated, candidate.AFTER_MUTATE),
+    "execute": (candidate.route_executed, candidate.AFTER_EXECUTE),
+    "debug": (candidate.route_debugged, candidate.AFTER_DEBUG),
+    "measure": (candidate.route_measured, candidate.AFTER_MEASURE),
+    "downscale": (candidate.route_downscaled, candidate.AFTER_DOWNSCALE),
+    "judge": (candidate.route_judged, candidate.AFTER_JUDGE),
+    "review": (candidate.route_reviewed, candidate.AFTER_REVIEW),
+}
 GIVEN_UP = {"step": "execute", "kind": "memory", "message": "", "log_tail": ""}
 BROKEN = {"step": "execute", "kind": "shape", "message": "", "log_tail": ""}
+
+
+def follow(node, state):
+    """The node that follows in the candidate graph."""
+    route, targets = ROUTES[node]
+    return targets[route(state)]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +61,7 @@ BROKEN = {"step": "execute", "kind": "shape", "message": "", "log_tail": ""}
     ],
 )
 def test_what_follows_an_execution(changes, expected):
-    assert candidate.route_executed(candidate_state(**changes)) == expected
+    assert follow("execute", candidate_state(**changes)) == expected
 
 
 @pytest.mark.parametrize(
@@ -60,7 +75,7 @@ def test_what_follows_an_execution(changes, expected):
     ],
 )
 def test_what_follows_a_debug(changes, expected):
-    assert candidate.route_debugged(candidate_state(**changes)) == expected
+    assert follow("debug", candidate_state(**changes)) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,7 +90,7 @@ def test_what_follows_a_debug(changes, expected):
 )
 def test_what_follows_a_measurement(over, changes, expected):
     calls = [ToolMessage(json.dumps({"over": over}), tool_call_id="x")]
-    assert candidate.route_measured(candidate_state(ran_version=0, calls=calls, **changes)) == expected
+    assert follow("measure", candidate_state(ran_version=0, calls=calls, **changes)) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,14 +102,14 @@ def test_what_follows_a_measurement(over, changes, expected):
     ],
 )
 def test_what_follows_a_downscale(changes, expected):
-    assert candidate.route_downscaled(candidate_state(**changes)) == expected
+    assert follow("downscale", candidate_state(**changes)) == expected
 
 
 def test_what_follows_a_proposal_and_a_judgement():
-    assert candidate.route_proposed(candidate_state()) == "execute"
-    assert candidate.route_proposed(candidate_state(failure=BROKEN)) == "record"
-    assert candidate.route_judged(candidate_state()) == "train"
-    assert candidate.route_judged(candidate_state(failure=BROKEN)) == "record"
+    assert follow("mutate", candidate_state()) == "execute"
+    assert follow("mutate", candidate_state(failure=BROKEN)) == "record"
+    assert follow("judge", candidate_state()) == "train"
+    assert follow("judge", candidate_state(failure=BROKEN)) == "record"
 
 
 @pytest.mark.parametrize(
@@ -108,56 +123,51 @@ def test_what_follows_a_proposal_and_a_judgement():
     ],
 )
 def test_a_person_sees_every_version_once_and_what_they_wrote_runs_first(changes, judged, reviewed):
-    state = candidate_state(review=True, **changes)
-    assert candidate.route_judged(state) == judged
-    assert candidate.route_reviewed(state) == reviewed
-
-
-def test_a_search_begins_with_the_base_and_one_that_ended_goes_on_where_it_ended():
-    assert search.route_prepared({}) == "draw"
-    assert search.route_prepared(search_state("pareto", num_trained=3)) == "refine"
-    assert search.route_prepared(search_state("pareto", num_trained=3, num_left=0)) == "promote"
-
-
-def slot(number, num_draws=1, trained_id="x"):
-    return {"slot": number, "num_draws": num_draws, "trained_id": trained_id}
-
-
-def search_state(stage, **changes):
-    state = {
-        "schedule": {"refine_rounds": 2, "max_draws": 4, "max_barren_draws": 24},
-        "stage": stage,
-        "round": 1,
-        "slots": [slot(0), slot(1)],
-        "num_left": 5,
-        "num_barren": 0,
-    }
-    return state | changes
+    state = candidate_state(is_reviewed=True, **changes)
+    assert follow("judge", state) == judged
+    assert follow("review", state) == reviewed
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"),
+    ("stage", "label", "node"),
     [
-        (search_state("base"), "initial"),
-        (search_state("initial"), "next_generation"),
-        (search_state("fair"), "pareto"),
-        (search_state("pareto"), "refine"),
-        (search_state("refine"), "refine"),
-        (search_state("refine", round=2), "next_generation"),
-        (search_state("fair", slots=[slot(0), slot(1, 1, "")]), "draw"),
-        (search_state("fair", slots=[slot(0), slot(1, 4, "")]), "pareto"),
-        (search_state("fair", slots=[]), "pareto"),
-        (search_state("fair", num_left=0), "promote"),
-        (search_state("fair", slots=[slot(0, 1, "")], num_left=0), "promote"),
-        (search_state("fair", slots=[slot(0, 1, "")], num_barren=23), "draw"),
-        (search_state("fair", slots=[slot(0, 1, "")], num_barren=24), "promote"),
+        ("base", "start", "initial"),
+        ("initial", "start", "initial"),
+        ("fair", "stage I", "fair"),
+        ("pareto", "stage II", "pareto"),
+        ("refine", "stage III", "refine"),
     ],
 )
-def test_what_follows_a_settled_wave(state, expected):
-    assert search.route_settled(state) == expected
+def test_a_plan_with_slots_leads_to_its_stage(stage, label, node):
+    state = {"slots": [{"candidate_id": "x"}], "stage": stage, "in_flight": []}
+    assert search.route_planned(state) == label
+    assert search.AFTER_PLAN[label] == node
 
 
-def test_a_wave_is_sent_to_the_candidate_graph_and_an_empty_one_is_settled():
-    sends = search.send_wave({"wave": [{"candidate_id": "a"}, {"candidate_id": "b"}]})
-    assert [(send.node, send.arg["candidate_id"]) for send in sends] == [("candidate", "a"), ("candidate", "b")]
-    assert search.send_wave({"wave": []}) == ["settle"]
+def test_a_plan_without_slots_waits_for_candidates_in_flight_and_then_ends():
+    assert search.route_planned({"slots": [], "in_flight": ["a"]}) == "candidates in flight"
+    assert search.route_planned({"slots": [], "in_flight": []}) == "enough trained"
+
+
+def test_a_wave_is_sent_to_the_candidate_graph_or_to_the_steady_state_schedule():
+    wave = [{"candidate_id": "a", "idea": ""}, {"candidate_id": "b", "idea": ""}]
+    sends = search.send_wave({"is_steady": False, "stage": "fair", "wave": wave})
+    assert [(send.node, send.arg) for send in sends] == [("candidate", {"candidate_id": name}) for name in "ab"]
+    assert search.send_wave({"is_steady": True, "stage": "fair", "wave": wave}) == "steady"
+    (base,) = search.send_wave({"is_steady": True, "stage": "base", "wave": wave[:1]})
+    assert base.node == "candidate"
+
+
+def test_the_search_graph_is_small_and_its_arrows_carry_the_names_of_the_paper():
+    picture = search.build().compile().get_graph()
+    assert len(picture.nodes) <= 14
+    assert len(picture.edges) <= 22
+    labels = {edge.data for edge in picture.edges} - {None}
+    assert {"stage I", "stage II", "stage III", "enough trained"} <= labels
+    assert all(edge.data for edge in picture.edges if edge.conditional and edge.target != "steady")
+
+
+def test_the_candidate_graph_says_why_each_arrow_is_taken():
+    edges = candidate.build().compile().get_graph().edges
+    assert all(edge.data for edge in edges if edge.conditional)
+    assert {"fails", "over budget", "within budget", "new architecture"} <= {edge.data for edge in edges}

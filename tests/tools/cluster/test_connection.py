@@ -22,7 +22,7 @@ from tools.cluster.connection import Demand, connect
         ({"device": "cpu"}, {}, 0),
         ({"device": "cuda"}, {"CPU": 16.0, "GPU": 4.0}, 8),
         ({"device": "cuda"}, {"CPU": 3.0, "GPU": 4.0}, 3),
-        ({"device": "cuda", "streams_per_gpu": 3}, {"CPU": 16.0, "GPU": 2.0}, 6),
+        ({"device": "cuda"}, {"CPU": 16.0, "GPU": 2.0}, 4),
         ({"device": "cuda"}, {"CPU": 16.0}, 0),
     ],
 )

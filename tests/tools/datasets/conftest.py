@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from prompts.loader import load_pack
+from tests.tools.datasets.data_files import write_cifar10
 from tools.datasets.tasks import Task, load_task
 
 DEFAULTS = load_pack("vision").tasks["folder"]
@@ -27,3 +28,8 @@ def load(tmp_path: Path, data: Path) -> Callable[..., Task]:
         return load_task("folder", **settings)
 
     return load
+
+
+@pytest.fixture
+def cifar(tmp_path: Path) -> Path:
+    return write_cifar10(tmp_path)

@@ -193,7 +193,7 @@ def test_missing_fashion_mnist_names_folders_and_command(tmp_path: Path, monkeyp
 
 
 def test_more_images_than_there_are_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"digits: training asks for 900 images, the split has 500"):
+    with pytest.raises(TaskError, match=r"digits: training needs 900 images, the split has 500"):
         load("digits", tmp_path, num_train=900)
 
 
@@ -210,10 +210,10 @@ def packed(content: bytes) -> bytes:
         (IMAGES, lambda content: content[:100], "cannot be read"),
         (IMAGES, lambda content: b"no gzip file", "cannot be read"),
         (IMAGES, lambda content: content[:20] + b"\xff" * 20 + content[40:], "cannot be read"),
-        (IMAGES, lambda content: packed(b""), "is no idx file of unsigned bytes"),
-        (IMAGES, lambda content: packed(bytes([0, 0, 13, 1, 0, 0, 0, 0])), "is no idx file of unsigned bytes"),
-        (IMAGES, lambda content: packed(bytes([0, 0, 8, 3, 0, 0])), "is no idx file of unsigned bytes"),
-        (IMAGES, lambda content: packed(gzip.decompress(content)[:-1]), "should hold 7696 bytes, found 7695"),
+        (IMAGES, lambda content: packed(b""), "is not an idx file of unsigned bytes"),
+        (IMAGES, lambda content: packed(bytes([0, 0, 13, 1, 0, 0, 0, 0])), "is not an idx file of unsigned bytes"),
+        (IMAGES, lambda content: packed(bytes([0, 0, 8, 3, 0, 0])), "is not an idx file of unsigned bytes"),
+        (IMAGES, lambda content: packed(gzip.decompress(content)[:-1]), "should contain 7696 bytes, found 7695"),
         (LABELS, lambda content: packed(idx_bytes(np.arange(120) % 11)), "labels from 0 to 9"),
         (LABELS, lambda content: packed(idx_bytes(np.arange(119) % 10)), "expected N train images and N labels"),
     ],

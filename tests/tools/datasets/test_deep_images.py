@@ -39,7 +39,7 @@ def test_brightness_tells_classes_apart_after_scaling(
     assert means[0] > 100
     assert means[1] < 3
     [notice] = task.report.notices
-    assert notice.endswith("the range of those to train on, 0 to 100000, becomes 0 to 255.")
+    assert notice.endswith("the range of the training images, 0 to 100000, is mapped to 0 to 255.")
 
 
 def test_floating_point_numbers_up_to_one_are_not_black(data: Path, load: Callable[..., Task]) -> None:
@@ -99,7 +99,7 @@ def test_formats_that_are_not_read_are_counted_with_what_to_do(data: Path, load:
     assert report.left_out == {LeftOut.FOREIGN: 4}
     assert report.examples[LeftOut.FOREIGN] == ("cat/1.HEIC", "cat/2.heif", "dog/3.jpg")
     assert report.notices == (
-        "Formats that are not read: HEIC (3 files), SVG (1 file); convert them to JPEG or PNG, HEIC for instance with "
+        "Unsupported formats: HEIC (3 files), SVG (1 file); convert them to JPEG or PNG, HEIC for instance with "
         "pillow-heif or ImageMagick.",
     )
     for path in data.rglob("*.png"):

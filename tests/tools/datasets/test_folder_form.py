@@ -71,7 +71,7 @@ def test_a_class_without_training_images_is_named(data: Path, load: Callable[...
     write_classes(data / "train", {"cat": 10, "dog": 10})
     (data / "train" / "eel").mkdir()
     write_classes(data / "val", {"cat": 5, "dog": 5, "eel": 5}, 20)
-    with pytest.raises(TaskError, match="class eel has 5 usable images, 0 of them to train on; expected 3 or more"):
+    with pytest.raises(TaskError, match="class eel has 5 usable images, 0 of them for training; expected 3 or more"):
         load()
 
 
@@ -102,7 +102,7 @@ def test_images_that_are_sorted_into_parts_and_into_no_classes(data: Path, load:
 def test_parts_without_one_to_train_on(data: Path, load: Callable[..., Task]) -> None:
     for part in ("test", "val"):
         write_classes(data / part, {"cat": 5, "dog": 5})
-    message = rf"{data}: expected class folders, or a folder train/ that holds some, found test, val alone"
+    message = rf"{data}: expected class folders, or a folder train/ with class folders, found only test, val"
     with pytest.raises(TaskError, match=message):
         load()
 
@@ -118,7 +118,7 @@ def test_other_folders_beside_train_and_val(data: Path, load: Callable[..., Task
     for part in ("train", "val", "labels"):
         write_classes(data / part, {"cat": 5, "dog": 5})
     with pytest.raises(
-        TaskError, match=rf"{data} has train/ and, beside it, labels; keep train/, val/ and test/ alone"
+        TaskError, match=rf"{data}: expected only train/, val/ and test/, found labels beside train/; move the"
     ):
         load()
 
@@ -140,7 +140,7 @@ def test_a_folder_that_may_not_be_read_is_named(
 ) -> None:
     write_classes(open_folder / "data", {"cat": 5, "dog": 5})
     (open_folder / "data" / "dog").chmod(0)
-    message = rf"{open_folder}/data/dog cannot be read \(permission denied\); mend its permissions"
+    message = rf"{open_folder}/data/dog cannot be read \(permission denied\); fix its permissions"
     with without_privileges(), pytest.raises(TaskError, match=message):
         load(data=open_folder / "data", cache=open_folder / "cache")
 
@@ -236,7 +236,7 @@ def test_a_flat_test_folder_beside_parts(data: Path, load: Callable[..., Task]) 
     write_classes(data, {"test": 4}, 20)
     message = (
         rf"^{data}/test: expected class folders as in {data}/train, found 4 images without; sort them into class "
-        "folders, or move test elsewhere, so that a share of the others is held out$"
+        "folders, or move test elsewhere to use a share of the others for the held-out images$"
     )
     with pytest.raises(TaskError, match=message):
         load()
@@ -306,7 +306,9 @@ def test_a_folder_in_a_folder_in_a_folder(data: Path, load: Callable[..., Task])
     with pytest.raises(TaskError, match=rf"found one, archive; did you mean --data {data}/archive/photos\?"):
         load()
     write_classes(data / "train" / "train", {"daisy": 5, "rose": 5})
-    with pytest.raises(TaskError, match=rf"{data} has train/ and, beside it, archive; keep"):
+    with pytest.raises(
+        TaskError, match=rf"{data}: expected only train/, val/ and test/, found archive beside train/; move"
+    ):
         load()
     write_classes(data / "data" / "train" / "train", {"daisy": 5, "rose": 5})
     with pytest.raises(TaskError, match=rf"found one, train; move the folders of {data}/data/train/train to"):

@@ -16,9 +16,8 @@ from fairnad.errors import StoppingError, StorageError, TaskError
 from tests.tools.datasets.conftest import DEFAULTS
 from tests.tools.datasets.data_files import numbers_of, write_classes, write_image
 from tools.datasets import image_cache
-from tools.datasets.folder_form import Part
 from tools.datasets.image_folder import derived_size
-from tools.datasets.sharing import share_out
+from tools.datasets.splits import Part, share_out
 from tools.datasets.tasks import Task, load_task
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -248,9 +247,9 @@ def test_the_report_counts_and_tells_what_is_worth_knowing(data: Path, load: Cal
     assert report.class_counts == {"cat": 41, "dog": 8, "eel": 5}
     assert report.imbalance == 41 / 5
     assert report.notices == (
-        "3 of 66 images are over 2 times as long as wide: of each the middle is used.",
+        "3 of 66 images are over 2 times as long as wide: only their middle is used.",
         "4 images of a single colour (train/cat/lens cap.png, …): nothing can be learned from them.",
-        "No image validates eel.",
+        "Classes without a validation image: eel.",
     )
 
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from fairnad.domain.contract import Contract
 from fairnad.errors import StoppingError
 from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.settings.search_settings import LabSettings
@@ -248,9 +249,9 @@ async def test_a_forged_report_of_another_form_is_a_crash(checker, claim):
 
 
 async def test_a_stopped_checker_answers_what_it_knows_and_begins_nothing(sandbox):
-    checker = Checker(sandbox, LabSettings(), num_classes=4, image_size=8, num_slots=1)
+    checker = Checker(sandbox, LabSettings(), Contract.for_images(8, 4), num_slots=1)
     known = await checker.check(GOOD)
     checker.stop()
     assert await checker.check(GOOD) == known
-    with pytest.raises(StoppingError, match="the check was not begun"):
+    with pytest.raises(StoppingError, match="the check did not start"):
         await checker.check(GOOD + "#")

@@ -6,60 +6,25 @@ from pathlib import Path
 
 import pytest
 
+from fairnad.domain.contract import Contract
 from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.settings.search_settings import LabSettings
+from tests.tools.jobs.honest_network import network
 from tools.checks import Checker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HONEST = sorted((Path(__file__).parents[2] / "networks" / "honest").glob("*.py"))
 
-NETWORK = """
-import torch
-import torch.nn as nn
-import torch.nn.functional as F
-
-{globals}
-
-class Network(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 16, 3, padding=1)
-        self.norm = nn.BatchNorm2d(16)
-        self.head = nn.Linear(16, num_classes)
-        {init}
-
-    def forward(self, x):
-        x = F.relu(self.norm(self.conv(x)))
-        {forward}
-        x = x.mean((2, 3))
-        {late}
-        return self.head(x)
-"""
-
-
-def network(**parts: str) -> str:
-    """The network with lines added at its places, indented as they must be there."""
-    places = dict.fromkeys(("globals", "init", "forward", "late"), "")
-    top = parts.pop("globals", "")
-    return NETWORK.format(
-        **places | {name: part.replace("\n", "\n        ") for name, part in parts.items()} | {"globals": top}
-    )
-
-
-@pytest.fixture(scope="module")
-def checker(sandbox):
-    return Checker(sandbox, LabSettings(), num_classes=10, image_size=16, num_slots=2)
-
 
 @pytest.fixture(scope="module")
 def warning_checker(sandbox):
-    return Checker(sandbox, LabSettings(integrity="warn"), num_classes=10, image_size=16, num_slots=2)
+    return Checker(sandbox, LabSettings(integrity="warn"), Contract.for_images(16, 10), num_slots=2)
 
 
 @pytest.mark.parametrize("file", HONEST, ids=lambda file: file.stem)
-async def test_an_honest_network_passes_without_a_finding(checker, file):
-    report = await checker.check(file.read_text())
+async def test_an_honest_network_passes_without_a_finding(default_checker, file):
+    report = await default_checker.check(file.read_text())
     assert isinstance(report, CheckReport), report
     assert report.findings == ()
 
@@ -127,12 +92,12 @@ GUILTY = {
     "an answer without a question": (
         network(late="x = torch.ones_like(x) + 0 * x"),
         FailureKind.INTEGRITY,
-        "the logits are the same whatever the image is",
+        "the logits do not depend on the image",
     ),
     "weights in a list": (
         network(init="self.own = [torch.randn(16, 16, requires_grad=True)]", late="x = x @ self.own[0]"),
         FailureKind.HIDDEN_WEIGHTS,
-        "tensors of shape (16, 16) receive gradients and are no parameters",
+        "tensors of shape (16, 16) receive gradients but are not parameters",
     ),
     "weights outside of the network": (
         network(globals="W = torch.ones(16, requires_grad=True)", late="x = x * W"),
@@ -201,12 +166,12 @@ GUILTY = {
             late="if self.extra is None:\n    self.extra = nn.Linear(16, 16)\nx = x + self.extra(x)",
         ),
         FailureKind.INTEGRITY,
-        "extra.weight, extra.bias came or went while the network ran; create every layer in __init__",
+        "extra.weight, extra.bias appeared or disappeared while the network ran; create every layer in __init__",
     ),
     "a buffer made by the first batch": (
         network(late="self.register_buffer('scale', torch.ones(16, device=x.device))\nx = x * self.scale"),
         FailureKind.INTEGRITY,
-        "scale came or went while the network ran",
+        "scale appeared or disappeared while the network ran",
     ),
     "a product as broadcasting": (
         network(
@@ -214,7 +179,7 @@ GUILTY = {
             forward="for _ in range(16):\n    x = x + (x[:, None] * self.w).sum(2)",
         ),
         FailureKind.MISCOUNTED,
-        "operators without a formula go through",
+        "operators without a formula process",
     ),
     "a product as distances": (
         network(
@@ -237,7 +202,7 @@ GUILTY = {
             forward="x = Conv.apply(x, self.w)",
         ),
         FailureKind.MISCOUNTED,
-        "multiply-adds an image by the traced graph",
+        "multiply-adds per image by the traced graph",
     ),
     "less work for the one who counts": (
         network(
@@ -271,23 +236,23 @@ GUILTY = {
     "more work in training": (
         network(init="self.extra = nn.Conv2d(16, 16, 3, padding=1)", forward="if self.training: x = x + self.extra(x)"),
         FailureKind.MISCOUNTED,
-        "multiply-adds an image in training mode",
+        "multiply-adds per image in training mode",
     ),
 }
 
 
 @pytest.mark.parametrize("name", GUILTY)
-async def test_a_guilty_network_is_refused_with_its_kind_and_a_cure(checker, name):
+async def test_a_guilty_network_is_refused_with_its_kind_and_a_cure(default_checker, name):
     source, kind, message = GUILTY[name]
-    failure = await checker.check(source)
+    failure = await default_checker.check(source)
     assert isinstance(failure, Failure), failure.findings
     assert (failure.step, failure.kind) == (Step.JUDGE, kind), failure.message
     assert message in failure.message
     assert "\n" not in failure.message
 
 
-async def test_what_the_guilty_are_made_from_is_honest(checker):
-    assert (await checker.check(network())).findings == ()
+async def test_what_the_guilty_are_made_from_is_honest(default_checker):
+    assert (await default_checker.check(network())).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -297,15 +262,15 @@ async def test_what_the_guilty_are_made_from_is_honest(checker):
         (network(init="self.calls = 0", late="self.calls += 1"), "calls counts batches in evaluation mode"),
     ],
 )
-async def test_what_may_be_an_oversight_is_told_and_not_refused(checker, source, message):
-    report = await checker.check(source)
+async def test_what_may_be_an_oversight_is_told_and_not_refused(default_checker, source, message):
+    report = await default_checker.check(source)
     (finding,) = report.findings
     assert not finding.is_fault
     assert finding.message.startswith(message)
 
 
-async def test_a_frozen_weight_is_no_oversight(checker):
-    report = await checker.check(network(init="self.conv.weight.requires_grad_(False)"))
+async def test_a_frozen_weight_is_no_oversight(default_checker):
+    report = await default_checker.check(network(init="self.conv.weight.requires_grad_(False)"))
     assert report.findings == ()
 
 
@@ -317,12 +282,12 @@ async def test_with_warn_a_fault_is_stored_with_the_report_and_nothing_is_refuse
 
 
 async def test_with_off_nothing_is_judged(sandbox):
-    checker = Checker(sandbox, LabSettings(integrity="off"), num_classes=10, image_size=16, num_slots=2)
-    report = await checker.check(GUILTY["dropout in evaluation mode"][0])
+    default_checker = Checker(sandbox, LabSettings(integrity="off"), Contract.for_images(16, 10), num_slots=2)
+    report = await default_checker.check(GUILTY["dropout in evaluation mode"][0])
     assert report.findings == ()
 
 
-async def test_the_other_costs_do_not_depend_on_the_verdicts(sandbox, checker):
-    off = Checker(sandbox, LabSettings(integrity="off"), num_classes=10, image_size=16, num_slots=2)
+async def test_the_other_costs_do_not_depend_on_the_verdicts(sandbox, default_checker):
+    off = Checker(sandbox, LabSettings(integrity="off"), Contract.for_images(16, 10), num_slots=2)
     source = HONEST[0].read_text()
-    assert await off.check(source) == await checker.check(source)
+    assert await off.check(source) == await default_checker.check(source)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from fairnad.domain.contract import Contract
 from fairnad.records.candidate import CheckReport, Failure, FailureKind, Step
 from fairnad.settings.search_settings import LabSettings
 from tools.checks import MEASURED, Checker
@@ -56,12 +57,12 @@ def test_more_work_takes_longer():
 @pytest.mark.asyncio(loop_scope="session")
 async def test_measured_costs_stand_beside_the_others_where_they_are_wanted(sandbox):
     settings = LabSettings()
-    wanting = Checker(sandbox, settings, 4, 8, 1, ["params", "activation_bytes"])
+    wanting = Checker(sandbox, settings, Contract.for_images(8, 4), 1, ["params", "activation_bytes"])
     report = await wanting.check(NETWORK)
     assert isinstance(report, CheckReport)
     assert report.costs.keys() == {"params", "flops", "activation_bytes"}
     assert report.costs["activation_bytes"] == 4 * PIXELS + 16
-    report = await Checker(sandbox, settings, 4, 8, 1, MEASURED).check(NETWORK)
+    report = await Checker(sandbox, settings, Contract.for_images(8, 4), 1, MEASURED).check(NETWORK)
     assert report.costs["latency_ms"] > 0
 
 
@@ -91,6 +92,6 @@ class Network(nn.Module):
         if 'integrity' in json.load(open('request.json')) and 'device' in json.load(open('request.json')): {forge}
         return self.head(x.flatten(1))
 """
-    failure = await Checker(sandbox, LabSettings(), 4, 8, 1, MEASURED).check(source)
+    failure = await Checker(sandbox, LabSettings(), Contract.for_images(8, 4), 1, MEASURED).check(source)
     assert isinstance(failure, Failure)
     assert (failure.step, failure.kind, failure.message) == (Step.EXECUTE, kind, message)

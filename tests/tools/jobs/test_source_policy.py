@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from fairnad.records.candidate import FailureKind
 from tests.tools.sandbox.hostile.legitimate import LEGITIMATE
-from tools.jobs import source_policy
+from tools.jobs import network_source, source_policy
 from tools.jobs.decorators import without_compiling_decorators
 from tools.jobs.network_source import SourceError, complaint
 
@@ -43,34 +44,21 @@ def test_unusual_but_honest_sources_pass(name: str) -> None:
         ("from torch import hub", "rule 'attributes': hub: "),
         ("import torch\ntorch", "rule 'module level': an expression outside of classes and functions"),
         ("import torch\nx = torch.os", "rule 'attributes': os: a network has no access to files"),
-        ("import torch as t\nx = t.jit", "rule 'attributes': jit: leave torch.jit out: the source is run as it is"),
+        ("import torch as t\nx = t.jit", "rule 'attributes': jit: remove it: the source runs without torch.jit"),
         ("import torch\nt = torch\nx = t.hub", "rule 'attributes': hub: "),
         ("import torch\nx = torch._C", "rule 'attributes': _C: it is private to its module; use what is public"),
-        ("x = ().__class__.__bases__", "rule 'attributes': __bases__: a network does not look at the interpreter"),
+        ("x = ().__class__.__bases__", "rule 'attributes': __bases__: a network does not need the interpreter's"),
         ("def f(x):\n    return x.numpy()", "rule 'attributes': numpy: use operations of torch on the tensor itself"),
         (
             "import torch\nF = torch.nn.functional\nF.relu = None",
-            "rule 'stores': a new value for the attribute relu",
+            "rule 'stores': assignment to the attribute relu",
         ),
-        ("def f(x):\n    type(x).forward = 1", "rule 'stores': a new value for the attribute forward of"),
-        ("def f(x):\n    x.__class__ = int", "rule 'stores': a new value for __class__: remove it"),
+        ("def f(x):\n    type(x).forward = 1", "rule 'stores': assignment to the attribute forward of"),
+        ("def f(x):\n    x.__class__ = int", "rule 'stores': assignment to __class__: remove it"),
         ("class A: pass\nA.forward = 3", "rule 'stores': a new forward: write it as a method of a class"),
-        ("def f(x):\n    setattr(type(x), 'a', 1)", "rule 'stores': setattr on something not made here"),
-        ("import torch\ndef f(n):\n    return getattr(torch, n)", "rule 'calls': getattr with a computed name"),
+        ("def f(x):\n    setattr(type(x), 'a', 1)", "rule 'stores': setattr on an object made elsewhere"),
         ("def f(x):\n    return getattr(x, '__globals__')", "rule 'attributes': __globals__: "),
-        (
-            "import torch.nn as nn\ndef f(n):\n    return getattr(nn, n)\ndef g():\n    return f('o' + 's')",
-            "rule 'calls': getattr with a computed name",
-        ),
-        (
-            "import torch\ndef f(n='relu'):\n    return getattr(torch, n)\ndef g():\n    return f('hub')",
-            "rule 'attributes': hub: ",
-        ),
-        (
-            "import torch\ndef f(**k):\n    return h(**k)\ndef h(n='relu'):\n    return getattr(torch, n)",
-            "rule 'calls': getattr with a computed name",
-        ),
-        ("import logging\nx = logging.FileHandler", "rule 'attributes': FileHandler: leave it out"),
+        ("import logging\nx = logging.FileHandler", "rule 'attributes': FileHandler: remove it"),
         ("import logging\nx = logging.io", "rule 'attributes': io: a network has no access to files"),
         ("import logging\nx = logging.handlers", "rule 'attributes': handlers: a network has no access to files"),
         ("import dataclasses\nx = dataclasses.builtins", "rule 'attributes': builtins: a network has no access"),
@@ -82,12 +70,12 @@ def test_unusual_but_honest_sources_pass(name: str) -> None:
         ("def f():\n    return eval('1')", "rule 'calls': eval: a network has no access"),
         ("def f():\n    return type('A', (), {})", "rule 'calls': a class made by type(...): write a class statement"),
         ("x = __builtins__", "rule 'names': __builtins__: remove it"),
-        ("x = '{0.__globals__}'", "rule 'names': the text '__globals__': remove it"),
-        ("class A(B):\n    def eval(self): pass", "rule 'methods': eval is defined anew: leave it as nn.Module has it"),
-        ("class A(B):\n    parameters = 1", "rule 'methods': parameters is defined anew: "),
+        ("x = '{0.__globals__}'", "rule 'names': the string '__globals__': remove it"),
+        ("class A(B):\n    def eval(self): pass", "rule 'methods': eval is redefined: keep the method of nn.Module"),
+        ("class A(B):\n    parameters = 1", "rule 'methods': parameters is redefined: "),
         ("class A:\n    def __del__(self): pass", "rule 'methods': __del__ is defined: write forward, or a method"),
         ("class A(metaclass=B): pass", "rule 'classes': class A has a metaclass: remove it (line 1)"),
-        ("while True:\n    pass", "rule 'module level': a loop outside of classes and functions: keep imports, "),
+        ("while True:\n    pass", "rule 'module level': a loop outside of classes and functions: keep only "),
         ("print(1)", "rule 'module level': a call outside of classes and functions"),
         ("def f():\n    global x", "rule 'state': global x: keep it in an attribute of the module"),
         ("def f():\n    try: pass\n    except: pass", "rule 'exceptions': an except that catches everything: name"),
@@ -129,85 +117,70 @@ def test_the_debugger_is_told_every_break_of_a_rule_with_its_line() -> None:
     "source",
     [
         "import torch.nn as nn\ndef f(act='GELU'):\n    return getattr(nn, act)()",
-        "import torch.nn as nn\ndef f(act):\n    return getattr(nn, act)()\ndef g():\n    return f('ReLU')",
-        "import torch.nn.functional as F\nclass A(B):\n    acts = ('relu', 'gelu')\n    def forward(self, x, i=0):\n"
-        "        return getattr(F, self.acts[i])(x)",
-        "import torch\nclass A(B):\n    def __init__(self, c, kind='tanh'):\n        self.kind = kind\n"
-        "    @classmethod\n    def build(cls):\n        return cls(3, 'sigmoid')\n"
-        "    def forward(self, x):\n        return getattr(torch, self.kind)(x)",
-        "import torch.nn as nn\nACTS = {'a': 'ReLU', 'b': 'SiLU'}\ndef f(k):\n    return getattr(nn, ACTS[k])()",
-        "import torch.nn as nn\ndef f():\n    return [getattr(nn, name)() for name in ('ReLU', 'ELU')]",
-        "import torch.nn as nn\nACTS = ['ReLU', 'SiLU']\nclass A(B):\n    def __init__(self, n=3):\n"
-        "        self.acts = nn.ModuleList()\n        for i in range(n):\n"
-        "            self.acts.append(getattr(nn, ACTS[i % len(ACTS)])())",
-        "import torch.nn as nn\nclass C:\n    act: str = 'GELU'\n    width: int = 3\ndef f(c=None):\n"
-        "    c = c or C(width=4)\n    return getattr(nn, c.act)()",
-        "import torch\nclass A(B):\n    def __init__(self, act='relu'):\n        self.act = act\n"
-        "        for i in range(3):\n            setattr(self, f'layer{i}', i)\n    def forward(self, x):\n"
-        "        return getattr(torch, self.act)(getattr(self, f'layer{x}'))",
         "import logging\nlog = logging.getLogger(__name__)\ndef f(x):\n    log.debug('%s', x)",
         "class A(B):\n    def __call__(self, *args, **kwargs):\n        return super().__call__(*args, **kwargs)",
     ],
 )
-def test_constant_names_logging_and_a_call_that_changes_nothing_pass(source: str) -> None:
+def test_getattr_logging_and_a_call_that_changes_nothing_pass(source: str) -> None:
     source_policy.enforce(source)
 
 
-HIDDEN_NAMES = {
-    "put together in place": "def g():\n    n = 'lo'\n    n += 'ad'\n    return getattr(torch, n)",
-    "a part of a text": "def g():\n    return getattr(torch, '_load'[1:])",
-    "a letter of a text": "NAME = 'load'\ndef g(i):\n    return getattr(torch, NAME[i])",
-    "a lambda": "def g():\n    n = 'nn'\n    f = lambda n: getattr(torch, n)\n    return f('lo' + 'ad')",
-    "an inner function": (
-        "def g():\n    n = 'nn'\n    def f(n):\n        return getattr(torch, n)\n    return f('lo' + 'ad')"
-    ),
-    "a second name": "def f(n='nn'):\n    return getattr(torch, n)\ndef g():\n    h = f\n    return h('lo' + 'ad')",
-    "a list that grows": "def g():\n    l = ['nn']\n    l.append('lo' + 'ad')\n    return getattr(torch, l[1])",
-    "a list under a second name": (
-        "L = ['nn']\ndef g():\n    m = L\n    m.append('lo' + 'ad')\n    return getattr(torch, L[1])"
-    ),
-    "forward's parameter": (
-        "class A(B):\n    def forward(self, x, n='nn'):\n        return getattr(torch, n)\n"
-        "def g(a):\n    return a(1, 'lo' + 'ad')"
-    ),
-    "unpacked arguments": "def f(m, n='nn'):\n    return getattr(torch, n)\ndef g():\n    f(*[1, 'lo' + 'ad'])",
-    "a derived class": (
-        "class A(B):\n    def __init__(self, n='nn'):\n        getattr(torch, n)\n"
-        "class C(A):\n    pass\ndef g():\n    C('lo' + 'ad')"
-    ),
-    "its own class": (
-        "class A(B):\n    def __init__(self, n='nn'):\n        getattr(torch, n)\n"
-        "    def f(self):\n        return type(self)('lo' + 'ad')"
-    ),
-    "setattr": (
-        "class A(B):\n    def __init__(self):\n        self.n = 'nn'\n        setattr(self, 'n', 'lo' + 'ad')\n"
-        "        getattr(torch, self.n)"
-    ),
-    "a field": "class A(B):\n    n: str = 'nn'\ndef g():\n    a = A('lo' + 'ad')\n    return getattr(torch, a.n)",
-    "a property": (
-        "class A(B):\n    @property\n    def n(self):\n        return 'lo' + 'ad'\n    def f(self):\n"
-        "        self.n = 'nn'\n        return getattr(torch, self.n)"
-    ),
-    "a method by name": (
-        "class A(B):\n    def f(self, n='nn'):\n        return getattr(torch, n)\n"
-        "    def g(self):\n        return getattr(self, 'f')('lo' + 'ad')"
-    ),
-    "another object's attribute": (
-        "import logging\nclass A(B):\n    def f(self):\n        self.name = 'nn'\n"
-        "        log = logging.getLogger('load')\n        return getattr(torch, log.name)"
-    ),
-    "a pattern": "def g(x):\n    n = 'nn'\n    match x:\n        case n:\n            return getattr(torch, n)",
-}
+def read_attribute(owner: str, name: str) -> object:
+    """What a source gets from ``getattr`` while it is run under the policy."""
+    source = f"""
+import torch
+import torch.nn as nn
+
+NAMES = ["lo", "ad"]
+
+class Name(str):
+    def __eq__(self, other):
+        return other == "relu"
+    def __hash__(self):
+        return hash("relu")
+
+class Network(nn.Module):
+    def __init__(self, num_classes, part="ad", **names):
+        super().__init__()
+        self.kind = "Re" + "LU"
+        self.found = getattr({owner}, {name})
+
+    def forward(self, x):
+        return x
+"""
+    source_policy.enforce(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(network_source.CANDIDATE_GLOBALS, "getattr", None)
+        source_policy.guard_getattr()
+        return network_source.network_class(source)(num_classes=2, load=1).found
 
 
-@pytest.mark.parametrize("source", HIDDEN_NAMES.values(), ids=HIDDEN_NAMES)
-def test_a_name_that_may_be_another_than_the_source_shows_is_refused(source: str) -> None:
-    assert "getattr with a computed name on a module" in str(refusal_of(f"import torch\n{source}"))
+@pytest.mark.parametrize("name", ["'lo' + part", "'_load'[1:]", "''.join(NAMES)", "f'lo{part}'", "[*names][0]"])
+@pytest.mark.parametrize("owner", ["torch", "torch.nn.functional.torch"])
+def test_a_refused_name_is_refused_however_it_is_computed(owner: str, name: str) -> None:
+    with pytest.raises(SourceError, match="rule 'attributes': load: a network has no access to files") as caught:
+        read_attribute(owner, name)
+    assert caught.value.kind is FailureKind.POLICY
+    assert "(line 17)" in complaint(caught.value).message
 
 
-def test_a_key_that_is_iterated_over_is_a_name_too() -> None:
-    source = "import torch\ndef g():\n    for n in {'load': 'nn'}:\n        return getattr(torch, n)"
-    assert str(refusal_of(source)).startswith("rule 'attributes': load: ")
+@pytest.mark.parametrize(
+    ("owner", "name", "message"),
+    [
+        ("self.forward", "'__glo' + 'bals__'", "rule 'attributes': __globals__: a network does not need the interp"),
+        ("nn.Module", "'_call' + '_impl'", "rule 'attributes': _call_impl: it is private to its module"),
+        ("torch", "Name('load')", "rule 'calls': getattr with a subclass of str: use a plain str"),
+    ],
+)
+def test_computed_names_are_held_to_every_rule_for_attributes(owner: str, name: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        read_attribute(owner, name)
+
+
+def test_other_computed_names_pass() -> None:
+    assert read_attribute("nn", "self.kind") is nn.ReLU
+    assert read_attribute("self", "'ki' + 'nd'") == "ReLU"
+    assert read_attribute("nn", "'missing', 3") == 3
 
 
 def test_decorators_that_compile_are_left_out_and_every_line_stays_where_it_is() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fairnad.records.candidate import CheckReport, Failure, FailureKind
-from fairnad.settings.search_settings import LabSettings
-from tests.tools.jobs.test_integrity import network
+from tests.tools.jobs.honest_network import network
 from tools.checks import Checker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -93,41 +92,36 @@ REFUSED = {
 }
 
 
-@pytest.fixture(scope="module")
-def checker(sandbox):
-    return Checker(sandbox, LabSettings(), num_classes=10, image_size=16, num_slots=2)
-
-
-async def params_of(checker: Checker, source: str) -> float:
-    report = await checker.check(source)
+async def params_of(default_checker: Checker, source: str) -> float:
+    report = await default_checker.check(source)
     assert isinstance(report, CheckReport), report
     assert report.findings == ()
     return report.costs["params"]
 
 
 @pytest.mark.parametrize("name", FREE)
-async def test_what_says_nothing_about_the_seed_or_only_chooses_is_free(checker, name):
+async def test_what_says_nothing_about_the_seed_or_only_chooses_is_free(default_checker, name):
     source, num_params = FREE[name]
-    assert await params_of(checker, source) == await params_of(checker, network()) + num_params
+    assert await params_of(default_checker, source) == await params_of(default_checker, network()) + num_params
 
 
 @pytest.mark.parametrize("name", COUNTED)
-async def test_everything_else_counts_as_parameters_do(checker, name):
-    assert await params_of(checker, COUNTED[name]) == await params_of(checker, network()) + 256
+async def test_everything_else_counts_as_parameters_do(default_checker, name):
+    assert await params_of(default_checker, COUNTED[name]) == await params_of(default_checker, network()) + 256
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_too_much_of_it_is_refused(checker, name):
+async def test_too_much_of_it_is_refused(default_checker, name):
     source, message = REFUSED[name]
-    failure = await checker.check(source)
+    failure = await default_checker.check(source)
     assert isinstance(failure, Failure), failure
     assert failure.kind is FailureKind.HIDDEN_WEIGHTS
     assert message in failure.message
 
 
-async def test_the_vectors_of_spectral_norm_are_statistics(checker):
+async def test_the_vectors_of_spectral_norm_are_statistics(default_checker):
     wrapped = "nn.utils.parametrizations.spectral_norm"
     source = network(init=f"self.conv = {wrapped}(self.conv)\nself.wide = {wrapped}(nn.Linear(16, 6000))").replace(
         "return self.head(x)", "return self.head(x) + self.wide(x).mean(1, keepdim=True)"
     )
-    assert await params_of(checker, source) == await params_of(checker, network()) + 17 * 6000
+    assert await params_of(default_checker, source) == await params_of(default_checker, network()) + 17 * 6000

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,22 +13,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from fairnad.domain.recipe import RECIPES, Recipe
+from tests.tools.jobs.small_training import MEAN, RECIPE, STD, make_network, make_request
 from tools.jobs.trainer import (
     Normalisation,
-    PredictRequest,
     TrainingBatches,
     TrainReport,
     TrainRequest,
     learning_rate,
-    load_weights,
-    num_weight_bytes,
     predict,
     train,
     weights_to_bytes,
 )
-
-RECIPE = Recipe("test", num_epochs=3, batch_size=16, learning_rate=0.1, warmup_epochs=1, crop_padding=1)
-MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -39,28 +33,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def make_network(seed: int = 0) -> nn.Sequential:
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Dropout(0.2),
-        nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(24, 4),
-    )
-
-
-def make_request(num_images: int = 50, **changes: object) -> TrainRequest:
-    """Noise whose brightness tells the class."""
-    generator = np.random.default_rng(0)
-    labels = np.arange(num_images) % 4
-    images = generator.integers(0, 64, (num_images, 3, 8, 8)) + 48 * labels[:, None, None, None]
-    request = TrainRequest(images.astype(np.uint8), labels, MEAN, STD, RECIPE, seed=1, device="cpu", num_classes=4)
-    return replace(request, **changes)
 
 
 def trained_bytes(request: TrainRequest) -> tuple[TrainReport, bytes]:
@@ -86,7 +58,7 @@ def test_training_learns_what_there_is_to_learn() -> None:
     assert not report.diverged
     assert len(report.train_loss) == 20
     assert report.train_loss[-1] < 0.7 * report.train_loss[0]
-    logits = predict(network, PredictRequest(request.images, MEAN, STD, batch_size=50, device="cpu"))
+    logits = predict(network, request.images, MEAN, STD, batch_size=50, device="cpu")
     assert (logits.argmax(axis=1) == request.labels).mean() > 0.8
 
 
@@ -310,7 +282,7 @@ def test_predictions_do_not_depend_on_the_batches() -> None:
     train(network, request)
     before = weights_to_bytes(network)
     one, other = (
-        predict(network, PredictRequest(request.images, MEAN, STD, batch_size, "cpu")) for batch_size in (7, 50)
+        predict(network, request.images, MEAN, STD, batch_size=batch_size, device="cpu") for batch_size in (7, 50)
     )
     assert one.dtype == np.float32
     assert one.shape == (50, 4)
@@ -325,67 +297,9 @@ def test_predictions_keep_the_order_of_the_images() -> None:
             return images.mean(dim=(1, 2, 3))[:, None].double()
 
     request = counted_request(40, batch_size=1)
-    logits = predict(Brightness(), PredictRequest(request.images, (0, 0, 0), (1, 1, 1), 16, "cpu"))
+    logits = predict(Brightness(), request.images, (0, 0, 0), (1, 1, 1), batch_size=16, device="cpu")
     np.testing.assert_allclose(logits[:, 0] * 255, np.arange(40), atol=1e-4)
     assert logits.dtype == np.float32
-
-
-def test_weights_travel_with_every_buffer_and_counter() -> None:
-    network, request = make_network(), make_request()
-    train(network, request)
-    data = weights_to_bytes(network)
-    assert len(data) == num_weight_bytes(network)
-    fresh = make_network(seed=9)
-    load_weights(fresh, data)
-    for (name, value), (_, other) in zip(network.state_dict().items(), fresh.state_dict().items(), strict=True):
-        assert value.dtype == other.dtype
-        assert torch.equal(value, other), name
-    # 50 images are four batches of 16 with a rest, in each of three epochs.
-    assert fresh[1].num_batches_tracked.item() == 12
-    sample = PredictRequest(request.images, MEAN, STD, 50, "cpu")
-    np.testing.assert_array_equal(predict(network, sample), predict(fresh, sample))
-
-
-class Medley(nn.Module):
-    """Tensors of many types and shapes; the odd length of the first unaligns those behind it."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.register_buffer("flags", torch.tensor([True, False, scale > 1]))
-        self.short = nn.Parameter(torch.tensor([1.5, -2.25], dtype=torch.bfloat16) * scale)
-        self.register_buffer("count", torch.tensor(7 * int(scale), dtype=torch.int64))
-        self.wide = nn.Parameter(torch.tensor(1 / 3, dtype=torch.float64) * scale)
-        self.register_buffer("nothing", torch.zeros(0, 3))
-        self.complex_pairs = nn.Parameter(torch.tensor([[1 + 2j], [3 - 4j]]) * scale)
-        kernel = torch.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2) * scale
-        self.kernel = nn.Parameter(kernel.contiguous(memory_format=torch.channels_last))
-
-
-def test_weights_of_every_type_and_layout_come_back_unchanged() -> None:
-    network, other = Medley(2.0), Medley(1.0)
-    load_weights(other, weights_to_bytes(network))
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, other.state_dict()[name]), name
-
-
-def test_weights_are_raw_little_endian_elements_in_order() -> None:
-    layer = nn.Linear(2, 1)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1.0, -2.0]]))
-        layer.bias.copy_(torch.tensor([0.5]))
-    assert weights_to_bytes(layer) == struct.pack("<3f", 1.0, -2.0, 0.5)
-    kernel = Medley(1.0).kernel
-    assert weights_to_bytes(nn.ParameterList([kernel])) == struct.pack("<24f", *range(24)), "layout is no content"
-
-
-@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b""])
-def test_weights_of_another_length_are_refused_and_nothing_is_loaded(change: object) -> None:
-    network = make_network()
-    before = weights_to_bytes(network)
-    wrong = change(weights_to_bytes(make_network(seed=5)))
-    with pytest.raises(ValueError, match=f"expected {len(before)} bytes of weights, found {len(wrong)}"):
-        load_weights(network, wrong)
-    assert weights_to_bytes(network) == before
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_two_tensors_of_one_name_are_refused():
     ("content", "message"),
     [
         (b"not a file", "expected a safetensors file, found: "),
-        (to_safetensors(bytes(8), LAYOUT[:1]), "the weights are of another network"),
+        (to_safetensors(bytes(8), LAYOUT[:1]), "the weights belong to another network"),
         (to_safetensors(bytes(20), [WeightTensor("a", "float32", (3,)), LAYOUT[1]]), "a has another shape or type"),
         (to_safetensors(bytes(24), [WeightTensor("a", "float64", (2,)), LAYOUT[1]]), "a has another shape or type"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.sandbox.test_sandbox import GOOD
+from tests.tools.sandbox.good_network import GOOD
 
 LOADED = '"torch._dynamo.eval_frame" in sys.modules'
 
@@ -33,7 +33,7 @@ def test_what_was_to_be_left_alone_before_the_compiler_came_is_left_alone_by_it(
 import sys, torch
 from tools.sandbox import late_compiler
 
-late_compiler.put_off()
+late_compiler.defer()
 
 def left_alone(x):
     return x + 1

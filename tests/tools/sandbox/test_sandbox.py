@@ -16,25 +16,13 @@ import pytest
 import tools.sandbox.supervisor
 from fairnad.errors import LabError, StoppingError, StorageError
 from fairnad.records.candidate import FailureKind, Step
+from tests.tools.sandbox.good_network import GOOD
 from tests.tools.unjailed import UNJAILED
 from tools.sandbox import fork_server, job_child, process_control
 from tools.sandbox.job import Job, JobKind, Limits, write_folder
 from tools.sandbox.supervisor import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-GOOD = """
-import torch.nn as nn
-
-class Network(nn.Module):
-    def __init__(self, num_classes):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3)
-        self.head = nn.Linear(8, num_classes)
-
-    def forward(self, x):
-        return self.head(self.conv(x).mean((2, 3)))
-"""
 IN_INIT = GOOD.replace("super().__init__()", "super().__init__()\n        {}")
 IN_FORWARD = GOOD.replace("return", "{}\n        return")
 LOOP = "while True: pass"
@@ -153,7 +141,7 @@ async def test_a_claimed_message_is_cut_and_made_printable(failure_of):
         ("path.write_bytes(bytes(15))", "15 bytes"),
         ("path.write_bytes(bytes(17))", "17 bytes"),
         ("path.unlink(); path.symlink_to('/etc/passwd')", "Too many levels of symbolic links"),
-        ("path.unlink(); os.mkfifo(path)", "something else than a file"),
+        ("path.unlink(); os.mkfifo(path)", "not a regular file"),
     ],
 )
 async def test_a_delivery_of_another_length_is_a_crash(sandbox, make_job, delivered, found):
@@ -239,7 +227,7 @@ if not marker.exists():
 
 
 async def test_a_server_that_dies_twice_under_a_job_is_a_fault_of_the_lab(run_check):
-    with pytest.raises(LabError, match="the fork server died twice under a check job"):
+    with pytest.raises(LabError, match="the fork server died twice during a check job"):
         await run_check("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nsignal.pause()")
     assert (await run_check(GOOD)).failure is None
 
@@ -252,7 +240,7 @@ async def test_closing_kills_what_runs_and_leaves_nothing(make_job, tmp_path, pi
     pids = await asyncio.to_thread(pipe.read_ids, 2)
     await sandbox.close()
     for task in running:
-        with pytest.raises(StoppingError, match="the sandbox is being stopped and begins no job"):
+        with pytest.raises(StoppingError, match="the job did not start because the sandbox is being stopped"):
             await task
     assert all(ends(pid) for pid in pids)
     assert not list(tmp_path.glob("jobs/*"))
@@ -279,6 +267,7 @@ signal.pause()
     script = f"""
 import asyncio, pathlib
 from fairnad.records.candidate import Step
+from fairnad.domain.contract import Contract
 from fairnad.settings.search_settings import LabSettings
 from tools.sandbox.job import Job, JobKind, Limits
 from tools.sandbox import fork_server, job_child, process_control
@@ -287,7 +276,7 @@ from tools.sandbox.supervisor import Sandbox
 async def main():
     sandbox = Sandbox(pathlib.Path({str(tmp_path)!r}), LabSettings(isolation="E", source_policy=False))
     await sandbox.start()
-    request = {{"num_classes": 4, "image_size": 8, "seed": 0, "integrity": "off"}}
+    request = {{"contract": Contract.for_images(8, 4).to_json(), "seed": 0, "integrity": "off"}}
     job = Job(JobKind.CHECK, Step.EXECUTE, {source!r}, request, Limits(60, 10**9, 1000))
     await asyncio.gather(sandbox.run(job), sandbox.run(job))
 
@@ -315,7 +304,7 @@ async def test_a_job_that_fails_on_a_full_disk_is_not_to_blame(run_check, monkey
 
 
 async def test_a_server_that_does_not_start_is_a_fault_of_the_lab(tmp_path, monkeypatch):
-    monkeypatch.setattr(tools.sandbox.supervisor, "_CHECKOUT", tmp_path)
+    monkeypatch.setattr(tools.sandbox.supervisor, "CHECKOUT", tmp_path)
     with pytest.raises(LabError, match=r"the fork server did not start: .*No module named 'tools'"):
         await Sandbox(tmp_path, UNJAILED).start()
 

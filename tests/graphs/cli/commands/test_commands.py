@@ -78,7 +78,7 @@ def test_the_runs_in_a_table_with_the_newest_first(make_run, runs, ask, golden, 
     make_run("older", seed=3).close()
     os.utime(runs / "older" / FILE_NAME, (1_700_000_000, 1_700_000_000))
     done = make_run("done", task="fashion-mnist", max_params=1e6)
-    done.history.set_status("barren")
+    done.history.set_status("stalled")
     done.close()
     os.utime(runs / "done" / FILE_NAME, (1_700_100_000, 1_700_100_000))
     (runs / "broken").mkdir()
@@ -139,8 +139,8 @@ def test_what_was_spent_for_programs(make_run, ask):
 def test_a_run_without_calls_has_an_empty_ledger(make_context_run, ask):
     make_context_run("empty").close()
     assert ask("ledger") == (
-        "no language model was asked for any recorded candidate\n\nsent: 0 requests; 0 tokens\n"
-        "worked: 0s, all starts together\n"
+        "no recorded candidate used a language model\n\nsent: 0 requests; 0 tokens\n"
+        "working time: 0s, all starts together\n"
     )
 
 
@@ -229,7 +229,7 @@ def test_runs_for_programs(ask, make_run, runs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "fair"], f"fair fits 3 candidates of run made: {DUPLICATE}, {BEST}, {PENDING}; name more of it"),
+        (["show", "fair"], f"fair matches 3 candidates of run made: {DUPLICATE}, {BEST}, {PENDING}; use a longer part"),
         (["show", "fair-s4"], f"run made has no candidate fair-s4; did you mean {PENDING}?"),
         (["show", "fiar-s03"], f"run made has no candidate fiar-s03; did you mean {PENDING}?"),
         (["show", "?"], "run made has no candidate ?; it has 6"),
@@ -238,7 +238,7 @@ def test_runs_for_programs(ask, make_run, runs):
         (["show", "42"], "run made has no candidate 42; it has 6"),
         (["show", "best", "--run", "mad"], "there is no run mad in RUNS; did you mean made?"),
         (["show", "best", "--run", "other"], "there is no run other in RUNS; there are made"),
-        (["diff", "base", PENDING], f"{PENDING} of run made is not recorded yet; show it to see how far it is"),
+        (["diff", "base", PENDING], f"{PENDING} of run made is not recorded yet; `show` prints its progress"),
         (["show"], "the following arguments are required: ID"),
         (["best", "--runz", "x"], "unknown flag --runz; did you mean --run?"),
         (["bset"], "unknown command bset; did you mean best?"),
@@ -263,7 +263,7 @@ def test_runs_and_best_mean_the_same_candidate_before_the_finals_and_after_them(
 
 def test_without_a_run_there_is_nothing_to_show(ask, runs):
     error = ask("best", status=2)
-    assert error == f"error: expected run folders in {runs}, found none: start a search, or say where with --runs\n"
+    assert error == f"error: expected run folders in {runs}, found none: start a search, or set --runs\n"
 
 
 def test_a_run_in_which_nothing_has_trained_has_no_best(ask, runs, make_context_run):
@@ -380,4 +380,4 @@ def test_the_stored_result_is_written_as_a_folder_wherever_it_is_wanted(ask, run
     added = trained("g01-fair-r1-s07-d0", BASE, 0.9, 100, Idea("", IdeaKind.NONE), source="x = 1\n")
     run_folder.history.add_record(added)
     refused = ask("best", "--out", str(tmp_path / "another"), status=2)
-    assert "--out: a candidate was trained since the finals of " in refused
+    assert "--out: a candidate was trained after the finals of " in refused

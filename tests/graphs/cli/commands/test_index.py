@@ -20,16 +20,16 @@ def ideas(tmp_path):
     return path
 
 
-def test_the_index_is_built_once_and_anew_where_that_is_asked(runs, ideas, capsys):
+def test_the_index_is_built_once_and_again_on_request(runs, ideas, capsys):
     given = ["index", "--runs", str(runs), "--ideas", str(ideas), "--json"]
     told = []
-    for flags in ([], [], ["--anew"]):
+    for flags in ([], [], ["--rebuild"]):
         assert main([*given, *flags]) == 0
         told.append(json.loads(capsys.readouterr().out))
     assert [(one["was_whole"], one["is_built"]) for one in told] == [(False, True), (True, False), (True, True)]
     assert {one["num_ideas"] for one in told} == {3}
     assert main(given[:-1]) == 0
-    assert capsys.readouterr().out.endswith(": whole already (--anew builds it)\n")
+    assert capsys.readouterr().out.endswith(": up to date (--rebuild builds it again)\n")
 
 
 def test_ideas_are_embedded_by_an_endpoint_once_and_searched_by_it(runs, ideas, capsys, monkeypatch):

@@ -32,12 +32,12 @@ FINISHED = {
     "finals": plain(FINALS),
     "result": {"folder": "runs/made/result", "trial": "best.py was tried out", "onnx": "best.onnx takes any number"},
 }
-BARREN = {"outcome": "barren", "finals": None, "num_barren": 1}
+STALLED = {"outcome": "stalled", "finals": None, "num_failed_in_row": 1}
 
 
 @pytest.fixture
-def bench(tmp_path):
-    """As much of a bench as those who tell of a search look at."""
+def services(tmp_path):
+    """The services that the output reads."""
     budgets = [Budget("params", "parameters", 45_000.0), Budget("flops", "multiply-adds an image", 1_800_000.0)]
     context = RunContext(run="made", runs=str(tmp_path), archs=4)
     folder, lab = SimpleNamespace(path=Path("runs/made")), SimpleNamespace(num_slots=2, isolation="C")
@@ -97,13 +97,13 @@ def without_times(text):
     return re.sub(r"  \d+s left", "  TIME left", text)
 
 
-def test_a_log(bench, golden, capsys):
-    tell_everything(Progress(bench, History()))
+def test_a_log(services, golden, capsys):
+    tell_everything(Progress(services, History()))
     golden(GOLDEN / "log.txt", without_times(capsys.readouterr().out))
 
 
-def test_a_log_of_a_run_that_is_resumed(bench, capsys):
-    with Progress(bench, History(RECORDS[:2])):
+def test_a_log_of_a_run_that_is_resumed(services, capsys):
+    with Progress(services, History(RECORDS[:2])):
         pass
     assert capsys.readouterr().out.splitlines() == [
         "resuming: 1 of 4 candidates are trained",
@@ -111,49 +111,48 @@ def test_a_log_of_a_run_that_is_resumed(bench, capsys):
     ]
 
 
-def test_a_run_that_has_more_than_it_is_asked_for_says_so(bench, capsys):
-    bench.context = bench.context.model_copy(update={"archs": 1})
-    bench.folder.history = SimpleNamespace(status=lambda: "barren")
-    with Progress(bench, History(RECORDS)):
+def test_a_run_that_has_more_than_it_is_asked_for_says_so(services, capsys):
+    services.context = services.context.model_copy(update={"archs": 1})
+    services.folder.history = SimpleNamespace(status=lambda: "stalled")
+    with Progress(services, History(RECORDS)):
         pass
     first, *_ = capsys.readouterr().out.splitlines()
-    assert first == "resuming: 2 candidates are trained, --archs 1 asks for no more"
+    assert first == "resuming: 2 candidates are trained, --archs 1 needs no more"
 
 
-def test_a_run_that_is_finished_says_so_and_trains_nothing_again(bench, capsys):
-    bench.context = bench.context.model_copy(update={"archs": 2})
-    bench.folder.history = SimpleNamespace(status=lambda: "finished")
-    with Progress(bench, History(RECORDS)) as shown:
+def test_a_run_that_is_finished_says_so_and_trains_nothing_again(services, capsys):
+    services.context = services.context.model_copy(update={"archs": 2})
+    services.folder.history = SimpleNamespace(status=lambda: "finished")
+    with Progress(services, History(RECORDS)) as shown:
         for step in ("promote", "retrain", "finish"):
             shown.task({"name": step, "input": {}})
     assert capsys.readouterr().out.splitlines() == [
-        "resuming: 2 of 2 candidates are trained; the run is finished, a higher --archs goes on with it"
+        "resuming: 2 of 2 candidates are trained; the run is finished, a higher --archs continues it"
     ]
 
 
-def test_the_result_alone(bench, golden, capsys):
-    tell_everything(follow(bench, History(), Presentation(quiet=True)))
+def test_the_result_alone(services, golden, capsys):
+    tell_everything(follow(services, History(), Presentation(quiet=True)))
     output = capsys.readouterr()
     golden(GOLDEN / "result.txt", output.out)
     assert output.err == "stopped; nothing is lost. Run the same command again to resume runs/made\n"
 
 
-def test_a_search_that_ended_early_says_why(bench, capsys):
-    Quiet(bench).finished(History(RECORDS[:3]), BARREN)
+def test_a_search_that_ended_early_says_why(services, capsys):
+    Quiet(services).finished(History(RECORDS[:3]), STALLED)
     first, message, advice, *_ = capsys.readouterr().out.splitlines()
     assert first == (
-        "stopped: the last 1 draw brought no candidate that trains; "
-        "the commonest failure is execute: shape (1 of 2 draws)"
+        "stopped: no candidate trained in the last 1 draw; the commonest failure is execute: shape (1 of 2 draws)"
     )
     assert message.startswith("  last message: ")
-    assert advice.startswith("  what helps: more repairs (--search.max-debugs")
+    assert advice.startswith("  advice: a model that writes better code (--llm.model")
 
 
 @pytest.mark.parametrize("columns", [40, 80, 140])
-def test_at_a_terminal_no_line_is_longer_than_it_and_no_id_is_cut(bench, columns):
+def test_at_a_terminal_no_line_is_longer_than_it_and_no_id_is_cut(services, columns):
     file = Terminal()
     console = Console(file=file, force_terminal=True, width=columns, color_system="standard", soft_wrap=True)
-    with Progress(bench, History(), console) as progress:
+    with Progress(services, History(), console) as progress:
         for record in RECORDS:
             progress.task({"name": "train", "input": {"candidate_id": record.candidate_id}})
         shown = [line.rstrip() for line in rendered(progress, columns)]
@@ -161,7 +160,7 @@ def test_at_a_terminal_no_line_is_longer_than_it_and_no_id_is_cut(bench, columns
         for record in RECORDS:
             assert any(record.candidate_id in line for line in shown)
             progress.recorded(record)
-    print_summary(bench, History(RECORDS), FINISHED, console)
+    print_summary(services, History(RECORDS), FINISHED, console)
     printed = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue())
     if columns >= 80:
         assert "…" not in printed
@@ -174,8 +173,8 @@ def rendered(progress, columns):
     return console.file.getvalue().splitlines()
 
 
-def test_the_display_has_the_count_the_best_and_what_is_under_way(bench):
-    progress = Progress(bench, History(RECORDS[:4]), Console(file=Terminal(), force_terminal=True, width=80))
+def test_the_display_has_the_count_the_best_and_what_is_under_way(services):
+    progress = Progress(services, History(RECORDS[:4]), Console(file=Terminal(), force_terminal=True, width=80))
     for number in range(10):
         progress.task({"name": "mutate", "input": {"candidate_id": f"g01-pareto-r1-s{number:02d}-d0"}})
     head, *rows = rendered(progress, 80)
@@ -185,8 +184,8 @@ def test_the_display_has_the_count_the_best_and_what_is_under_way(bench):
     assert (len(rows), rows[-1].strip()) == (9, "and 2 more")
 
 
-def test_a_training_that_waits_for_a_slot_is_shown_as_queued_below_those_that_run(bench):
-    shown = Progress(bench, History(RECORDS[:1]), Console(file=Terminal(), force_terminal=True, width=80))
+def test_a_training_that_waits_for_a_slot_is_shown_as_queued_below_those_that_run(services):
+    shown = Progress(services, History(RECORDS[:1]), Console(file=Terminal(), force_terminal=True, width=80))
     for name in (PARENT, FAILED, BEST):
         shown.task({"name": "train", "input": {"candidate_id": name}})
     assert [row.split()[1] for row in rendered(shown, 80)[1:]] == ["queued"] * 3, "nothing has a slot yet"
@@ -200,8 +199,8 @@ def test_a_training_that_waits_for_a_slot_is_shown_as_queued_below_those_that_ru
     ]
 
 
-def test_the_display_shows_what_the_finals_run_and_the_time_left(bench):
-    shown = Progress(bench, History(RECORDS), Console(file=Terminal(), force_terminal=True, width=80))
+def test_the_display_shows_what_the_finals_run_and_the_time_left(services):
+    shown = Progress(services, History(RECORDS), Console(file=Terminal(), force_terminal=True, width=80))
     shown.working(retraining(2))
     head, *rows = rendered(shown, 80)
     assert re.search(r"2/9  finals  3[12]s left", head)
@@ -218,23 +217,23 @@ def test_the_display_shows_what_the_finals_run_and_the_time_left(bench):
     assert len(rendered(shown, 80)) == 1
 
 
-def test_a_log_gets_a_line_where_nothing_was_said_for_a_while(bench, capsys, monkeypatch):
+def test_a_log_gets_a_line_where_nothing_was_said_for_a_while(services, capsys, monkeypatch):
     monkeypatch.setattr(telling, "LOG_SECONDS", 0.0)
-    with Progress(bench, History()) as shown:
+    with Progress(services, History()) as shown:
         shown.task({"name": "mutate", "input": {"candidate_id": PARENT}})
         shown.working(progress("train", 0, 1, running=[{"candidate_id": BEST, "seed": 0}]))
         shown.working(progress("write", 0, 1, running=[{"file": "best.onnx"}]))
         shown.working(progress("write", 1, 1))
     assert capsys.readouterr().out.splitlines() == [
-        "  under way: 1 mutate, 1 train",
+        "  in progress: 1 mutate, 1 train",
         "  writing best.onnx, 4s",
         "  wrote best.onnx, 4s",
     ]
 
 
-def test_a_log_names_the_file_that_was_written_while_nothing_was_said(bench, capsys, monkeypatch):
+def test_a_log_names_the_file_that_was_written_while_nothing_was_said(services, capsys, monkeypatch):
     onnx, program = ({"file": name} for name in ("best.onnx", "best.py"))
-    with Progress(bench, History()) as shown:
+    with Progress(services, History()) as shown:
         shown.working(progress("write", 0, 1, running=[onnx]))
         shown.working(progress("write", 1, 1))
         monkeypatch.setattr(telling, "LOG_SECONDS", 0.0)
@@ -245,11 +244,11 @@ def test_a_log_names_the_file_that_was_written_while_nothing_was_said(bench, cap
     assert capsys.readouterr().out.splitlines() == ["  wrote best.onnx, 4s", "  writing best.py, 4s"]
 
 
-def test_a_new_best_stands_out_and_nothing_moves_in_ci(bench, monkeypatch):
+def test_a_new_best_stands_out_and_nothing_moves_in_ci(services, monkeypatch):
     monkeypatch.setenv("CI", "true")
     file = Terminal()
     console = Console(file=file, force_terminal=True, width=140, color_system="standard", soft_wrap=True)
-    with Progress(bench, History(), console) as progress:
+    with Progress(services, History(), console) as progress:
         for record in RECORDS:
             progress.recorded(record)
     styled = {line[line.index("g0") :].split()[0]: line for line in file.getvalue().splitlines() if "g0" in line}
@@ -258,8 +257,8 @@ def test_a_new_best_stands_out_and_nothing_moves_in_ci(bench, monkeypatch):
     assert not re.search(r"\x1b\[\d*[A-HJKf]", file.getvalue()), "no cursor is moved"
 
 
-def test_events(bench, capsys):
-    tell_everything(follow(bench, History(), Presentation(json=True)))
+def test_events(services, capsys):
+    tell_everything(follow(services, History(), Presentation(json=True)))
     output = capsys.readouterr()
     assert output.err == ""
     events = [json.loads(line) for line in output.out.splitlines()]
@@ -279,21 +278,21 @@ def test_events(bench, capsys):
     assert (ahead["num_trainings"], ahead["seconds"]) == (16, 100.0)
     assert (stop["signal"], stop["num_trained"]) == (15, 2)
     assert {key: value for key, value in finish.items() if key not in ("event", "time")} == facts(
-        bench, History(RECORDS), FINISHED
+        services, History(RECORDS), FINISHED
     )
 
 
-def test_the_facts_of_a_search(bench):
-    told = facts(bench, History(RECORDS), FINISHED)
+def test_the_facts_of_a_search(services):
+    told = facts(services, History(RECORDS), FINISHED)
     assert (told["outcome"], told["num_trained"], told["num_drawn"]) == ("finished", 2, 4)
     assert (told["best"]["candidate_id"], told["best"]["held_out"]) == (BEST, [0.91, 0.93])
     assert told["pass_rate"] == {"value": 0.75, "num_draws": 4}
     assert told["failures"][0] == {"step": "execute", "kind": "shape", "count": 1}
-    assert facts(bench, History(), BARREN)["base"] is None
+    assert facts(services, History(), STALLED)["base"] is None
 
 
-def test_a_resumed_run_tells_programs_what_it_has(bench, capsys):
-    with JsonEvents(bench, History(RECORDS[:4])):
+def test_a_resumed_run_tells_programs_what_it_has(services, capsys):
+    with JsonEvents(services, History(RECORDS[:4])):
         pass
     start, ahead = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (start["num_trained"], ahead["event"], ahead["num_trainings"]) == (2, "forecast", 14)

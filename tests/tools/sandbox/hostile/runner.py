@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fairnad.domain.contract import Contract
 from fairnad.records.candidate import FailureKind, Step
 from fairnad.settings.search_settings import LabSettings
 from tests.tools.sandbox.hostile.canaries import SECRET, canaries
@@ -106,7 +107,7 @@ async def _run(sandbox: Sandbox, source: str, hostile: Hostile, has_policy: bool
 async def _once(sandbox: Sandbox, source: str, hostile: Hostile, has_policy: bool, seconds: float) -> Verdict:
     # What a hostile source does is to be seen, and not refused for its arithmetic first.
     integrity = "off" if hostile.held or hostile.free else "reject"
-    request = {"num_classes": 4, "image_size": 8, "seed": 0, "integrity": integrity}
+    request = {"contract": Contract.for_images(8, 4).to_json(), "seed": 0, "integrity": integrity}
     limits = Limits(seconds, 4 * 10**8, 10**5)
     result = await sandbox.run(Job(JobKind.CHECK, Step.EXECUTE, source, request, limits, has_policy=has_policy))
     failure = result.failure

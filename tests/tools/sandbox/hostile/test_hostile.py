@@ -18,13 +18,13 @@ from tests.tools.sandbox.hostile.legitimate import LEGITIMATE
 from tests.tools.sandbox.hostile.ordinary_user import as_nobody
 from tests.tools.sandbox.hostile.reach import REACHES
 from tests.tools.sandbox.hostile.runner import CORPUS, WALL_SECONDS, Outcome, Verdict, harms, run_corpus
-from tools.sandbox.isolation import Ground, Level, find_obstacle
+from tools.sandbox.isolation import Level, SandboxFolders, find_obstacle
 
 LEVELS = ("A", "C")
 
 
 def skip_where_missing(level: str, folder: Path) -> None:
-    if obstacle := find_obstacle(Level(level), Ground(folder, folder)):
+    if obstacle := find_obstacle(Level(level), SandboxFolders(folder, folder)):
         pytest.skip(f"isolation {level}: {obstacle}")
 
 
