@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -284,7 +285,8 @@ async def open_services(context: KnowledgeContext) -> KnowledgeServices:
     by_model = {role: player(context, role) != BUILT_IN for role in ("structurer", "reader")}
     knowledge = await asyncio.to_thread(load_knowledge_pack, context.pack)
     folder = await asyncio.to_thread(KnowledgeFolder.open, Path(context.out))
-    try:
+    async with contextlib.AsyncExitStack() as on_error:
+        on_error.push_async_callback(asyncio.to_thread, folder.close)
         tree = await asyncio.to_thread(read_tree, context, knowledge)
         model = LanguageModel(context.llm, folder.steps) if any(by_model.values()) else None
         structurer = (
@@ -294,7 +296,7 @@ async def open_services(context: KnowledgeContext) -> KnowledgeServices:
         )
         reader_model = model if by_model["reader"] else None
         fetcher = PoliteFetcher(folder.path / ".fetched", seconds_between=REQUEST_SECONDS)
-        return KnowledgeServices(
+        opened = KnowledgeServices(
             context=context,
             folder=folder,
             knowledge=knowledge,
@@ -305,9 +307,8 @@ async def open_services(context: KnowledgeContext) -> KnowledgeServices:
             language_model=model,
             steps=Steps(folder.steps),
         )
-    except BaseException:
-        await asyncio.to_thread(folder.close)
-        raise
+        on_error.pop_all()
+    return opened
 
 
 REGISTRY: Registry[KnowledgeContext, KnowledgeServices] = Registry(

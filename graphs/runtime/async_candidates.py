@@ -8,6 +8,7 @@ finished step.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from collections import deque
@@ -67,15 +68,14 @@ class AsyncCandidates:
         Args:
             write: receives the events streamed by the candidate graphs since the last call.
         """
-        try:
+        async with contextlib.AsyncExitStack() as on_error:
+            on_error.push_async_callback(self.cancel)
             while not (done := [name for name, task in self._tasks.items() if task.done()]) and self._tasks:
                 self._write_events(write)
                 await self._changed.wait()
             for name in done:
                 self._tasks[name].result()
-        except BaseException:
-            await self.cancel()
-            raise
+            on_error.pop_all()
         self._write_events(write)
         for name in done:
             del self._tasks[name]

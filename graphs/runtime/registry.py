@@ -91,11 +91,10 @@ class Registry(Generic[Context, Services]):
         if task not in entry.tasks:
             entry.tasks.add(task)
             task.add_done_callback(functools.partial(self._leave, entry))
-        try:
-            return await asyncio.shield(entry.opening)
-        except Exception:
+        await asyncio.wait({entry.opening})
+        if entry.opening.exception() is not None:
             self._forget(entry)
-            raise
+        return entry.opening.result()
 
     async def release(self, context: Context) -> None:
         """Close the services of this context now, if they are open."""
